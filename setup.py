@@ -1,0 +1,51 @@
+"""Packaging of the SuperCloud portal; tools are configured in pyproject.toml."""
+
+from setuptools import find_packages, setup
+
+setup(
+    name="supercloud-portal",
+    version="0.1.0",
+    description="Authenticating reverse proxy to web applications that run as jobs on compute nodes",
+    python_requires=">=3.11",
+    packages=[*find_packages(include=["supercloud", "supercloud.*"]), "twisted.plugins"],
+    package_data={"supercloud": ["py.typed", "front/pages/*", "ident2/PROTOCOL.md", "conf/*"]},
+    install_requires=[
+        # Releases of these two change behaviour that we rely on; move them on purpose, with the tests.
+        "Twisted[tls]==26.10.0",
+        "autobahn==26.10.2",
+        "Automat>=25.4",
+        "click>=8.1",
+        "cryptography>=43",
+        "httptools>=0.6.4,<1",
+        "idna>=3.7",
+        "itsdangerous>=2.2",
+        "msgspec>=0.19",
+        "pyOpenSSL>=25",
+        # For the endpoint over the whole file system; pinned here so that one lock serves both.
+        "wsgidav>=4.3,<5",
+        "cheroot>=10,<12",
+    ],
+    extras_require={
+        "test": [
+            "coverage>=7.6",
+            "h11>=0.16",
+            "hypothesis>=6.100",
+            "playwright>=1.48",
+            "pytest>=8.2",
+            "pytest-randomly>=3.15",
+            "pytest-twisted>=1.14",
+            "trustme>=1.1",
+            "websockets>=14",
+            "wsproto>=1.2",
+        ],
+        "lint": [
+            "import-linter>=2.1",
+            "mypy>=1.13",
+            "mypy-zope>=1.0",
+            "ruff>=0.9",
+            "types-pyOpenSSL",
+        ],
+        "release": ["towncrier>=24"],
+    },
+    entry_points={"console_scripts": ["supercloud = supercloud.cli:main"]},
+)

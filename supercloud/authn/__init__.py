@@ -1,0 +1,1 @@
+"""Who is asking: sessions, tickets, one-time links, client certificates."""

@@ -1,0 +1,394 @@
+"""Settings: TOML to frozen structs. Every key, default and unit is in this file; unknown keys are errors."""
+
+from __future__ import annotations
+
+import difflib
+import ipaddress
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)")
+
+
+class Duration(float):
+    """Seconds, written as text with a unit: ``"500ms"``, ``"8h"``."""
+
+    @classmethod
+    def parse(cls, text: str) -> Duration:
+        """:raises ValueError: says what would be right."""
+        found = _DURATION.fullmatch(text) if isinstance(text, str) else None
+        if not found:
+            raise ValueError(f'{text!r} is not a duration; write a number with a unit, as "500ms", "15s" or "8h"')
+        return cls(float(found[1]) * _UNITS[found[2]])
+
+
+class Listen(str):
+    """One listener: ``tls:ADDRESS:PORT`` or ``tls-cert:ADDRESS:PORT``."""
+
+    __slots__ = ("address", "asks_certificate", "port")
+    address: str
+    port: int
+    asks_certificate: bool
+
+    @classmethod
+    def parse(cls, text: object) -> Listen:
+        """:raises ValueError: says what would be right."""
+        kind, _, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
+        try:
+            if kind not in ("tls", "tls-cert"):
+                raise ValueError
+            made = cls(text)
+            made.address, made.port = _address_and_port(rest, lowest=0)
+        except ValueError:
+            raise ValueError(
+                f'{text!r} is not a listener; write "tls:ADDRESS:PORT" or "tls-cert:ADDRESS:PORT", as "tls:0.0.0.0:443"'
+            ) from None
+        made.asks_certificate = kind == "tls-cert"
+        return made
+
+
+class UdpAddresses(tuple[tuple[str, int], ...]):
+    """Addresses and ports for ident2's questions between nodes, one an address family; ``""`` switches them off."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> UdpAddresses:
+        """:raises ValueError: says what would be right."""
+        texts = value if isinstance(value, list) else [value]
+        try:
+            return cls(_address_and_port(text, lowest=1) for text in texts if text != "")
+        except ValueError:
+            raise ValueError(
+                f'{value!r} is not an address; write "ADDRESS:PORT", as "0.0.0.0:99", or ["0.0.0.0:99", "[::]:99"]'
+            ) from None
+
+
+class Network(str):
+    """A network of the cluster, as ``10.77.0.0/24``."""
+
+    __slots__ = ("network",)
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+
+    @classmethod
+    def parse(cls, text: object) -> Network:
+        """:raises ValueError: says what would be right."""
+        try:
+            made = cls(text)
+            made.network = ipaddress.ip_network(made)
+        except ValueError as error:
+            raise ValueError(f'{text!r} is not a network ({error}); write "10.77.0.0/24" or "fd77::/64"') from None
+        return made
+
+
+def _address_and_port(text: object, *, lowest: int) -> tuple[str, int]:
+    address, _, port = text.rpartition(":") if isinstance(text, str) else ("", "", "")
+    if not port.isdecimal() or not lowest <= int(port) < 65536:
+        raise ValueError(text)
+    return str(ipaddress.ip_address(address.strip("[]"))), int(port)
+
+
+Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+Count = Annotated[int, msgspec.Meta(ge=1)]
+Bytes = Annotated[int, msgspec.Meta(ge=1)]
+Uid = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the settings file."""
+
+
+class PerPrincipal(Section, frozen=True):
+    """``[front.per_principal]``: what one account may hold open at once.
+
+    :ivar connections: connections toward applications.
+    :ivar streams: requests under way, WebSockets and tunnels included.
+    """
+
+    connections: Count = 200
+    streams: Count = 500
+
+
+class Limits(Section, frozen=True):
+    """``[front.limits]``: bounds on one connection; never on the whole time or size of a body.
+
+    :ivar head: bytes of request line and fields (nginx 32 KiB, node.js 80 KiB).
+    :ivar fields: number of fields (Apache 100).
+    :ivar head_time: from the first byte of a head to its last (slowloris).
+    :ivar idle: a kept-alive connection between requests (nginx 75 s).
+    :ivar silence: an exchange in which neither side sends anything.
+    :ivar ping: between pings to both ends of a WebSocket.
+    :ivar connect: for a TCP connection to an application.
+    :ivar connections: open connections of one portal process, all viewers together.
+    """
+
+    head: Bytes = 64 * 1024
+    fields: Count = 100
+    head_time: Duration = Duration(15)
+    idle: Duration = Duration(75)
+    silence: Duration = Duration(3600)
+    ping: Duration = Duration(25)
+    connect: Duration = Duration(5)
+    connections: Count = 20000
+
+
+class Front(Section, frozen=True):
+    """``[front]``
+
+    :ivar listen: at least one; ``tls-cert`` asks browsers for a client certificate.
+    :ivar hostname: applications live at ``NODE-PORT.fh.HOSTNAME`` and ``NAME.fn.HOSTNAME``.
+    :ivar applications: another registrable domain for them; ``""`` means under ``hostname``.
+    :ivar public_port: the port in the portal's own links; 0 means that of the first listener.
+    :ivar private_key: readable by the front's group, so that a reload works without root.
+    :ivar account: whom the front runs as once its ports are bound; ``""`` means whoever started it.
+    :ivar stop_within: for exchanges under way when the portal stops.
+    :ivar audit: file of audit lines; ``""`` means the service's own log.
+    :ivar paths_for_others: node names whose applications may be served under the portal's own origin even when
+        somebody else owns them. It hands that owner whatever the viewer can do on the portal.
+    """
+
+    listen: Annotated[tuple[Listen, ...], msgspec.Meta(min_length=1)] = (Listen.parse("tls:0.0.0.0:443"),)
+    hostname: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] = "localhost"
+    applications: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$")] = ""
+    public_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
+    certificate: Path = Path("/etc/supercloud/tls/fullchain.pem")
+    private_key: Path = Path("/etc/supercloud/tls/key.pem")
+    account: str = "supercloud"
+    stop_within: Duration = Duration(10)
+    audit: str = ""
+    paths_for_others: tuple[str, ...] = ()
+    per_principal: PerPrincipal = PerPrincipal()
+    limits: Limits = Limits()
+
+
+class CertificateScheme(Section, frozen=True):
+    """``[authn.certificate]``
+
+    :ivar ca: PEM file of the authorities that sign people's certificates.
+    :ivar crl: PEM file of revocation lists; ``""`` means that none is checked.
+    :ivar map: TOML file that maps subject, e-mail or UPN to an account.
+    """
+
+    ca: str = ""
+    crl: str = ""
+    map: str = ""
+
+
+class SessionLife(Section, frozen=True):
+    """``[authn.session]``
+
+    :ivar idle: without a request.
+    :ivar absolute: from sign-in, whatever happens.
+    """
+
+    idle: Duration = Duration(8 * 3600)
+    absolute: Duration = Duration(24 * 3600)
+
+
+class Authn(Section, frozen=True):
+    """``[authn]``
+
+    :ivar schemes: how people and programs may say who they are.
+    :ivar min_uid: accounts below it are not let in.
+    """
+
+    schemes: tuple[str, ...] = ("session", "certificate")
+    min_uid: Uid = 1000
+    certificate: CertificateScheme = CertificateScheme()
+    session: SessionLife = SessionLife()
+
+
+class Nodes(Section, frozen=True):
+    """``[nodes]``
+
+    :ivar allow: names, bracket ranges (``node[1-4]``) and networks; anything else is refused before any look-up.
+    :ivar ports: lowest and highest.
+    """
+
+    allow: tuple[str, ...] = ()
+    ports: tuple[Port, Port] = (1024, 65535)
+
+
+class Firewall(Section, frozen=True):
+    """``[firewall]``
+
+    :ivar shared_gids: groups that never permit, because everybody is in them.
+    """
+
+    shared_gids: tuple[Uid, ...] = ()
+
+
+class Ident2(Section, frozen=True):
+    """``[ident2]``
+
+    :ivar responder: answer for this host.
+    :ivar socket: local clients' unix socket; ``""`` switches it off.
+    :ivar udp: several allowed, one an address family; ``""`` switches it off.
+    :ivar peers: networks whose nodes are asked and answered.
+    :ivar timeout: each try.
+    :ivar tries: questions asked before refusing.
+    """
+
+    responder: bool = True
+    socket: str = "/run/ident2d.sock"
+    udp: UdpAddresses = UdpAddresses.parse("0.0.0.0:99")
+    peers: tuple[Network, ...] = ()
+    timeout: Duration = Duration(0.5)
+    tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
+
+
+class Settings(Section, frozen=True):
+    """The whole file. Without ``[front]`` this host is a compute node: it answers ident2 and nothing else.
+
+    :ivar state: own CA, sealing key, sessions; mode 0700.
+    """
+
+    state: Path = Path("/var/lib/supercloud")
+    front: Front | None = None
+    authn: Authn = Authn()
+    nodes: Nodes = Nodes()
+    firewall: Firewall = Firewall()
+    ident2: Ident2 = Ident2()
+
+
+class WrongSettings(Exception):
+    """The settings cannot be used; the text names the file, the key, what is wrong and what would be right."""
+
+
+def _from_text(kind: type, value: Any) -> Any:
+    """Read the types above; msgspec adds the key's place to what is raised."""
+    return kind.parse(value)  # type: ignore[attr-defined]
+
+
+_WHERE = re.compile(r"(.*?) - at `\$\.?(.*)`", re.DOTALL)
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*)`")
+
+
+def _section(path: str) -> type[Section]:
+    found: Any = Settings
+    for name in filter(None, path.split(".")):
+        kind = {field.name: field.type for field in msgspec.structs.fields(found)}.get(name)
+        found = next((one for one in (kind, *getattr(kind, "__args__", ())) if _is_section(one)), found)
+    return found  # type: ignore[no-any-return]
+
+
+def _is_section(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Section)
+
+
+def _explain(file: Path, error: msgspec.ValidationError) -> str:
+    found = _WHERE.fullmatch(str(error))
+    what, where = (found[1], found[2]) if found else (str(error), "")
+    if unknown := _UNKNOWN.fullmatch(what):
+        known = [field.encode_name for field in msgspec.structs.fields(_section(where))]
+        near = difflib.get_close_matches(unknown[1], known, 1)
+        key = f"{where}.{unknown[1]}".lstrip(".")
+        right = f"did you mean {near[0]!r}?" if near else f"keys here are {', '.join(known)}"
+        return f"{file}: {key}: this key is not known; {right}"
+    return f"{file}: {where or 'the file'}: {what}"
+
+
+def read(file: Path) -> Settings:
+    """Read a settings file.
+
+    :raises WrongSettings: names the file, the key, what is wrong, and what would be right.
+    """
+    try:
+        settings: Settings = msgspec.toml.decode(file.read_bytes(), type=Settings, dec_hook=_from_text)
+    except OSError as error:
+        raise WrongSettings(f"{file}: {error.strerror}; name a settings file that can be read") from None
+    except msgspec.ValidationError as error:
+        raise WrongSettings(_explain(file, error)) from None
+    except msgspec.DecodeError as error:
+        raise WrongSettings(f"{file}: {error}; it must be TOML") from None
+    for key, wrong in _doubts(settings):
+        raise WrongSettings(f"{file}: {key}: {wrong}")
+    return settings
+
+
+_SCHEMES = ("session", "certificate", "link")
+
+
+def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
+    """What types cannot say: each key with what is wrong and what would be right."""
+    low, high = settings.nodes.ports
+    if low > high:
+        yield "nodes.ports", f"{low} is above {high}; write the lowest port first, as [1024, 65535]"
+    for pattern in settings.nodes.allow:
+        try:
+            parse_nodes(pattern)
+        except ValueError as error:
+            yield "nodes.allow", str(error)
+    if not settings.state.is_absolute():
+        yield "state", f"{str(settings.state)!r} is not an absolute path"
+    for scheme in settings.authn.schemes:
+        if scheme not in _SCHEMES:
+            yield "authn.schemes", f"{scheme!r} is not a scheme; known are {', '.join(_SCHEMES)}"
+    front = settings.front
+    if front is None:
+        return
+    if "session" not in settings.authn.schemes:
+        yield "authn.schemes", 'must hold "session", which carries people from page to page'
+    if any(one.asks_certificate for one in front.listen):
+        if not settings.authn.certificate.ca:
+            yield "authn.certificate.ca", "must name a PEM file, because front.listen has a tls-cert listener"
+        if not settings.authn.certificate.map:
+            yield "authn.certificate.map", "must name a TOML file, because front.listen has a tls-cert listener"
+    if settings.authn.session.idle > settings.authn.session.absolute:
+        yield "authn.session.idle", "is longer than authn.session.absolute; make it shorter"
+
+
+_RANGE = re.compile(r"([A-Za-z0-9._-]*)\[([0-9,-]+)\]([A-Za-z0-9._-]*)")
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
+# A list in a settings file is read by people; a pattern that stands for more names is a slip of the pen.
+_MOST_NAMES = 100_000
+
+
+def parse_nodes(pattern: str) -> frozenset[str] | ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Read one entry of ``nodes.allow``: a network, or the names that it stands for, in lower case.
+
+    ``node[1-3,7]`` and ``node[01-16]`` are bracket ranges as in SLURM's host lists; leading zeros are kept.
+
+    :raises ValueError: says what would be right.
+    """
+    try:
+        return ipaddress.ip_network(pattern)
+    except ValueError:
+        pass
+    if found := _RANGE.fullmatch(pattern):
+        names: set[str] = set()
+        for part in found[2].split(","):
+            first, dash, last = part.partition("-")
+            last = last if dash else first
+            if not (first.isdecimal() and last.isdecimal()) or int(first) > int(last):
+                break
+            if len(names) + int(last) - int(first) >= _MOST_NAMES:
+                break
+            names |= {f"{found[1]}{n:0{len(first)}d}{found[3]}".lower() for n in range(int(first), int(last) + 1)}
+        else:
+            return frozenset(names)
+    elif _NAME.fullmatch(pattern):
+        return frozenset({pattern.lower()})
+    raise ValueError(f'{pattern!r} is neither a name, nor a range as "node[1-4]", nor a network as "10.77.0.0/24"')
+
+
+def embedded(state: Path, *, port: int = 8443) -> Settings:
+    """The portal of the one account that starts it: this host only, own CA, one-time link."""
+    return Settings(
+        state=state,
+        front=Front(
+            listen=(Listen.parse(f"tls:127.0.0.1:{port}"), Listen.parse(f"tls:[::1]:{port}")),
+            hostname="localhost",
+            account="",
+            certificate=state / "tls" / "fullchain.pem",
+            private_key=state / "tls" / "key.pem",
+        ),
+        authn=Authn(schemes=("session", "link"), min_uid=0),
+        nodes=Nodes(allow=("localhost", "127.0.0.1/32", "::1/128")),
+        ident2=Ident2(responder=True, socket="", udp=UdpAddresses()),
+    )

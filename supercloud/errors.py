@@ -1,0 +1,168 @@
+"""The refusals: a status, a text for the person, an outcome word for the log.
+
+``str(error)`` is for the log and may name accounts, nodes and numbers; ``public`` is for the person in front of the
+browser and says what to do next. They are never the same text.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+
+class PortalError(Exception):
+    """A stage refused an exchange.
+
+    :cvar status: what HTTP says.
+    :cvar public: what the page says; holds nothing that the viewer may not know.
+    :cvar outcome: the last word of the audit line.
+    """
+
+    status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+    public: str = "The portal made a mistake. It was logged; try again, and tell the site if it stays."
+    outcome: str = "broken"
+
+    def __init__(self, log: str = "", *, public: str | None = None) -> None:
+        super().__init__(log or type(self).__name__)
+        if public is not None:
+            self.public = public
+
+
+class BadMessage(PortalError):
+    """The downstream's message is ambiguous or malformed (RFC 9112); the connection closes after the answer."""
+
+    status = HTTPStatus.BAD_REQUEST
+    public = "The portal could not read this request, so it was not passed on."
+    outcome = "refused"
+
+
+class HeadTooLarge(BadMessage):
+    """The request's head is over a limit."""
+
+    status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+    public = "The head of this request is too large. Clearing this site's cookies usually helps."
+
+
+class TooSlow(BadMessage):
+    """The head did not arrive in time."""
+
+    status = HTTPStatus.REQUEST_TIMEOUT
+    public = "The request did not arrive in time."
+    outcome = "timed-out"
+
+
+class MethodRefused(PortalError):
+    """A method that a gateway does not carry (CONNECT, TRACE)."""
+
+    status = HTTPStatus.METHOD_NOT_ALLOWED
+    public = "This method is not carried by the portal."
+    outcome = "refused"
+
+
+class Misdirected(PortalError):
+    """The ``Host`` is none of the portal's (RFC 9110 section 15.5.20)."""
+
+    status = HTTPStatus.MISDIRECTED_REQUEST
+    public = "This portal does not serve that host name."
+    outcome = "refused"
+
+
+class NotAuthenticated(PortalError):
+    """Nobody is signed in on this origin."""
+
+    status = HTTPStatus.UNAUTHORIZED
+    public = "Sign in first."
+    outcome = "refused"
+
+
+class NotFound(PortalError):
+    """Nothing is at this address, or not for this viewer."""
+
+    status = HTTPStatus.NOT_FOUND
+    public = "There is nothing at this address, or it is not yours."
+    outcome = "refused"
+
+
+class BadAddress(NotFound):
+    """The address is of a known form, but cannot be read or leads outside what the site allows."""
+
+
+class NotAuthorized(NotFound):
+    """The principal may not reach the listener; who may not reach it does not learn that it is there."""
+
+
+class CrossSite(PortalError):
+    """A browser sent this for a page of another origin (Fetch Metadata)."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "Another site's page asked for this in your name, so it was not passed on."
+    outcome = "refused"
+
+
+class NothingListens(PortalError):
+    """No process waits at this node and port (yet)."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "Nothing listens there yet. This page opens the application by itself as soon as it answers."
+    outcome = "unreachable"
+
+
+class Unreachable(PortalError):
+    """The application could not be reached, or what it said could not be read."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    public = "The application did not answer as it should. Its own log may say why."
+    outcome = "unreachable"
+
+
+class Undecided(Unreachable):
+    """Nobody could say who owns the listener, so nobody is let through."""
+
+    public = "The portal could not find out whose application this is, so it did not connect. Try again in a moment."
+
+
+class Busy(PortalError):
+    """A limit on work at the same time is reached."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "The portal is busy. Try again in a moment."
+    outcome = "refused"
+
+
+class TooMany(PortalError):
+    """This principal has as many connections or streams open as the site allows."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    public = "Too many connections of yours are open at once. Close some pages and try again."
+    outcome = "refused"
+
+
+class LoopNoticed(PortalError):
+    """The request has passed this portal already (``Via``, RFC 9110 section 7.6.3)."""
+
+    status = HTTPStatus.LOOP_DETECTED
+    public = "This address leads back to the portal itself."
+    outcome = "refused"
+
+
+class Elsewhere(PortalError):
+    """Not a failure: the viewer is sent to another address.
+
+    :ivar location: an absolute URL made by the portal.
+    :ivar fields: further response fields (cookies, ``Clear-Site-Data``).
+    """
+
+    status = HTTPStatus.SEE_OTHER
+    public = "The portal sends you on."
+    outcome = "served"
+
+    def __init__(
+        self,
+        location: str,
+        *,
+        status: HTTPStatus = HTTPStatus.SEE_OTHER,
+        fields: tuple[tuple[bytes, bytes], ...] = (),
+    ) -> None:
+        super().__init__(f"sent on to {location.partition('?')[0]}")
+        self.status = status
+        self.location = location
+        self.fields = fields

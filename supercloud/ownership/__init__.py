@@ -1,0 +1,1 @@
+"""Whose process is it: the firewall rule, authorization, verified connections."""

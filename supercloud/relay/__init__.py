@@ -1,0 +1,1 @@
+"""Carrying between two legs: HTTP exchanges, WebSockets, tunnels."""

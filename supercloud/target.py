@@ -1,0 +1,38 @@
+"""Where a request leads: an application's node and port, with the addresses that its name stands for."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# One host label sequence as cluster tables use it, or an address literal; never a slash, percent sign or bracket.
+NODE = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?|[0-9A-Fa-f:.]{2,45}")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """A node and port as the viewer wrote them, read but not yet looked up.
+
+    :ivar node: host name or address literal, without brackets.
+    :ivar port: 1 to 65535.
+    """
+
+    node: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.node}]:{self.port}" if ":" in self.node else f"{self.node}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An application whose node the site allows and whose name was resolved.
+
+    :ivar addresses: address literals, in the order in which they are tried; what is checked is what is connected.
+    """
+
+    application: Application
+    addresses: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return str(self.application)
