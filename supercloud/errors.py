@@ -166,3 +166,15 @@ class Elsewhere(PortalError):
         self.status = status
         self.location = location
         self.fields = fields
+
+
+class NeedsOrigin(PortalError):
+    """Somebody else's application on the portal's own origin, and no origin of its own to send the viewer to."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = (
+        "This application is somebody else's. It could act in your name under the portal's own address, so it is only "
+        "shown at an address of its own. The site can make one: a DNS record and a certificate for *.fh under the "
+        "portal's name, and a node name of letters, digits and dashes."
+    )
+    outcome = "refused"

@@ -36,3 +36,27 @@ class Target:
 
     def __str__(self) -> str:
         return str(self.application)
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """An origin that this portal serves.
+
+    :ivar host: as in ``Host``: name and, unless it is 443, port.
+    :ivar application: node and port that live here; None on the portal's own origin.
+    :ivar owner: uid in the label; None for the viewer's own application.
+    """
+
+    host: str
+    application: Application | None = None
+    owner: int | None = None
+
+    @property
+    def url(self) -> str:
+        """Scheme and authority, as browsers write an Origin."""
+        return f"https://{self.host}"
+
+    @property
+    def is_portal(self) -> bool:
+        """Whether the portal's own pages live here."""
+        return self.application is None

@@ -1,0 +1,79 @@
+"""Who is asking: the session that the request's cookie names, on the origin where it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from supercloud.authn.session import Session, Sessions
+from supercloud.errors import NotAuthenticated
+from supercloud.identity import NoAccount, Principal
+from supercloud.message.fields import cookie
+from supercloud.message.head import RequestHead
+from supercloud.target import Origin
+
+SESSION_COOKIE: Final = b"__Host-Http-supercloud"
+
+
+class PrincipalLookup(Protocol):
+    """Reads an account afresh."""
+
+    async def find(self, key: str | int) -> Principal: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """Whoever looks at a page: an account, by a session on one origin.
+
+    :ivar owner: uid of the owner of the applications that this session on this origin may show.
+    """
+
+    principal: Principal
+    session: Session
+    owner: int
+
+
+class Authenticator:
+    """Reads session cookies.
+
+    :param now: unix time, for the ends of sessions.
+    """
+
+    def __init__(self, sessions: Sessions, accounts: PrincipalLookup, *, now: Callable[[], float]) -> None:
+        self._sessions = sessions
+        self._accounts = accounts
+        self._now = now
+
+    async def authenticate(self, head: RequestHead, origin: Origin, memory: dict[str, object]) -> Viewer:
+        """The viewer of a request.
+
+        :param memory: of the downstream connection: a cookie's seal is opened once, then compared by its bytes.
+        :raises NotAuthenticated: no session, or not one of this origin, or over, or its account is not admitted.
+        """
+        sealed = cookie(head.fields, SESSION_COOKIE)
+        if sealed is None:
+            raise NotAuthenticated("no session cookie")
+        known = memory.get("viewer")
+        if isinstance(known, tuple) and known[0] == sealed and known[1] == origin.host:
+            viewer: Viewer = known[2]
+        else:
+            viewer = await self._open(sealed, origin)
+            memory["viewer"] = (sealed, origin.host, viewer)
+        if not self._sessions.is_live(viewer.session):
+            raise NotAuthenticated(f"session of {viewer.principal} is over")
+        self._sessions.touch(viewer.session)
+        return viewer
+
+    async def _open(self, sealed: bytes, origin: Origin) -> Viewer:
+        visit = await self._sessions.verify(sealed.decode("latin-1"), origin=origin.host)
+        if visit is None:
+            raise NotAuthenticated("session cookie refused")
+        try:
+            principal = await self._accounts.find(visit.session.uid)
+        except NoAccount as error:
+            raise NotAuthenticated(str(error)) from None
+        if principal.login != visit.session.login:
+            # The uid went to another account since: whoever signed in is not whom it names now.
+            raise NotAuthenticated(f"uid {principal.uid} was {visit.session.login}, is {principal}")
+        return Viewer(principal, visit.session, visit.owner)

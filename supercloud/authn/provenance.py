@@ -1,0 +1,57 @@
+"""Where a browser's request comes from (Fetch Metadata, RFC 6454).
+
+To a browser the portal and all applications are one site, so SameSite cookies keep none of them from the others. What
+does is this rule: a request passes when its own origin asked for it, or when a person navigates to a whole page.
+"""
+
+from __future__ import annotations
+
+from supercloud.errors import CrossSite
+from supercloud.message.head import RequestHead
+from supercloud.target import Origin
+
+
+def check(head: RequestHead, origin: Origin) -> None:
+    """Refuse what another origin's page asked for.
+
+    :raises CrossSite: says which field told.
+    """
+    own = origin.url.encode("ascii")
+    claimed = head.get_all(b"origin")
+    if len(claimed) > 1:
+        raise CrossSite("more than one Origin")
+    if head.upgrade and claimed and claimed[0] != own:
+        raise CrossSite(f"upgrade from {claimed[0][:100]!r}")
+    site = head.get(b"sec-fetch-site")
+    if site is None:
+        # An older browser, or a program. A browser sends Origin with everything that can change something.
+        if claimed and claimed[0] != own:
+            raise CrossSite(f"Origin {claimed[0][:100]!r}")
+        return
+    if site in (b"same-origin", b"none"):
+        return
+    if is_navigation(head) and head.method in (b"GET", b"HEAD"):
+        return
+    raise CrossSite(f"Sec-Fetch-Site {site[:20]!r}, dest {(head.get(b'sec-fetch-dest') or b'')[:20]!r}")
+
+
+def is_navigation(head: RequestHead) -> bool:
+    """A person goes to a whole page: not a frame, not an image, not a script's request."""
+    return head.get(b"sec-fetch-mode") == b"navigate" and head.get(b"sec-fetch-dest") == b"document"
+
+
+def is_browser(head: RequestHead) -> bool:
+    """Whether a browser sent it; programs send neither Origin nor Fetch Metadata."""
+    return any(lower == b"origin" or lower.startswith(b"sec-fetch-") for lower, _, _ in head.fields)
+
+
+def wants_page(head: RequestHead) -> bool:
+    """Whether a person waits for a page, so that a sign-in page or a redirect to one helps.
+
+    Old browsers without Fetch Metadata are recognised by what they accept.
+    """
+    if head.method not in (b"GET", b"HEAD") or head.upgrade:
+        return False
+    if head.get(b"sec-fetch-mode") is not None:
+        return is_navigation(head)
+    return b"text/html" in (head.get(b"accept") or b"")

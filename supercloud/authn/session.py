@@ -1,0 +1,326 @@
+"""Sessions: somebody who signed in; shared with the portal's other processes, and ended in all of them."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Coroutine
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import LoopingCall
+from twisted.python.failure import Failure
+
+from supercloud import events
+from supercloud.authn.seal import SealBroken, Sealer
+from supercloud.authn.store import SessionRow, Store
+from supercloud.config import SessionLife
+from supercloud.deadline import Deadline
+from supercloud.identity import Offloaded, Principal
+
+MAX_PER_ACCOUNT: Final = 100  # sessions of one account in all processes; beyond it the oldest ends
+POLL: Final = 0.5  # seconds; what another process ends is to be seen within 1 s
+WRITE: Final = 30.0  # seconds between two writes of last_seen
+_LOOK_AGAIN: Final = 5  # answers of the store that news overtook; each time is rare
+_SETTLE: Final = 0.1  # seconds that an expiry timer fires late, so that rounding does not make it fire twice
+
+_COOKIE = "session/1"
+
+KICKED_BY_CAP = "too many sessions of this account"
+
+Farewell: TypeAlias = Callable[[str], object]
+"""Is told the reason for which a session ended."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """A session as this process holds it; `Sessions` makes and ends it. Times are Unix seconds.
+
+    :ivar last_seen: written by `Sessions.touch`, and by nobody else.
+    :ivar written: ``last_seen`` as the store knows it.
+    :ivar ended: the reason, None while it lives; whether it is idle only `Sessions.is_live` can say.
+    """
+
+    id: str
+    uid: int
+    login: str
+    scheme: str
+    address: str
+    created: float
+    ends: float
+    last_seen: float
+    written: float
+    ended: str | None = None
+    deadline: Deadline | None = None
+    _farewells: dict[Farewell, None] = field(default_factory=dict)
+
+    @classmethod
+    def from_row(cls, row: SessionRow) -> Session:
+        """The live object for a row."""
+        return cls(**asdict(row), written=row.last_seen)
+
+    def on_end(self, farewell: Farewell) -> None:
+        """Call ``farewell(reason)`` once when the session ends; at once if it has.
+
+        What depends on a session (a stream, a WebSocket) ends by this. It costs one entry of a dict.
+        """
+        if self.ended is not None:
+            farewell(self.ended)
+        else:
+            self._farewells[farewell] = None
+
+    def no_longer(self, farewell: Farewell) -> None:
+        """Take back `on_end`; does nothing when it was called or never registered."""
+        self._farewells.pop(farewell, None)
+
+    def end(self, reason: str) -> None:
+        """Be over; `Sessions` calls this, everybody else asks it to. A farewell that fails does not stop the others."""
+        if self.ended is not None:
+            return
+        self.ended = reason
+        if self.deadline is not None:
+            self.deadline.cancel()
+        while self._farewells:
+            farewell, _ = self._farewells.popitem()
+            try:
+                farewell(reason)
+            except Exception:
+                events.unexpected(doing="ending what depends on a session", failure=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A session on one origin: what a verified cookie says.
+
+    :ivar origin: as ``https://name.fn.portal.example.org``.
+    :ivar owner: uid whose applications this origin shows (design: an origin belongs to one owner).
+    """
+
+    session: Session
+    origin: str
+    owner: int
+
+
+class Cookie(msgspec.Struct, frozen=True, array_like=True):
+    """What a session cookie says (design: Origins)."""
+
+    session: str
+    uid: int
+    origin: str
+    owner: int
+    ends: float
+
+
+class Sessions:
+    """The sessions that this process has met, backed by the store.
+
+    A request costs `is_live` and `touch`; `verify` is for the first request of a connection.
+
+    :param now: Unix seconds. The reactor's clock only times the look-ups.
+    """
+
+    def __init__(
+        self,
+        *,
+        sealer: Sealer,
+        store: Store,
+        offload: Offloaded,
+        clock: IReactorTime,
+        now: Callable[[], float],
+        life: SessionLife,
+    ) -> None:
+        self._sealer = sealer
+        self._store = store
+        self._offload = offload
+        self._clock = clock
+        self._now = now
+        self._idle = float(life.idle)
+        self._absolute = float(life.absolute)
+        self._met: dict[str, Session] = {}
+        self._position = 0
+        self._failing: set[str] = set()
+        self._loops = [self._loop(self._poll, "looking for ended sessions"), self._loop(self._write, "saving last use")]
+
+    def __len__(self) -> int:
+        """Number of sessions in memory."""
+        return len(self._met)
+
+    def start(self) -> None:
+        """Begin to look what other processes ended, and to write when sessions were last used."""
+        for loop, seconds in zip(self._loops, (POLL, WRITE), strict=True):
+            loop.start(seconds, now=True)
+
+    async def stop(self) -> None:
+        """Write what is due and leave no timer behind; the sessions themselves live on in the store."""
+        for loop in self._loops:
+            if loop.running:
+                loop.stop()
+        for session in self._met.values():
+            if session.deadline is not None:
+                session.deadline.cancel()
+        await self._write()
+
+    async def open(self, principal: Principal, *, scheme: str, address: str) -> Session:
+        """Somebody signed in.
+
+        :raises Exception: when the store cannot keep it; then there is no session.
+        """
+        now = self._now()
+        row = SessionRow(
+            secrets.token_urlsafe(24), principal.uid, principal.login, scheme, address, now, now + self._absolute, now
+        )
+        # In memory first: what ends the account's sessions while the store is written then reaches this one too.
+        session = self._meet(row)
+        try:
+            for oldest in await self._offload.run(self._store.add, row, MAX_PER_ACCOUNT):
+                self._leave(oldest, KICKED_BY_CAP)
+        except BaseException:
+            self._leave(session.id, "could not be kept")
+            raise
+        return session
+
+    def cookie(self, session: Session, *, origin: str, owner: int) -> str:
+        """The cookie's value for one origin; ``owner`` is the uid whose applications the origin shows."""
+        return self._sealer.seal(Cookie(session.id, session.uid, origin, owner, session.ends), _COOKIE)
+
+    async def verify(self, cookie: str, *, origin: str) -> Visit | None:
+        """Whose cookie this is; None for what is forged, over, idle, ended, or another origin's.
+
+        :raises Exception: when the store has to be asked and cannot be; never for what ``cookie`` holds.
+        """
+        try:
+            read = self._sealer.open(cookie, Cookie, _COOKIE)
+        except SealBroken:
+            return None
+        if read.origin != origin or self._now() >= read.ends:
+            return None
+        session = self._met.get(read.session)
+        if session is None or not self.is_live(session):
+            session = await self.find(read.session)
+        if session is None or session.uid != read.uid:
+            return None
+        return Visit(session, origin, read.owner)
+
+    def is_live(self, session: Session) -> bool:
+        """Whether it may still be used; plain and fast, for every request."""
+        now = self._now()
+        return session.ended is None and now < session.ends and now - session.last_seen <= self._idle
+
+    def touch(self, session: Session) -> None:
+        """It is being used now."""
+        session.last_seen = self._now()
+
+    async def find(self, session_id: str) -> Session | None:
+        """A live session, from memory or, after a restart or from another process, from the store."""
+        known = self._met.get(session_id)
+        if known is not None and self.is_live(known):
+            return known
+        for _ in range(_LOOK_AGAIN):
+            row, position = await self._offload.run(self._store.find, session_id)
+            # Otherwise sessions were heard to be over since that answer: this may be one of them.
+            if position >= self._position:
+                break
+        else:
+            return None
+        known = self._met.get(session_id)
+        if row is None:
+            if known is not None:
+                self._leave(session_id, "ended elsewhere")
+            return None
+        return self._take(row)
+
+    async def end(self, session_id: str, reason: str) -> None:
+        """End one session in all processes: here at once, even if the store then fails; elsewhere within a second."""
+        self._leave(session_id, reason)
+        await self._offload.run(self._store.end, session_id, reason)
+        # An answer of the store that was on its way may have brought it back to memory.
+        await self._poll()
+
+    async def end_all(self, uid: int, reason: str) -> None:
+        """End every session of an account, as `end` does."""
+        for session in [one for one in self._met.values() if one.uid == uid]:
+            self._leave(session.id, reason)
+        await self._offload.run(self._store.end_all, uid, reason)
+        await self._poll()
+
+    async def list(self, uid: int) -> tuple[Session, ...]:
+        """Live sessions of an account in all processes, oldest first. At most `MAX_PER_ACCOUNT`."""
+        rows: tuple[SessionRow, ...] = tuple(await self._offload.run(self._store.of_account, uid))
+        found = [await self.find(row.id) for row in rows]
+        return tuple(session for session in found if session is not None)
+
+    def _meet(self, row: SessionRow) -> Session:
+        session = Session.from_row(row)
+        session.deadline = Deadline(self._clock, lambda: self._look(session))
+        self._met[session.id] = session
+        self._arm(session)
+        return session
+
+    def _take(self, row: SessionRow) -> Session | None:
+        """What the store says of a session, which other processes may have used since; None if it is over."""
+        session = self._met.get(row.id) or self._meet(row)
+        session.last_seen = max(session.last_seen, row.last_seen)
+        session.written = max(session.written, row.last_seen)
+        if self.is_live(session):
+            self._arm(session)
+            return session
+        self._leave(session.id, "expired" if self._now() >= session.ends else "idle")
+        return None
+
+    def _leave(self, session_id: str, reason: str) -> None:
+        session = self._met.pop(session_id, None)
+        if session is not None:
+            session.end(reason)
+
+    def _arm(self, session: Session) -> None:
+        if session.deadline is not None:
+            due = min(session.ends, session.last_seen + self._idle)
+            session.deadline.set(max(due - self._now(), 0.0) + _SETTLE)
+
+    def _look(self, session: Session) -> None:
+        """The timer fired: over, or used since, or perhaps used in another process."""
+        if self.is_live(session):
+            self._arm(session)
+        elif self._now() >= session.ends:
+            self._leave(session.id, "expired")
+        else:
+            self._watch(self.find(session.id), lambda: self._leave(session.id, "idle"))
+
+    def _watch(self, coroutine: Coroutine[Any, Any, object], otherwise: Callable[[], None]) -> None:
+        def failed(failure: Failure) -> None:
+            otherwise()
+            events.unexpected(doing="looking up an idle session", failure=failure)
+
+        Deferred.fromCoroutine(coroutine).addErrback(failed)
+
+    def _loop(self, work: Callable[[], Coroutine[Any, Any, None]], doing: str) -> LoopingCall:
+        loop = LoopingCall(lambda: Deferred.fromCoroutine(work()).addCallbacks(well, failed))
+        loop.clock = self._clock
+
+        def well(_: None) -> None:
+            self._failing.discard(doing)
+
+        def failed(failure: Failure) -> None:
+            # Once, not each half second; the next failure after a success is said again.
+            if doing not in self._failing:
+                self._failing.add(doing)
+                events.unexpected(doing=doing, failure=failure)
+
+        return loop
+
+    async def _poll(self) -> None:
+        position, ended = await self._offload.run(self._store.changes, self._position)
+        self._position = max(position, self._position)
+        for session_id, reason in ended:
+            self._leave(session_id, reason)
+
+    async def _write(self) -> None:
+        due = [session for session in self._met.values() if session.last_seen > session.written]
+        if due:
+            times = {session.id: session.last_seen for session in due}
+            await self._offload.run(self._store.seen, times)
+            for session in due:
+                session.written = times[session.id]
+        await self._offload.run(self._store.forget, self._now(), self._idle)

@@ -1,0 +1,159 @@
+"""What is worth telling: one function for each event, and the audit line that every exchange ends with.
+
+Never a body, a cookie, a token or a query string.
+"""
+
+from __future__ import annotations
+
+import itertools
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+_log = Logger(namespace="supercloud")
+
+# Seconds between an exchange's end and its line in the file; a line a write would cost more than the exchange.
+FLUSH_AFTER: Final = 0.2
+
+_run = secrets.token_hex(4)
+_count = itertools.count(1)
+
+
+def new_request_id() -> str:
+    """A name for one exchange, unique over restarts; short enough to be read out on the telephone."""
+    return f"{_run}-{next(_count):x}"
+
+
+class AuditLine(msgspec.Struct, omit_defaults=False):
+    """One decision of the portal, as one line of JSON.
+
+    :ivar time: when the exchange began, RFC 3339 in UTC.
+    :ivar id: shown on error pages too.
+    :ivar principal: login; empty when nobody was authenticated.
+    :ivar address: of the browser.
+    :ivar path: without its query.
+    :ivar target: node and port, or empty.
+    :ivar verdict: what the firewall rule said; ``rule`` tells on what ground it was asked: of the listener
+        (``listener``), of the connection itself (``connection``), or of a connection checked before (``kept``).
+    :ivar age: seconds since ident2 answered.
+    :ivar up: bytes of bodies toward the application; ``down`` toward the browser.
+    :ivar seconds: from the head's end to the last byte handed to the transport.
+    :ivar outcome: served, refused, unreachable, abandoned, broken, timed-out.
+    """
+
+    time: str
+    id: str
+    principal: str = ""
+    address: str = ""
+    method: str = ""
+    origin: str = ""
+    path: str = ""
+    target: str = ""
+    verdict: str = ""
+    rule: str = ""
+    pid: int | None = None
+    uid: int | None = None
+    gid: int | None = None
+    age: float | None = None
+    status: int = 0
+    up: int = 0
+    down: int = 0
+    seconds: float = 0.0
+    outcome: str = ""
+    reason: str = ""
+
+
+class Audit:
+    """Collects lines and writes them in batches.
+
+    :param write: takes the bytes of whole lines; must not block.
+    """
+
+    def __init__(self, clock: IReactorTime, write: Callable[[bytes], object]) -> None:
+        self._clock = clock
+        self._write = write
+        self._lines: list[AuditLine] = []
+        self._call: IDelayedCall | None = None
+        self._encoder = msgspec.json.Encoder()
+
+    def add(self, line: AuditLine) -> None:
+        """Keep a line for the next batch."""
+        self._lines.append(line)
+        if self._call is None:
+            self._call = self._clock.callLater(FLUSH_AFTER, self.flush)
+
+    def flush(self) -> None:
+        """Write what was collected; called at the end too."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        lines, self._lines = self._lines, []
+        if lines:
+            self._write(self._encoder.encode_lines(lines))
+
+
+def now_text(now: float) -> str:
+    """A unix time as RFC 3339 in UTC, with milliseconds."""
+    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def unexpected(doing: str, failure: Failure | None = None) -> None:
+    """A mistake of the portal's own: ``failure``, or else the exception that is being handled."""
+    _log.failure("while {doing}", failure=failure, doing=doing)
+
+
+def watch(deferred: Deferred[Any], doing: str) -> None:
+    """Own a Deferred that nobody waits for: what fails in it is a mistake of the portal's own."""
+    deferred.addErrback(lambda failure: unexpected(doing, failure))
+
+
+def audited(lines: bytes) -> None:
+    """Audit lines, where the site set no file for them."""
+    _log.info("{lines}", lines=lines.decode().rstrip("\n"))
+
+
+def listening(address: str) -> None:
+    """A port is bound."""
+    _log.info("listens at {address}", address=address)
+
+
+def runs_as(login: str) -> None:
+    """Whom the portal runs as."""
+    _log.info("runs as {login}", login=login)
+
+
+def warned(what: str) -> None:
+    """Something that an administrator should look at."""
+    _log.warn("{what}", what=what)
+
+
+def login_failed(scheme: str, address: str, reason: str) -> None:
+    """Somebody could not be signed in; ``reason`` is for the administrator."""
+    _log.warn("sign-in by {scheme} from {address} failed: {reason}", scheme=scheme, address=address, reason=reason)
+
+
+def signed_in(scheme: str, login: str, address: str) -> None:
+    """Somebody was signed in."""
+    _log.info("{login} signed in by {scheme} from {address}", scheme=scheme, login=login, address=address)
+
+
+def reloaded(what: str) -> None:
+    """Settings of a running portal were read again."""
+    _log.info("read again: {what}", what=what)
+
+
+def reload_failed(reason: str) -> None:
+    """What was read again cannot be used; the portal goes on with what it had."""
+    _log.error("not read again, going on as before: {reason}", reason=reason)
+
+
+def stopping(exchanges: int, seconds: float) -> None:
+    """The portal closes its listeners and waits for what is under way."""
+    _log.info("stops: {exchanges} connections, at most {seconds:g} s", exchanges=exchanges, seconds=seconds)

@@ -1,0 +1,28 @@
+"""Audit lines in a file of their own, written beside the reactor's thread."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from supercloud import events
+from supercloud.offload import Offload
+
+
+class AuditFile:
+    """Appends batches of lines; opened anew for each, so that logrotate needs to tell nobody."""
+
+    def __init__(self, path: Path, offload: Offload) -> None:
+        self._path = path
+        self._offload = offload
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines."""
+        events.watch(self._offload.run(self._append, lines), f"writing {self._path}")
+
+    def _append(self, lines: bytes) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(descriptor, lines)
+        finally:
+            os.close(descriptor)

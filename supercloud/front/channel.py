@@ -1,0 +1,306 @@
+"""HTTP/1.1 from one browser connection: heads in, exchanges out, one after the other (RFC 9112).
+
+The channel cuts what arrives into heads and bodies and hands each head on as an `Exchange`. What it may do next is a
+method: ``_at_head``, ``_in_body``, ``_in_wait``, ``_in_tunnel``, ``_at_end``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer, IReactorTime
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from supercloud.config import Limits
+from supercloud.deadline import Deadline
+from supercloud.errors import BadMessage, HeadTooLarge, PortalError, TooSlow
+from supercloud.front.exchange import Exchange
+from supercloud.message.body import Body, Malformed, reader_for
+from supercloud.message.head import UNREADABLE, RequestHead, parse_request
+from supercloud.relay.leg import Transport
+
+# Pipelined bytes that are kept while an exchange is under way; beyond it the browser waits.
+MAX_AHEAD: Final = 64 * 1024
+# Seconds for the rest of a request that was answered early, and for a browser to close after we did.
+LINGER: Final = 5.0
+
+_BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
+
+
+class Door(Protocol):
+    """What a channel needs of the listener that it came through."""
+
+    limits: Limits
+    clock: IReactorTime
+    is_stopping: bool
+
+    def serve(self, exchange: Exchange) -> None: ...
+    def refuse(self, exchange: Exchange, error: PortalError) -> None: ...
+    def exchange_over(self, exchange: Exchange) -> None: ...
+    def opened(self, channel: Channel) -> None: ...
+    def closed(self, channel: Channel) -> None: ...
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+class Channel(TwistedProtocol):
+    """One downstream connection.
+
+    :ivar address: of the browser, as text.
+    :ivar memory: what stages remember about this connection, each under a key of its own, to save looking twice.
+    """
+
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+        self.address = ""
+        self.memory: dict[str, object] = {}
+        self.is_open = False
+        self.is_choked = False
+        self._buffer = b""
+        self._step: Callable[[], bool] = self._at_head
+        self._is_working = False
+        self._is_partial = False  # a head has begun
+        self._holds = False  # the exchange takes no body for now
+        self._exchange: Exchange | None = None
+        self._body: Body | None = None
+        self._deadline = Deadline(door.clock, self._expired)
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        """A connection; over TLS the handshake may still be under way."""
+        self.is_open = True
+        self.address = self.transport.getPeer().host
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.transport.registerProducer(self, True)
+        self._deadline.set(self.door.limits.head_time)
+        self.door.opened(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the browser."""
+        self._buffer = self._buffer + data if self._buffer else data
+        if not self._is_working:
+            self._work()
+
+    def readConnectionLost(self) -> None:
+        """The browser finished sending (plain TCP only)."""
+        if self._step == self._in_tunnel and self._exchange is not None:
+            self._exchange.tunnel_finished()
+        elif self._exchange is None:
+            self.close()
+        elif self._step != self._in_wait:
+            self.abort()
+
+    def writeConnectionLost(self) -> None:
+        """We finished sending; nothing to do."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self.is_open = False
+        self._deadline.cancel()
+        self._step = self._at_end
+        self._buffer = b""
+        exchange, self._exchange = self._exchange, None
+        if exchange is not None:
+            exchange.abandoned()
+        self.door.closed(self)
+
+    def pauseProducing(self) -> None:
+        """The send buffer is full."""
+        self.is_choked = True
+        if self._exchange is not None:
+            self._exchange.choked()
+
+    def resumeProducing(self) -> None:
+        """The send buffer has room."""
+        self.is_choked = False
+        if self._exchange is not None:
+            self._exchange.drained()
+
+    def stopProducing(self) -> None:
+        """The transport is closing; connectionLost follows."""
+
+    # What an exchange calls.
+
+    def hold_body(self) -> None:
+        """Take no more of the request's body for now."""
+        if not self._holds:
+            self._holds = True
+            self.transport.pauseProducing()
+
+    def take_body(self) -> None:
+        """Go on with the request's body."""
+        if self._holds:
+            self._holds = False
+            self.transport.resumeProducing()
+            if not self._is_working:
+                self._work()
+
+    def exchange_over(self, *, keep: bool) -> None:
+        """The response is written.
+
+        :param keep: whether the connection may carry another exchange.
+        """
+        self._exchange = None
+        self._holds = False
+        self._deadline.set(self.door.limits.idle)
+        if not keep or self.door.is_stopping:
+            self.close()
+            return
+        self.transport.resumeProducing()
+        if self._step == self._in_body:
+            self._deadline.set(LINGER)  # answered early: what is left of the request is dropped as it comes
+        else:
+            self._step = self._at_head
+        if not self._is_working and self._buffer:
+            self._work()
+
+    def exchange_aborted(self) -> None:
+        """The response cannot be completed; the browser must not take what it has for the whole."""
+        self._exchange = None
+        self.abort()
+
+    def enter_tunnel(self) -> None:
+        """From here on bytes are the tunnel's."""
+        self._step = self._in_tunnel
+        self._deadline.clear()
+        if self._buffer and not self._is_working:
+            self._work()
+
+    def close(self) -> None:
+        """End the connection once what was written has left; what still arrives is dropped."""
+        self._step = self._at_end
+        self._buffer = b""
+        if self.is_open:
+            self._deadline.set(LINGER)
+            self.transport.resumeProducing()
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection at once, so that the browser sees a broken response and not a short one."""
+        self._step = self._at_end
+        self._buffer = b""
+        if self.is_open:
+            self.transport.unregisterProducer()
+            self.transport.abortConnection()
+
+    def stop(self) -> None:
+        """The portal stops: close now, or after the exchange that is under way."""
+        if self._exchange is None:
+            self.close()
+        else:
+            self._exchange.stop()
+
+    def moved(self) -> None:
+        """Something was sent or received: the exchange is not silent."""
+        self._deadline.set(self.door.limits.silence)
+
+    # What it may do next.
+
+    def _work(self) -> None:
+        self._is_working = True
+        try:
+            while self._buffer and self._step():
+                pass
+        finally:
+            self._is_working = False
+
+    def _at_head(self) -> bool:
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):
+            buffer = buffer[2:]  # RFC 9112 section 2.2: one empty line before a request is forgiven
+        limits = self.door.limits
+        end = buffer.find(b"\r\n\r\n")
+        if end + 4 > limits.head or (end < 0 and len(buffer) > limits.head):
+            self._refuse(HeadTooLarge(f"head over {limits.head} bytes"))
+            return False
+        if end < 0:
+            if _BARE_LINE_END.search(buffer):
+                self._refuse(BadMessage("a bare CR or LF"))
+            elif not self._is_partial:
+                self._is_partial = True
+                self._deadline.set(limits.head_time)
+            return False
+        self._is_partial = False
+        raw, self._buffer = buffer[: end + 4], buffer[end + 4 :]
+        try:
+            head = parse_request(raw, most_fields=limits.fields)
+        except BadMessage as error:
+            self._refuse(error)
+            return False
+        self._begin(head)
+        return True
+
+    def _begin(self, head: RequestHead) -> None:
+        exchange = self._exchange = Exchange(self, head)
+        if head.length:
+            self._body = reader_for(head.length)
+            self._step = self._in_body
+            self.hold_body()  # until somebody takes it
+        else:
+            self._step = self._in_wait
+        self._deadline.set(self.door.limits.silence)
+        self.door.serve(exchange)
+
+    def _in_body(self) -> bool:
+        body, exchange = self._body, self._exchange
+        if self._holds or body is None:
+            return False
+        try:
+            payload, self._buffer = body.feed(self._buffer)
+        except Malformed as error:
+            if exchange is None:
+                self.close()
+            else:
+                exchange.fail_request(BadMessage(f"request body: {error}"))
+            return False
+        if exchange is not None:
+            if payload:
+                exchange.body_received(payload)
+            if body.is_done and self._step == self._in_body:
+                self._step = self._in_wait
+                exchange.body_ended(body.trailers)
+        if body.is_done and self._exchange is None and self.is_open:
+            self._step = self._at_head
+        return True
+
+    def _in_wait(self) -> bool:
+        if len(self._buffer) > MAX_AHEAD:
+            self.transport.pauseProducing()
+        return False
+
+    def _in_tunnel(self) -> bool:
+        data, self._buffer = self._buffer, b""
+        if self._exchange is not None:
+            self._exchange.tunnel_received(data)
+        return True
+
+    def _at_end(self) -> bool:
+        self._buffer = b""
+        return False
+
+    def _refuse(self, error: BadMessage) -> None:
+        """Answer a message that cannot be read, and close: where the next one begins is anybody's guess."""
+        self._step = self._at_end
+        self._buffer = b""
+        exchange = self._exchange = Exchange(self, UNREADABLE)
+        exchange.fail(error)
+
+    def _expired(self) -> None:
+        if self._step == self._at_end or not self.is_open:
+            if self.is_open:
+                self.transport.abortConnection()
+        elif self._exchange is not None:
+            self._exchange.fail(TooSlow("silent for too long"))
+        elif self._step == self._at_head and self._buffer:
+            self._refuse(TooSlow("head not complete in time"))
+        else:
+            self.close()

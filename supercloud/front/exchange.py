@@ -1,0 +1,318 @@
+"""One request and its response on a downstream connection, with what the stages found out on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, Protocol
+
+from supercloud.errors import PortalError
+from supercloud.events import AuditLine, new_request_id
+from supercloud.message.body import chunk, last_chunk
+from supercloud.message.fields import HOP_BY_HOP, line
+from supercloud.message.head import RequestHead, ResponseHead
+
+if TYPE_CHECKING:
+    from supercloud.front.channel import Channel
+
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
+
+
+class Relay(Protocol):
+    """Who carries the exchange; see relay.http and relay.websocket."""
+
+    def request_body(self, payload: bytes) -> None: ...
+    def request_ended(self, trailers: tuple[bytes, ...]) -> None: ...
+    def tunnel_sent(self, data: bytes) -> None: ...
+    def downstream_ended(self) -> None: ...
+    def downstream_lost(self) -> None: ...
+    def downstream_choked(self) -> None: ...
+    def downstream_drained(self) -> None: ...
+
+
+class Exchange:
+    """A request under way.
+
+    :ivar head: UNREADABLE for a message that could not be read, which is refused at once.
+    :ivar audit: filled in by the stages; written when the exchange is over.
+    :ivar outward: rewrites an application's fields for the browser; set by the pipeline.
+    :ivar on_over: called once when the exchange is over, whatever happened.
+    """
+
+    __slots__ = (
+        "_channel",
+        "_chunked",
+        "_is_over",
+        "_is_tunnel",
+        "_keep",
+        "_out",
+        "_relay",
+        "_responding",
+        "_responds_body",
+        "_started",
+        "audit",
+        "head",
+        "on_over",
+        "outward",
+        "pending",
+    )
+
+    def __init__(self, channel: Channel, head: RequestHead) -> None:
+        self._channel = channel
+        self._relay: Relay | None = None
+        self._out: list[bytes] = []
+        self._started = channel.door.clock.seconds()
+        self._responding = False
+        self._responds_body = True
+        self._chunked = False
+        self._is_tunnel = False
+        self._is_over = False
+        self._keep = head.keep_alive and not head.upgrade
+        self.head = head
+        self.outward: Callable[[ResponseHead], list[bytes]] | None = None
+        self.on_over: list[Callable[[], object]] = []
+        self.pending: Callable[[], object] | None = None
+        self.audit = AuditLine(time="", id=new_request_id(), address=channel.address)
+        self.audit.method = head.method.decode("ascii")
+        self.audit.path = head.path.decode("ascii")
+
+    @property
+    def address(self) -> str:
+        """Of the browser."""
+        return self._channel.address
+
+    @property
+    def memory(self) -> dict[str, object]:
+        """What stages remember about this connection."""
+        return self._channel.memory
+
+    @property
+    def transport(self) -> object:
+        """The connection's transport, for its certificate."""
+        return self._channel.transport
+
+    @property
+    def is_over(self) -> bool:
+        """Nothing can be answered any more."""
+        return self._is_over
+
+    # From the pipeline.
+
+    def carry(self, relay: Relay) -> None:
+        """Let ``relay`` have the exchange."""
+        self._relay = relay
+        if self._channel.is_choked:
+            relay.downstream_choked()
+
+    def respond(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
+        """Answer with a page of the portal's own."""
+        if self._is_over:
+            return
+        head = self.head
+        has_body = status not in (204, 304)
+        lines = [b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b""))]
+        lines += [line(name, value) for name, value in fields]
+        if has_body:
+            lines.append(b"Content-Length: %d\r\n" % len(body))
+        self._keep = self._keep and head.length == 0
+        lines.append(self._connection_field())
+        lines.append(b"\r\n")
+        if has_body and head.method != b"HEAD":
+            lines.append(body)
+            self.audit.down = len(body)
+        self.audit.status = status
+        self._responding = True
+        self._channel.transport.write(b"".join(lines))
+        self._end(self.audit.outcome or "served")
+
+    def fail(self, error: PortalError) -> None:
+        """Answer with a refusal; or break off, when a response has begun."""
+        if self._is_over:
+            return
+        self.audit.outcome = error.outcome
+        self.audit.reason = str(error)
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.downstream_lost()
+        if self._responding:
+            self.audit.outcome = "timed-out" if error.outcome == "timed-out" else "broken"
+            self._out.clear()
+            self._end(self.audit.outcome, abort=True)
+        else:
+            self._channel.door.refuse(self, error)
+
+    # From the relay; see relay.http.Downstream.
+
+    def start_request_body(self, relay: object) -> None:
+        """The upstream takes the body now."""
+        self._channel.take_body()
+
+    def respond_head(self, head: ResponseHead) -> None:
+        """A head of the application's."""
+        request = self.head
+        if self._is_over:
+            return
+        if head.is_interim:
+            if request.minor == 1:
+                lines = [line(name, value) for lower, name, value in head.fields if lower not in HOP_BY_HOP]
+                self._channel.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, b"".join(lines)))
+            return
+        self._responding = True
+        self.audit.status = head.status
+        out = self._out
+        out.append(b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason))
+        out += self.outward(head) if self.outward is not None else []
+        if head.length < 0:
+            if request.minor == 1:
+                self._chunked = True
+                out.append(b"Transfer-Encoding: chunked\r\n")
+            else:
+                self._keep = False
+        out.append(self._connection_field())
+        out.append(b"\r\n")
+
+    def respond_body(self, payload: bytes) -> None:
+        """A part of the response's body."""
+        self._out.append(chunk(payload) if self._chunked else payload)
+        self.audit.down += len(payload)
+
+    def respond_flush(self) -> None:
+        """What was collected leaves."""
+        out = self._out
+        if out and not self._is_over:
+            self._channel.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            self._out = []
+            self._channel.moved()
+
+    def respond_end(self, trailers: tuple[bytes, ...]) -> None:
+        """The response is complete."""
+        if self._is_over:
+            return
+        if self._chunked:
+            self._out.append(last_chunk(trailers))
+        self.respond_flush()
+        self._end("served")
+
+    def pause_request(self) -> None:
+        """The application reads slowly."""
+        if not self._is_over:
+            self._channel.hold_body()
+
+    def resume_request(self) -> None:
+        """The application reads again."""
+        if not self._is_over:
+            self._channel.take_body()
+
+    def begin_tunnel(self, head: ResponseHead) -> None:
+        """101: from here on bytes pass as they are."""
+        self._responding = True
+        self._is_tunnel = True
+        self.audit.status = 101
+        lines = [b"HTTP/1.1 101 Switching Protocols\r\n"]
+        lines += self.outward(head) if self.outward is not None else []
+        lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade)
+        self.enter_tunnel(b"".join(lines))
+
+    def enter_tunnel(self, head: bytes) -> None:
+        """Send a 101 head that somebody else made, and pass bytes from here on."""
+        self._responding = True
+        self._is_tunnel = True
+        self.audit.status = 101
+        self._channel.transport.write(head)
+        self._channel.enter_tunnel()
+
+    def tunnel_write(self, data: bytes) -> None:
+        """Bytes toward the browser."""
+        if not self._is_over:
+            self.audit.down += len(data)
+            self._channel.transport.write(data)
+
+    def end_tunnel(self) -> None:
+        """Nothing more comes from the application."""
+        self._keep = False
+        self._end("served")
+
+    # From the channel.
+
+    def body_received(self, payload: bytes) -> None:
+        """A part of the request's body."""
+        self.audit.up += len(payload)
+        if self._relay is not None:
+            self._relay.request_body(payload)
+
+    def body_ended(self, trailers: tuple[bytes, ...]) -> None:
+        """The request's body is complete."""
+        if self._relay is not None:
+            self._relay.request_ended(trailers)
+
+    def fail_request(self, error: PortalError) -> None:
+        """The request's body is malformed: neither side of it can be trusted to end where it should."""
+        self._keep = False
+        self.fail(error)
+
+    def tunnel_received(self, data: bytes) -> None:
+        """Bytes of the browser's."""
+        self.audit.up += len(data)
+        if self._relay is not None:
+            self._relay.tunnel_sent(data)
+
+    def tunnel_finished(self) -> None:
+        """The browser finished sending (plain TCP only)."""
+        if self._relay is not None:
+            self._relay.downstream_ended()
+
+    def choked(self) -> None:
+        """The browser reads slowly."""
+        if self._relay is not None:
+            self._relay.downstream_choked()
+
+    def drained(self) -> None:
+        """The browser reads again."""
+        if self._relay is not None:
+            self._relay.downstream_drained()
+
+    def abandoned(self) -> None:
+        """The browser is gone."""
+        if self._is_over:
+            return
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.downstream_lost()
+        self._over("served" if self._is_tunnel else "abandoned")
+
+    def stop(self) -> None:
+        """The portal stops: this exchange is the connection's last."""
+        self._keep = False
+        going_away = getattr(self._relay, "going_away", None)
+        if going_away is not None:
+            going_away()
+        elif self._is_tunnel:
+            self.end_tunnel()
+
+    def _connection_field(self) -> bytes:
+        if self._channel.door.is_stopping:
+            self._keep = False
+        if not self._keep:
+            return b"Connection: close\r\n"
+        return b"" if self.head.minor == 1 else b"Connection: keep-alive\r\n"
+
+    def _end(self, outcome: str, *, abort: bool = False) -> None:
+        if self._is_over:
+            return
+        self._relay = None
+        self._over(outcome)
+        if abort:
+            self._channel.exchange_aborted()
+        else:
+            self._channel.exchange_over(keep=self._keep)
+
+    def _over(self, outcome: str) -> None:
+        self._is_over = True
+        pending, self.pending = self.pending, None
+        if pending is not None:
+            pending()
+        self.audit.outcome = outcome
+        self.audit.seconds = round(self._channel.door.clock.seconds() - self._started, 6)
+        for call in self.on_over:
+            call()
+        self._channel.door.exchange_over(self)

@@ -1,0 +1,68 @@
+"""The viewer's own listening sockets on this host, for the first page; blocks, so it runs beside the reactor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from supercloud.front.pages import Listed
+from supercloud.ident2.processes import Processes
+from supercloud.ident2.sockets import Sockets
+from supercloud.identity import Offloaded, Principal
+from supercloud.routing.hosts import Hosts
+from supercloud.target import Application
+
+
+class Listing:
+    """Lists the listening sockets of an account.
+
+    :param is_own: tells the portal's own listeners, which are left out.
+    :param ports: lowest and highest that may be opened.
+    """
+
+    def __init__(
+        self, offload: Offloaded, hosts: Hosts, *, is_own: Callable[[str, int], bool], ports: tuple[int, int]
+    ) -> None:
+        self._offload = offload
+        self._hosts = hosts
+        self._is_own = is_own
+        self._ports = ports
+        self._sockets = Sockets()
+        self._processes = Processes()
+
+    async def of(self, principal: Principal) -> list[Listed]:
+        """What the account listens on at this host, by port."""
+        found: list[tuple[int, str, str]] = await self._offload.run(self._read, principal.uid)
+        return [self._listed(port, address, name) for port, address, name in found]
+
+    def _read(self, uid: int) -> list[tuple[int, str, str]]:
+        low, high = self._ports
+        by_port: dict[int, tuple[int, str, str]] = {}
+        for one in self._sockets.listeners(uid):
+            host, port = one.local
+            if not low <= port <= high or port in by_port or self._is_own(str(host), port):
+                continue
+            if not host.is_loopback and not host.is_unspecified:
+                continue  # localhost does not lead there
+            holders = self._processes.search(one.inode, uid)
+            by_port[port] = (port, str(host), _command(holders[0].pid) if holders else "a program")
+        return [by_port[port] for port in sorted(by_port)]
+
+    def _listed(self, port: int, address: str, name: str) -> Listed:
+        application = Application("localhost", port)
+        origin = self._hosts.of_application(application)
+        own = f"{origin.url}/" if origin is not None else ""
+        return Listed(name, f"localhost:{port}", own, f"/fw2/localhost:{port}/")
+
+
+def _command(pid: int) -> str:
+    """How the process was called: the program, and the module or script that an interpreter runs."""
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return "a program"
+    program = Path(words[0]).name
+    if program.startswith("python"):
+        rest = [word for word in words[1:] if word and word != "-m" and not word.startswith("-")]
+        return Path(rest[0]).name if rest else program
+    return program or "a program"

@@ -1,0 +1,282 @@
+"""The portal's own addresses, and what a refused exchange is answered with.
+
+On the portal's origin: ``/``, ``/login``, ``/logout``, ``/healthz`` and ``/.portal/ticket``. On an application's origin
+only ``/.portal/enter``, where a ticket becomes a session of that origin. ``/.portal/`` never reaches an application.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final, Protocol
+from urllib.parse import parse_qs, quote, urlsplit
+
+from supercloud import events
+from supercloud.authn import provenance
+from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
+from supercloud.authn.session import Session, Sessions
+from supercloud.authn.throttle import Throttle
+from supercloud.authn.ticket import Redeemed, Tickets, hash_nonce, make_nonce
+from supercloud.errors import (
+    Elsewhere,
+    MethodRefused,
+    Misdirected,
+    NotAuthenticated,
+    NotAuthorized,
+    NotFound,
+    NothingListens,
+    PortalError,
+)
+from supercloud.front import pages
+from supercloud.front.exchange import Exchange
+from supercloud.front.pages import Listed
+from supercloud.identity import Principal
+from supercloud.message.fields import cookie
+from supercloud.message.head import RequestHead
+from supercloud.ownership.authorize import Authorizer
+from supercloud.routing.hosts import Hosts
+from supercloud.routing.nodes import Nodes
+from supercloud.target import Origin
+
+NONCE_COOKIE: Final = b"__Host-Http-supercloud-nonce"
+OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
+_COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
+_CSS = resources.files("supercloud.front").joinpath("static/portal.css").read_bytes()
+_READING = (b"GET", b"HEAD")
+
+
+class SignIn(Protocol):
+    """One way to say who one is at ``/login``."""
+
+    name: str
+
+    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal | None:
+        """Who it is; None when this way was not tried.
+
+        :raises NotAuthenticated: it was tried and failed; ``public`` says what to do next.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the portal's own pages are made with.
+
+    :ivar ways: to sign in, in the order in which they are tried.
+    :ivar listing: the viewer's own listening sockets, for the first page.
+    """
+
+    hosts: Hosts
+    authenticator: Authenticator
+    sessions: Sessions
+    tickets: Tickets
+    throttle: Throttle
+    nodes: Nodes
+    authorizer: Authorizer
+    ways: tuple[SignIn, ...]
+    listing: Callable[[Principal], Awaitable[list[Listed]]]
+
+
+class Site:
+    """Answers what leads to no application."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._on = parts
+
+    async def answer(self, exchange: Exchange, origin: Origin) -> None:
+        """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
+        head = exchange.head
+        path = head.path
+        if path == b"/.portal/portal.css":
+            exchange.respond(200, [(b"Content-Type", b"text/css"), (b"Cache-Control", b"max-age=3600")], _CSS)
+        elif path == b"/.portal/enter" and not origin.is_portal:
+            await self._enter(exchange, origin, _query(head))
+        elif not origin.is_portal:
+            raise NotFound(f"path {path[:100]!r}")
+        elif path == b"/":
+            viewer = await self._viewer(exchange, origin)
+            listed = await self._on.listing(viewer.principal)
+            self._page(exchange, 200, pages.home(viewer.principal.login, listed))
+        elif path == b"/login":
+            await self._login(exchange, origin, _query(head))
+        elif path == b"/logout":
+            await self._logout(exchange, origin)
+        elif path == b"/.portal/ticket":
+            await self._ticket(exchange, origin, _query(head))
+        elif path == b"/healthz":
+            exchange.respond(200, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"ok\n")
+        else:
+            raise NotFound(f"path {path[:100]!r}")
+
+    def refuse(self, exchange: Exchange, error: PortalError) -> None:
+        """Answer an exchange that a stage refused."""
+        head = exchange.head
+        if isinstance(error, Elsewhere):
+            fields = [(b"Location", error.location.encode("ascii")), (b"Cache-Control", b"no-store"), *error.fields]
+            exchange.respond(error.status.value, fields)
+            return
+        if isinstance(error, NotAuthenticated) and self._may_sign_in(exchange, head):
+            return
+        fields = []
+        if isinstance(error, NotAuthenticated):
+            fields.append((b"WWW-Authenticate", b'Supercloud-Session realm="SuperCloud portal"'))
+        waits = isinstance(error, NothingListens)
+        if waits or error.status.value == 503:
+            fields.append((b"Retry-After", b"2"))
+        if isinstance(error, MethodRefused):
+            fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
+        if provenance.wants_page(head):
+            body = pages.refusal(error.status.phrase, error.public, exchange.audit.id, waits=waits)
+            exchange.respond(error.status.value, [*pages.FIELDS, *fields], body)
+        else:
+            fields += [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Cache-Control", b"no-store")]
+            text = f"{error.public}\nRequest {exchange.audit.id}\n"
+            exchange.respond(error.status.value, fields, text.encode())
+
+    def _may_sign_in(self, exchange: Exchange, head: RequestHead) -> bool:
+        """Send whoever can follow to where they sign in; everybody else gets 401."""
+        try:
+            origin = self._on.hosts.of(head.host)
+        except (Misdirected, NotFound):
+            return False
+        target = quote(head.target.decode("ascii"), safe="")
+        if origin.is_portal:
+            if not provenance.wants_page(head):
+                return False
+            exchange.respond(303, [(b"Location", f"/login?next={target}".encode()), (b"Cache-Control", b"no-store")])
+            return True
+        # A program may be sent to the ticket address too: it leads to no sign-in page, but to 401.
+        is_program = head.get(b"sec-fetch-mode") is None and head.method in _READING and not head.upgrade
+        if not is_program and not provenance.wants_page(head):
+            return False
+        known = cookie(head.fields, NONCE_COOKIE)
+        nonce = known.decode("latin-1") if known else make_nonce()
+        location = (
+            f"{self._on.hosts.portal.url}/.portal/ticket?to={quote(origin.host, safe='')}"
+            f"&nonce={quote(hash_nonce(nonce), safe='')}&next={target}"
+        )
+        exchange.respond(
+            303,
+            [
+                (b"Location", location.encode("ascii")),
+                (b"Cache-Control", b"no-store"),
+                (b"Set-Cookie", NONCE_COOKIE + b"=" + nonce.encode("latin-1") + b"; Max-Age=600" + _COOKIE_FLAGS),
+            ],
+        )
+        return True
+
+    async def _viewer(self, exchange: Exchange, origin: Origin) -> Viewer:
+        viewer = await self._on.authenticator.authenticate(exchange.head, origin, exchange.memory)
+        exchange.audit.principal = viewer.principal.login
+        return viewer
+
+    async def _login(self, exchange: Exchange, origin: Origin, query: dict[str, str]) -> None:
+        if exchange.head.method not in _READING:
+            raise MethodRefused("/login is GET")
+        note = ""
+        for way in self._on.ways:
+            try:
+                await self._on.throttle.admit(exchange.address, "")
+                principal = await way.sign_in(exchange, query)
+            except NotAuthenticated as error:
+                self._on.throttle.failed(exchange.address, "")
+                events.login_failed(way.name, exchange.address, str(error))
+                exchange.audit.outcome, exchange.audit.reason = "refused", str(error)
+                note = error.public
+                continue
+            if principal is not None:
+                self._on.throttle.succeeded(exchange.address, "")
+                session = await self._on.sessions.open(principal, scheme=way.name, address=exchange.address)
+                events.signed_in(way.name, principal.login, exchange.address)
+                exchange.audit.principal = principal.login
+                raise Elsewhere(
+                    origin.url + _local(query.get("next", "/")),
+                    fields=(self._session_cookie(session, origin, principal.uid),),
+                )
+        names = {way.name for way in self._on.ways}
+        body = pages.sign_in(has_link="link" in names, has_certificate="certificate" in names, note=note)
+        self._page(exchange, 401, body, (b"WWW-Authenticate", b'Supercloud-Session realm="SuperCloud portal"'))
+
+    async def _logout(self, exchange: Exchange, origin: Origin) -> None:
+        if exchange.head.method != b"POST":
+            raise MethodRefused("/logout is POST", public="Signing out needs the button on the first page (POST).")
+        viewer = await self._viewer(exchange, origin)
+        await self._on.sessions.end_all(viewer.principal.uid, "signed out")
+        gone = (b"Set-Cookie", SESSION_COOKIE + b"=; Max-Age=0" + _COOKIE_FLAGS)
+        self._page(exchange, 200, pages.signed_out(), gone)
+
+    async def _ticket(self, exchange: Exchange, origin: Origin, query: dict[str, str]) -> None:
+        """Carry the viewer's session to an application's origin, once it is sure that they may see it."""
+        viewer = await self._viewer(exchange, origin)
+        to = self._on.hosts.of(query.get("to", "").lower().encode("ascii", "replace"))
+        nonce = query.get("nonce", "")
+        if to.application is None or not nonce:
+            raise NotFound("ticket to no application")
+        uid = viewer.principal.uid
+        owner = uid if to.owner is None else to.owner
+        try:
+            permit = await self._on.authorizer.authorize(viewer.principal, await self._on.nodes.resolve(to.application))
+        except NothingListens:
+            if owner != uid:
+                raise
+        else:
+            if permit.owner.uid != owner:
+                owner = permit.owner.uid
+                proper = self._on.hosts.of_application(to.application, owner=None if owner == uid else owner)
+                if proper is None:
+                    raise NotAuthorized(f"no label for {to.application} of uid {owner}")
+                # The nonce belongs to the origin that asked; the proper one asks for a ticket of its own.
+                raise Elsewhere(proper.url + _local(query.get("next", "/")))
+        ticket = self._on.tickets.issue(viewer.session, origin=to.host, owner=owner, nonce_hash=nonce)
+        raise Elsewhere(
+            f"{to.url}/.portal/enter?ticket={quote(ticket, safe='')}&next={quote(query.get('next', '/'), safe='')}"
+        )
+
+    async def _enter(self, exchange: Exchange, origin: Origin, query: dict[str, str]) -> None:
+        """Turn a ticket into a session of this origin."""
+        head = exchange.head
+        nonce = cookie(head.fields, NONCE_COOKIE) or b""
+        redeemed = await self._on.tickets.redeem(
+            query.get("ticket", ""), origin=origin.host, nonce=nonce.decode("latin-1")
+        )
+        if not isinstance(redeemed, Redeemed):
+            raise NotAuthenticated(f"ticket {redeemed.value}", public="This way into the application was used already.")
+        session = redeemed.session
+        exchange.audit.principal = session.login
+        fields = [
+            self._session_cookie(session, origin, redeemed.owner),
+            (b"Set-Cookie", NONCE_COOKIE + b"=; Max-Age=0" + _COOKIE_FLAGS),
+            (b"Set-Cookie", b"%b=%d; Max-Age=34560000%b" % (OWNER_COOKIE, redeemed.owner, _COOKIE_FLAGS)),
+        ]
+        if cookie(head.fields, OWNER_COOKIE) != b"%d" % redeemed.owner:
+            # Somebody else's pages may have lived here: their service workers and caches must not see this owner's.
+            fields.append((b"Clear-Site-Data", b'"cache", "storage"'))
+        raise Elsewhere(origin.url + _local(query.get("next", "/")), fields=tuple(fields))
+
+    def _session_cookie(self, session: Session, origin: Origin, owner: int) -> tuple[bytes, bytes]:
+        sealed = self._on.sessions.cookie(session, origin=origin.host, owner=owner)
+        return (b"Set-Cookie", SESSION_COOKIE + b"=" + sealed.encode("ascii") + _COOKIE_FLAGS)
+
+    def _page(self, exchange: Exchange, status: int, body: bytes, *fields: tuple[bytes, bytes]) -> None:
+        exchange.respond(status, [*pages.FIELDS, *fields], body)
+
+
+def _query(head: RequestHead) -> dict[str, str]:
+    """The first value of each parameter of the query."""
+    text = head.target.partition(b"?")[2].decode("ascii")
+    try:
+        return {name: values[0] for name, values in parse_qs(text, max_num_fields=20).items()}
+    except ValueError:
+        raise NotFound("query with too many parameters") from None
+
+
+def _local(path: str) -> str:
+    """A path of this origin, for a redirect; anything that could lead elsewhere becomes ``/``."""
+    try:
+        parts = urlsplit(path)
+    except ValueError:
+        return "/"
+    is_path = path.startswith("/") and not path.startswith("//") and not parts.scheme and not parts.netloc
+    if not is_path or "\\" in path or not path.isascii() or not path.isprintable() or " " in path:
+        return "/"
+    return path

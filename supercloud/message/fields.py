@@ -1,0 +1,87 @@
+"""Fields that need care on their way through a gateway: hop-by-hop fields, cookies (RFC 9110, RFC 6265)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from supercloud.message.head import Field
+
+# RFC 9110 section 7.6.1: meant for the next hop only; the framing is made anew for it.
+HOP_BY_HOP: Final = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"te",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+# Names that a portal sets for itself; a browser keeps pages from making cookies of the last kind.
+RESERVED_COOKIE: Final = b"__host-http-"
+
+
+def line(name: bytes, value: bytes) -> bytes:
+    """One field line. Neither part holds a line end; both come from a parsed head or from the portal itself."""
+    return name + b": " + value + b"\r\n"
+
+
+def cookie(fields: list[Field], name: bytes) -> bytes | None:
+    """The value of the first cookie of that name, over all Cookie fields; split on ``;`` only."""
+    wanted = name + b"="
+    for lower, _, value in fields:
+        if lower == b"cookie":
+            for pair in value.split(b";"):
+                pair = pair.strip(b" \t")
+                if pair.startswith(wanted):
+                    return pair[len(wanted) :]
+    return None
+
+
+def without_reserved(value: bytes) -> bytes:
+    """A Cookie field's value without the portal's own cookies, in any spelling; may come out empty."""
+    if RESERVED_COOKIE not in value.lower():
+        return value
+    kept = [pair for pair in value.split(b";") if not pair.strip(b" \t").lower().startswith(RESERVED_COOKIE)]
+    return b";".join(kept).strip(b" \t")
+
+
+def set_cookie_name(value: bytes) -> bytes:
+    """The name in a Set-Cookie value, in lower case. A value without ``=`` is a cookie with an empty name, whose
+    value browsers read back as if it were a name; it counts as one (RFC 6265bis section 5.7).
+    """
+    pair = value.partition(b";")[0]
+    name, equals, content = pair.partition(b"=")
+    return (
+        name.strip(b" \t") if equals and name.strip(b" \t") else (content if equals else name).strip(b" \t")
+    ).lower()
+
+
+def rewrite_set_cookie(value: bytes, *, prefix: bytes) -> bytes | None:
+    """A Set-Cookie value of an application for the browser: no Domain, and its Path under ``prefix``.
+
+    :returns: None when the name is reserved for the portal.
+    """
+    if set_cookie_name(value).startswith(RESERVED_COOKIE):
+        return None
+    pair, *attributes = value.split(b";")
+    kept = [pair.strip(b" \t")]
+    has_path = False
+    for attribute in attributes:
+        name, _, content = attribute.strip(b" \t").partition(b"=")
+        lower = name.strip(b" \t").lower()
+        if lower == b"domain":
+            continue
+        if lower == b"path" and prefix:
+            path = content.strip(b" \t")
+            has_path = True
+            attribute = b"Path=" + prefix + (path if path.startswith(b"/") else b"/")
+        kept.append(attribute.strip(b" \t"))
+    if prefix and not has_path:
+        # The browser's default is the directory of the address, which is under the prefix already; but the root page
+        # of an application without a slash would set it for the whole portal.
+        kept.append(b"Path=" + prefix + b"/")
+    return b"; ".join(kept)

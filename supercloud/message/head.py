@@ -1,0 +1,270 @@
+"""Heads of requests and responses: bytes to values, strictly (RFC 9112 sections 2 to 7).
+
+httptools (llhttp) does the parsing. Around it stands what it lets through and a portal must not: a whole head is held
+against one grammar first, so that no other party can read it in another way, and everything that decides where a
+message ends is refused unless it can be read in one way only.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import httptools
+
+from supercloud.errors import BadMessage, HeadTooLarge, Misdirected, Unreachable
+
+# (name in lower case, name as received, value without surrounding white space); order and repeats are kept.
+Field = tuple[bytes, bytes, bytes]
+
+CHUNKED: Final = -1
+UNTIL_CLOSE: Final = -2
+
+# RFC 9112 section 3 and 5: no bare LF or CR, no NUL, no obs-fold, no space before the colon. An underscore in a
+# request's field name is refused, because gateways and CGI read X_Forwarded_User as X-Forwarded-User.
+_REQUEST = re.compile(
+    rb"[!#$%&'*+.^`|~0-9A-Za-z-]{1,32} [!-~]+ HTTP/1\.[01]\r\n"
+    rb"(?:[!#$%&'*+.^`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
+)
+_RESPONSE = re.compile(
+    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?\r\n"
+    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
+)
+_UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z/-]+")
+_ABSOLUTE = re.compile(rb"https?://([^/?#]*)([/?].*)?", re.IGNORECASE | re.DOTALL)
+
+
+@dataclass(slots=True)
+class RequestHead:
+    """A request line and its fields.
+
+    :ivar target: origin form (RFC 9112 section 3.2.1); begins with ``/``.
+    :ivar minor: 1 or 0 of HTTP/1.x.
+    :ivar host: the ``Host`` field, in lower case.
+    :ivar length: bytes of the body, or CHUNKED.
+    :ivar keep_alive: whether the connection may carry another request.
+    :ivar upgrade: the protocol asked for, in lower case; empty for none.
+    :ivar options: connection options (RFC 9110 section 7.6.1), in lower case.
+    """
+
+    method: bytes
+    target: bytes
+    minor: int
+    fields: list[Field]
+    host: bytes
+    length: int
+    keep_alive: bool
+    upgrade: bytes
+    options: tuple[bytes, ...]
+    raw: bytes
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a field, by its name in lower case."""
+        for lower, _, value in self.fields:
+            if lower == name:
+                return value
+        return None
+
+    def get_all(self, name: bytes) -> list[bytes]:
+        """All values of a field, in order, by its name in lower case."""
+        return [value for lower, _, value in self.fields if lower == name]
+
+    @property
+    def path(self) -> bytes:
+        """The target without its query."""
+        return self.target.partition(b"?")[0]
+
+
+# Stands for a head that could not be read, while it is refused.
+UNREADABLE: Final = RequestHead(b"", b"/", 1, [], b"", 0, False, b"", (), b"")
+
+
+@dataclass(slots=True)
+class ResponseHead:
+    """A status line and its fields.
+
+    :ivar length: bytes of the body, CHUNKED, or UNTIL_CLOSE.
+    :ivar keep_alive: whether the connection may carry another request after this response.
+    """
+
+    status: int
+    reason: bytes
+    minor: int
+    fields: list[Field]
+    length: int
+    keep_alive: bool
+    upgrade: bytes
+    options: tuple[bytes, ...]
+    raw: bytes
+
+    def get(self, name: bytes) -> bytes | None:
+        """The first value of a field, by its name in lower case."""
+        for lower, _, value in self.fields:
+            if lower == name:
+                return value
+        return None
+
+    @property
+    def is_interim(self) -> bool:
+        """1xx, but not 101: another head follows."""
+        return 100 <= self.status < 200 and self.status != 101
+
+
+class _Collector:
+    """What httptools calls while it reads one head; one parser a message."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.reason = b""
+        self.fields: list[Field] = []
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_status(self, reason: bytes) -> None:
+        self.reason += reason
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.fields.append((name.lower(), name, value.strip(b" \t")))
+
+
+def _tokens(value: bytes) -> list[bytes]:
+    return [token.strip(b" \t").lower() for token in value.split(b",") if token.strip(b" \t")]
+
+
+def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
+    """Read one whole head, its empty line included.
+
+    :raises BadMessage: for anything that could be read in two ways; the text says what.
+    :raises HeadTooLarge: more fields than allowed.
+    :raises Misdirected: an absolute target for another host than ``Host`` names.
+    """
+    if not _REQUEST.fullmatch(raw):
+        raise _why_not(raw)
+    found = _Collector()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass  # An upgrade or CONNECT; what follows the head is not the parser's.
+    except httptools.HttpParserError as error:
+        raise BadMessage(f"head refused: {error}") from None
+    fields = found.fields
+    if len(fields) > most_fields:
+        raise HeadTooLarge(f"{len(fields)} fields")
+    minor = int(parser.get_http_version()[-1])
+    host = None
+    length = 0
+    options: tuple[bytes, ...] = ()
+    upgrade = b""
+    for lower, _, value in fields:
+        if lower == b"host":
+            if host is not None:
+                raise BadMessage("more than one Host")
+            host = value.lower()
+        elif lower == b"content-length":
+            if length or not _LENGTH.fullmatch(value):
+                raise BadMessage(f"Content-Length {value[:40]!r}")
+            length = int(value)
+        elif lower == b"transfer-encoding":
+            # RFC 9112 section 6.1: in HTTP/1.0 the framing is faulty; any other coding than chunked alone is odd.
+            if length or minor == 0 or value.lower() != b"chunked":
+                raise BadMessage(f"Transfer-Encoding {value[:40]!r}")
+            length = CHUNKED
+        elif lower == b"connection":
+            options += tuple(_tokens(value))
+        elif lower == b"upgrade":
+            upgrade = value.lower()
+    if host is None or not _HOST.fullmatch(host):
+        raise BadMessage("no Host" if host is None else f"Host {host[:80]!r}")
+    if b"upgrade" not in options or minor == 0 or not _TOKEN.fullmatch(upgrade):
+        upgrade = b""
+    if upgrade and length:
+        raise BadMessage("an upgrade with a body")
+    keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    method = bytes(parser.get_method())
+    target = _origin_form(found.url, method, host)
+    return RequestHead(method, target, minor, fields, host, length, keep_alive, upgrade, options, raw)
+
+
+def _origin_form(target: bytes, method: bytes, host: bytes) -> bytes:
+    if target.startswith(b"/"):
+        if b"#" in target:
+            raise BadMessage("a fragment in the target")
+        return target
+    if target == b"*" and method == b"OPTIONS":
+        return b"/"
+    if method == b"CONNECT":
+        return b"/"  # Refused by its method, with a better text than this stage has.
+    if (absolute := _ABSOLUTE.fullmatch(target)) and b"#" not in target:
+        if absolute[1].lower() != host:
+            raise Misdirected(f"target for {absolute[1][:80]!r}, Host {host[:80]!r}")
+        rest = absolute[2] or b"/"
+        return rest if rest.startswith(b"/") else b"/" + rest
+    raise BadMessage(f"target {target[:80]!r}")
+
+
+def _why_not(raw: bytes) -> BadMessage:
+    """The most telling of the reasons why a head is outside the grammar."""
+    if re.search(rb"(?<!\r)\n|\r(?!\n)", raw):
+        return BadMessage("a bare CR or LF")
+    if b"\0" in raw:
+        return BadMessage("a NUL")
+    if re.search(rb"\r\n[ \t]", raw):
+        return BadMessage("a folded field (obs-fold)")
+    if found := _UNDERSCORE.search(raw):
+        name = found[1][:60].decode("ascii")
+        return BadMessage(
+            f"field name {name!r}",
+            public=f"The field name {name} has an underscore, which gateways confuse with a dash. Write a dash.",
+        )
+    return BadMessage("not an HTTP/1.1 request head")
+
+
+def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200) -> ResponseHead:
+    """Read one whole head of an application.
+
+    :param method: of the request that it answers; a response to HEAD has no body.
+    :raises Unreachable: the application's head is malformed; the text says how.
+    """
+    if not _RESPONSE.fullmatch(raw):
+        raise Unreachable(f"malformed response head {raw[:60]!r}")
+    found = _Collector()
+    parser = httptools.HttpResponseParser(found)
+    try:
+        parser.feed_data(raw)
+    except httptools.HttpParserUpgrade:
+        pass
+    except httptools.HttpParserError as error:
+        raise Unreachable(f"response head refused: {error}") from None
+    fields = found.fields
+    if len(fields) > most_fields:
+        raise Unreachable(f"{len(fields)} fields in a response")
+    status = parser.get_status_code()
+    minor = int(parser.get_http_version()[-1])
+    length = UNTIL_CLOSE
+    options: tuple[bytes, ...] = ()
+    upgrade = b""
+    for lower, _, value in fields:
+        if lower == b"content-length":
+            if length == CHUNKED or not _LENGTH.fullmatch(value) or length not in (UNTIL_CLOSE, int(value)):
+                raise Unreachable(f"Content-Length {value[:40]!r} in a response")
+            length = int(value)
+        elif lower == b"transfer-encoding":
+            if length != UNTIL_CLOSE or minor == 0 or value.lower() != b"chunked":
+                raise Unreachable(f"Transfer-Encoding {value[:40]!r} in a response")
+            length = CHUNKED
+        elif lower == b"connection":
+            options += tuple(_tokens(value))
+        elif lower == b"upgrade":
+            upgrade = value.lower()
+    if method == b"HEAD" or status < 200 or status in (204, 304):
+        length = 0
+    keep_alive = (
+        length != UNTIL_CLOSE and b"close" not in options and (minor == 1 or b"keep-alive" in options) and status != 101
+    )
+    return ResponseHead(status, found.reason, minor, fields, length, keep_alive, upgrade, options, raw)

@@ -1,0 +1,328 @@
+"""The stages of one request, in order: authenticate, route, authorize, connect and verify, relay.
+
+Each stage hands on a value that only it makes; what refuses raises a `PortalError`. A request on a kept, verified
+connection runs the same lines without waiting once, so that it is done before `drive` returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from supercloud import events
+from supercloud.authn import provenance
+from supercloud.authn.authenticate import Authenticator, Viewer
+from supercloud.errors import (
+    BadAddress,
+    CrossSite,
+    Elsewhere,
+    LoopNoticed,
+    MethodRefused,
+    NeedsOrigin,
+    NotAuthenticated,
+    NotAuthorized,
+    PortalError,
+    TooMany,
+)
+from supercloud.message.head import RequestHead, ResponseHead
+from supercloud.ownership.authorize import Authorizer, Grant, Permit
+from supercloud.relay.http import Downstream, HttpRelay
+from supercloud.relay.websocket import Handshakes, WebSocketRelay
+from supercloud.routing.hosts import Hosts
+from supercloud.routing.nodes import Nodes
+from supercloud.routing.place import Place, inward, names_via, outward
+from supercloud.routing.prefixes import read_prefix
+from supercloud.target import Application, Origin
+from supercloud.upstream.connect import Dialer
+from supercloud.upstream.pool import Kept, Pool
+
+# RFC 9110 section 9.2.2: may be sent again when a kept connection turns out to be closed.
+_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
+_NEVER: Final = frozenset({b"CONNECT", b"TRACE"})
+
+
+class Exchange(Downstream, Protocol):
+    """What the stages need of a request under way; see front.exchange."""
+
+    head: RequestHead
+    audit: events.AuditLine
+    outward: Callable[[ResponseHead], list[bytes]] | None
+    on_over: list[Callable[[], object]]
+    pending: Callable[[], object] | None
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def memory(self) -> dict[str, object]: ...
+    @property
+    def is_over(self) -> bool: ...
+    def carry(self, relay: Any) -> None: ...
+
+
+class OwnPages(Protocol):
+    """The portal's own addresses."""
+
+    async def answer(self, exchange: Any, origin: Origin) -> None:
+        """Answer whatever leads to no application.
+
+        :raises PortalError: nothing is there, or not for this viewer.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The parts that a pipeline is made of.
+
+    :ivar via: the portal's entry of ``Via``; ``pseudonym`` is the name in it.
+    :ivar streams: requests of one principal under way at once.
+    :ivar paths_for_others: nodes whose applications may be served under the portal's own origin to non-owners.
+    """
+
+    hosts: Hosts
+    authenticator: Authenticator
+    nodes: Nodes
+    authorizer: Authorizer
+    dialer: Dialer
+    pool: Pool[Grant]
+    pages: OwnPages
+    pseudonym: bytes
+    handshakes: Handshakes
+    clock: IReactorTime
+    streams: int
+    ping: float
+    paths_for_others: frozenset[str] = frozenset()
+
+
+class Pipeline:
+    """Carries exchanges through the stages."""
+
+    def __init__(self, stages: Stages) -> None:
+        self._on = stages
+        self._streams: dict[int, int] = {}
+
+    def serve(self, exchange: Exchange) -> None:
+        """Carry one exchange; whatever is raised on the way becomes its answer."""
+        cancel = drive(self._guarded(exchange))
+        if cancel is not None and not exchange.is_over:
+            exchange.pending = cancel
+
+    async def _guarded(self, exchange: Exchange) -> None:
+        try:
+            await self._serve(exchange)
+        except PortalError as error:
+            exchange.fail(error)
+        except CancelledError:
+            pass  # The browser is gone, and with it whoever would read an answer.
+        except Exception:
+            events.unexpected(f"carrying {exchange.audit.id}")
+            exchange.fail(PortalError("mistake of the portal's own"))
+        finally:
+            exchange.pending = None
+
+    async def _serve(self, exchange: Exchange) -> None:
+        on, head = self._on, exchange.head
+        if head.method in _NEVER:
+            raise MethodRefused(head.method.decode("ascii"))
+        origin = on.hosts.of(head.host)
+        exchange.audit.origin = origin.host
+        provenance.check(head, origin)
+        place = _place_of(head, origin)
+        if place is None:
+            await on.pages.answer(exchange, origin)
+            return
+        exchange.audit.target = str(place.application)
+        if names_via(head.fields, on.pseudonym):
+            raise LoopNoticed(f"Via names {on.pseudonym.decode()}")
+        viewer = await on.authenticator.authenticate(head, origin, exchange.memory)
+        exchange.audit.principal = viewer.principal.login
+        self._count_stream(exchange, viewer.principal.uid)
+        await self._carry(exchange, viewer, place)
+
+    async def _carry(self, exchange: Exchange, viewer: Viewer, place: Place, *, afresh: bool = False) -> None:
+        on, head = self._on, exchange.head
+        may_repeat = head.method in _IDEMPOTENT and head.length == 0
+        key = (viewer.principal.uid, place.application)
+        kept = None if afresh else on.pool.take(key, must_be_fresh=not may_repeat)
+        is_kept = kept is not None
+        if kept is None:
+            permit = await on.authorizer.authorize(viewer.principal, await on.nodes.resolve(place.application))
+            _note(exchange, permit, "listener")
+            self._settle(head, viewer, place, permit.owner.uid)
+            kept = await self._connect(permit)
+        else:
+            try:
+                self._settle(head, viewer, place, kept.grant.permit.owner.uid)
+            except PortalError:
+                kept.connection.released(kept.connection)
+                raise
+        grant = kept.grant
+        _note(exchange, grant, "kept" if is_kept else grant.basis)
+        if exchange.is_over:
+            kept.connection.released(kept.connection)
+            return
+        if place.origin.owner is not None or grant.permit.owner.uid != viewer.principal.uid:
+            place = Place(place.origin, place.application, place.prefix, place.is_cut, is_foreign=True)
+        exchange.outward = lambda response: outward(response, place)
+        request = inward(
+            head, place, login=viewer.principal.login, address=exchange.address, via=b"1.1 " + on.pseudonym
+        )
+        if head.upgrade == b"websocket":
+            socket = WebSocketRelay(
+                exchange,
+                kept.connection,
+                handshakes=on.handshakes,
+                extra=exchange.outward,
+                clock=on.clock,
+                ping=on.ping,
+            )
+            exchange.carry(socket)
+            socket.start(head, request)
+            return
+        retry = (lambda: self._again(exchange, viewer, place)) if may_repeat and is_kept else None
+        relay = HttpRelay(exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), retry=retry)
+        exchange.carry(relay)
+        relay.start(head.method, request)
+
+    def _again(self, exchange: Exchange, viewer: Viewer, place: Place) -> None:
+        """The kept connection was closed by the application before it saw the request."""
+
+        async def carry() -> None:
+            try:
+                await self._carry(exchange, viewer, place, afresh=True)
+            except PortalError as error:
+                exchange.fail(error)
+
+        exchange.pending = drive(carry())
+
+    def _settle(self, head: RequestHead, viewer: Viewer, place: Place, owner: int) -> None:
+        """An origin belongs to one owner: show an application only where its owner's pages may live."""
+        on, origin = self._on, place.origin
+        is_viewers = owner == viewer.principal.uid
+        if origin.is_portal:
+            if is_viewers or place.application.node in on.paths_for_others:
+                return
+        else:
+            if owner == (viewer.principal.uid if origin.owner is None else origin.owner):
+                if origin.owner is not None and head.get(b"service-worker") is not None:
+                    raise CrossSite("service worker on another owner's origin")
+                if viewer.owner != owner:
+                    raise NotAuthenticated(f"session on {origin.host} is for uid {viewer.owner}, owner is {owner}")
+                if not (is_viewers and origin.owner is not None):
+                    return
+        proper = on.hosts.of_application(place.application, owner=None if is_viewers else owner)
+        if proper is None:
+            raise NeedsOrigin(f"{place.application} is uid {owner}'s and its node has no label")
+        if provenance.is_browser(head) and not provenance.is_navigation(head):
+            raise NotAuthorized(f"{place.application} is uid {owner}'s, asked for by a page on {origin.host}")
+        path = head.target[len(place.prefix) :] if place.prefix and place.is_cut else head.target
+        rest = path.decode("ascii")
+        status = HTTPStatus.SEE_OTHER if head.method in (b"GET", b"HEAD") else HTTPStatus.TEMPORARY_REDIRECT
+        raise Elsewhere(proper.url + (rest if rest.startswith("/") else "/" + rest), status=status)
+
+    async def _connect(self, permit: Permit) -> Kept[Grant]:
+        """Connect, then ask about this very connection; nothing is sent before the answer."""
+        on, uid = self._on, permit.principal.uid
+        on.pool.reserve(uid)
+        connection = None
+        try:
+            connection = await on.dialer.dial(permit.address, permit.target.application.port)
+            here = connection.transport.getHost()
+            grant = await on.authorizer.verify(permit, here.host, here.port)
+            if not connection.is_open:
+                raise NotAuthorized(f"{permit.target} closed the connection before it was verified")
+        except BaseException:
+            if connection is not None:
+                connection.abort()
+            on.pool.unreserve(uid)
+            raise
+        return on.pool.add((uid, permit.target.application), connection, grant)
+
+    def _count_stream(self, exchange: Exchange, uid: int) -> None:
+        streams = self._streams
+        if streams.get(uid, 0) >= self._on.streams:
+            raise TooMany(f"uid {uid} has {self._on.streams} requests under way")
+        streams[uid] = streams.get(uid, 0) + 1
+
+        def over() -> None:
+            streams[uid] -= 1
+            if not streams[uid]:
+                del streams[uid]
+
+        exchange.on_over.append(over)
+
+
+def _place_of(head: RequestHead, origin: Origin) -> Place | None:
+    """Where the request leads, as far as its address says; None for the portal's own pages."""
+    path = head.path
+    if path.startswith(b"/.portal/") or path == b"/.portal":
+        return None
+    if origin.application is not None:
+        return Place(origin, origin.application)
+    route = read_prefix(path)
+    if route is None:
+        return None
+    if len(route.prefix) == len(path) and not head.upgrade:
+        # The slash was left out: without it the application's relative links would lead beside it.
+        query = head.target[len(path) :].decode("ascii")
+        raise Elsewhere(f"{origin.url}{path.decode('ascii')}/{query}", status=HTTPStatus.PERMANENT_REDIRECT)
+    if not _is_node_name(route.application):
+        raise BadAddress(f"node {route.application.node!r}")
+    return Place(origin, route.application, route.prefix, route.is_cut)
+
+
+def _is_node_name(application: Application) -> bool:
+    return ".." not in application.node
+
+
+def _note(exchange: Exchange, about: Permit | Grant, rule: str) -> None:
+    line, owner = exchange.audit, about.owner
+    line.verdict, line.rule = about.verdict.value, rule
+    line.pid, line.uid, line.gid = owner.pid, owner.uid, owner.gid
+    line.age = round(owner.age, 6)
+
+
+def drive(coroutine: Coroutine[Deferred[Any], Any, None]) -> Callable[[], object] | None:
+    """Run a coroutine up to its first real wait, and on from there when what it waits for has come.
+
+    :returns: None when it is done already; else what cancels it. Nothing but the coroutine itself is made for one
+        that never waits (a Deferred for each request costs 4 microseconds).
+    """
+    waiting: Deferred[Any] | None = None
+    is_stepping = False
+    result: list[tuple[Callable[..., Any], Any]] = [(coroutine.send, None)]
+
+    def step() -> None:
+        nonlocal waiting, is_stepping
+        is_stepping = True
+        while result:
+            send, value = result.pop()
+            try:
+                waiting = send(value)
+            except StopIteration:
+                waiting = None
+                break
+            waiting.addCallbacks(came, failed)
+        is_stepping = False
+
+    def came(value: Any) -> None:
+        result.append((coroutine.send, value))
+        if not is_stepping:
+            step()
+
+    def failed(failure: Failure) -> None:
+        result.append((coroutine.throw, failure.value))
+        if not is_stepping:
+            step()
+
+    def cancel() -> None:
+        if waiting is not None:
+            waiting.cancel()
+
+    step()
+    return None if waiting is None else cancel

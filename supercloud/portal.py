@@ -1,0 +1,317 @@
+"""The front as one service: bound while twistd is root, run as an unprivileged account, stopped gently."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import ProcessProtocol
+
+from supercloud import events
+from supercloud.authn.authenticate import Authenticator
+from supercloud.authn.certificate import CertificateMap
+from supercloud.authn.link import Links
+from supercloud.authn.seal import Sealer, make_key
+from supercloud.authn.session import Sessions
+from supercloud.authn.store import SqliteStore
+from supercloud.authn.throttle import Throttle
+from supercloud.authn.ticket import Tickets
+from supercloud.config import Front, Settings, WrongSettings
+from supercloud.front import authority
+from supercloud.front.admission import OwnAccountOnly
+from supercloud.front.audit import AuditFile
+from supercloud.front.door import Door
+from supercloud.front.listing import Listing
+from supercloud.front.signin import CertificateSignIn, LinkSignIn
+from supercloud.front.site import Parts, SignIn, Site
+from supercloud.front.tls import BadMaterial, TlsFactory, TlsFiles, TlsMaterial
+from supercloud.ident2.client import Ident2Client
+from supercloud.identity import Accounts, NoAccount, read_account
+from supercloud.offload import Offload
+from supercloud.ownership.authorize import Authorizer, Grant
+from supercloud.ownership.listeners import Listeners
+from supercloud.ownership.owners import Owners
+from supercloud.pipeline import Pipeline, Stages
+from supercloud.relay.websocket import Handshakes
+from supercloud.routing.hosts import Hosts
+from supercloud.routing.nodes import Nodes
+from supercloud.upstream.connect import TcpDialer
+from supercloud.upstream.pool import Pool
+from supercloud.workers.become import become
+
+
+class Portal(Service):
+    """Listeners, and the stages behind them.
+
+    :param own: this host's addresses.
+    :param now: unix time.
+    """
+
+    name = "portal"
+
+    def __init__(
+        self,
+        settings: Settings,
+        front: Front,
+        reactor: Any,
+        ident2: Ident2Client,
+        own: Any,
+        *,
+        now: Callable[[], float],
+    ) -> None:
+        self._settings = settings
+        self._front = front
+        self._reactor = reactor
+        self._ident2 = ident2
+        self._now = now
+        self._only: int | None = None
+        self._links: Links | None = None
+        self._demonstration: Any = None
+        self._materials: dict[bool, TlsMaterial] = {}
+        self._ports: list[Any] = []  # IListeningPort, whose getHost() is an IPv4Address or IPv6Address
+        self._own = Listeners(own)
+        self._offload = Offload(reactor, name="supercloud-offload")
+        # One thread: SQLite writes one after the other anyway, and nobody's DNS time-out shall delay a sign-in.
+        self._storage = Offload(reactor, name="supercloud-storage", threads=1)
+        self._doors: list[Door] = []
+        self._audit = self._make_audit()
+        self._stop: list[Callable[[], Any]] = []
+
+    @staticmethod
+    def check(settings: Settings) -> None:
+        """Look at the files that the settings name.
+
+        :raises WrongSettings: says which cannot be used, and why.
+        """
+        front = settings.front
+        if front is None or "link" in settings.authn.schemes:
+            return
+        for asks in {one.asks_certificate for one in front.listen}:
+            try:
+                TlsMaterial(_tls_files(settings, front, asks_certificate=asks))
+            except BadMaterial as error:
+                raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
+        if settings.authn.certificate.map:
+            CertificateMap.read(Path(settings.authn.certificate.map))
+        if front.account:
+            try:
+                read_account(front.account)
+            except NoAccount as error:
+                raise WrongSettings(f"front.account: {error}; make a system account, or name another") from None
+
+    def embed(self, uid: int) -> None:
+        """Be the portal of one account: its links, its sockets, its throw-away authority; blocks.
+
+        :raises WrongSettings: when the state folder cannot be used.
+        """
+        self._only = uid
+        state = self._settings.state
+        try:
+            state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            authority.ensure(state / "tls", self._front.hostname)
+        except OSError as error:
+            raise WrongSettings(
+                f"{error.filename or state}: {error.strerror}; name another folder by --state"
+            ) from None
+        if uid == 0:
+            events.warned("this portal runs as root and opens root's applications; run it as yourself instead")
+
+    def privilegedStartService(self) -> None:
+        """Bind the listeners; twistd may still be root."""
+        super().privilegedStartService()  # type: ignore[no-untyped-call]
+        for one in self._front.listen:
+            asks = one.asks_certificate
+            if asks not in self._materials:
+                self._materials[asks] = TlsMaterial(_tls_files(self._settings, self._front, asks_certificate=asks))
+            door = self._door()
+            factory = TlsFactory(self._materials[asks], door, self._reactor)
+            port = self._reactor.listenTCP(one.port, factory, interface=one.address, backlog=1024)
+            self._ports.append(port)
+            bound = port.getHost()
+            self._own.add(bound.host, bound.port)
+            self._doors.append(door)
+
+    def startService(self) -> None:
+        """Leave root's rights behind, open the state, and begin to serve."""
+        super().startService()  # type: ignore[no-untyped-call]
+        self._leave_root()
+        self._offload.start()
+        self._storage.start()
+        self._build()
+        for port in self._ports:
+            events.listening(f"{port.getHost().host} port {port.getHost().port}")
+        if self._links is not None:
+            self._start_demonstration()
+            self._print_link()
+
+    def stopService(self) -> Deferred[Any]:
+        """Close the listeners, let exchanges finish within a bound, then close everything else."""
+        super().stopService()  # type: ignore[no-untyped-call]
+        return Deferred.fromCoroutine(self._stop_gently())
+
+    async def _stop_gently(self) -> None:
+        await gatherResults([_stopped(port) for port in self._ports])
+        self._ports = []
+        within = float(self._front.stop_within)
+        await gatherResults([door.stop(within) for door in self._doors])
+        for call in self._stop:
+            result = call()
+            if hasattr(result, "__await__"):
+                await result
+        self._offload.stop()
+        self._storage.stop()
+
+    def reload(self) -> None:
+        """Read certificates again; open connections go on as they are (SIGHUP)."""
+        for asks, material in self._materials.items():
+            what = "certificates" + (" that clients are asked for" if asks else "")
+            done = self._offload.run(material.reload).addCallback(_reloaded, what)
+            events.watch(done, "reading certificates")
+
+    @property
+    def url(self) -> str:
+        """The portal's own address."""
+        return self._hosts.portal.url
+
+    def _door(self) -> Door:
+        admits = None if self._only is None else self._admission()
+        return Door(self._reactor, self._front.limits, self._audit, now=self._now, admits=admits)
+
+    def _make_audit(self) -> events.Audit:
+        if not self._front.audit:
+            return events.Audit(self._reactor, events.audited)
+        file = AuditFile(Path(self._front.audit), self._offload)
+        return events.Audit(self._reactor, file.write)
+
+    def _admission(self) -> Callable[[IAddress], bool]:
+        ports = tuple(one.port for one in self._front.listen)
+        return OwnAccountOnly(self._only or 0, ports).admits
+
+    def _leave_root(self) -> None:
+        account = self._front.account
+        if os.geteuid() != 0 or not account:
+            return
+        become(read_account(account))
+        events.runs_as(account)
+
+    def _build(self) -> None:
+        """Make the stages from the settings."""
+        settings, front, reactor = self._settings, self._front, self._reactor
+        state = settings.state
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = make_key(state / "sealing.key")
+        sealer = Sealer([key])
+        store = SqliteStore(state / "sessions.sqlite", now=self._now)
+        store.open()
+        accounts = Accounts(self._offload, min_uid=settings.authn.min_uid, only=self._only)
+        sessions = Sessions(
+            sealer=sealer, store=store, offload=self._storage, clock=reactor, now=self._now, life=settings.authn.session
+        )
+        sessions.start()
+        tickets = Tickets(sealer=sealer, sessions=sessions, store=store, offload=self._storage, now=self._now)
+        ports = tuple(dict.fromkeys(port.getHost().port for port in self._ports))
+        public = (front.public_port, *ports) if front.public_port else ports
+        hosts = self._hosts = Hosts(front.hostname, applications=front.applications, ports=public)
+        nodes = Nodes(self._offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
+        authorizer = Authorizer(
+            Owners(self._ident2, self._offload, reactor),
+            accounts,
+            reactor,
+            own=self._own,
+            shared_gids=frozenset(settings.firewall.shared_gids),
+        )
+        pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
+        authenticator = Authenticator(sessions, accounts, now=self._now)
+        listing = Listing(self._offload, hosts, is_own=self._own.is_own, ports=settings.nodes.ports)
+        site = Site(
+            Parts(
+                hosts=hosts,
+                authenticator=authenticator,
+                sessions=sessions,
+                tickets=tickets,
+                throttle=Throttle(reactor),
+                nodes=nodes,
+                authorizer=authorizer,
+                ways=tuple(self._ways(accounts)),
+                listing=listing.of,
+            )
+        )
+        pipeline = Pipeline(
+            Stages(
+                hosts=hosts,
+                authenticator=authenticator,
+                nodes=nodes,
+                authorizer=authorizer,
+                dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
+                pool=pool,
+                pages=site,
+                handshakes=Handshakes(reactor),
+                clock=reactor,
+                pseudonym=b"supercloud-" + sha256(b"via" + key).hexdigest()[:12].encode(),
+                streams=front.per_principal.streams,
+                ping=float(front.limits.ping),
+                paths_for_others=frozenset(front.paths_for_others),
+            )
+        )
+        for door in self._doors:
+            door.open(pipeline, site)
+        self._stop = [pool.close, self._audit.flush, sessions.stop, store.close]
+
+    def _ways(self, accounts: Accounts) -> list[SignIn]:
+        ways: list[SignIn] = []
+        settings = self._settings
+        if self._only is not None and "link" in settings.authn.schemes:
+            self._links = Links(self._only, now=self._now)
+            ways.append(LinkSignIn(self._links, accounts, self._only, self._print_link))
+        if "certificate" in settings.authn.schemes and settings.authn.certificate.map:
+            table = CertificateMap.read(Path(settings.authn.certificate.map))
+            ways.append(CertificateSignIn(table.login_for, accounts))
+        return ways
+
+    def _print_link(self) -> None:
+        """On the terminal of whoever started the portal, past the log."""
+        if self._links is None or sys.__stdout__ is None:
+            return
+        try:
+            sys.__stdout__.write(f"Open {self.url}/login?link={self._links.make()}\n")
+            sys.__stdout__.flush()
+        except (OSError, ValueError):
+            events.warned("no terminal to print the sign-in link on; run twistd with -n")
+
+    def _start_demonstration(self) -> None:
+        environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
+        command = [sys.executable, "-m", "supercloud.demo"]
+        self._demonstration = self._reactor.spawnProcess(ProcessProtocol(), command[0], command, environment, path="/")
+        self._stop.append(self._end_demonstration)
+
+    def _end_demonstration(self) -> None:
+        if self._demonstration is not None and self._demonstration.pid is not None:
+            self._demonstration.signalProcess("TERM")
+
+
+def _tls_files(settings: Settings, front: Front, *, asks_certificate: bool) -> TlsFiles:
+    scheme = settings.authn.certificate
+    return TlsFiles(
+        certificate=front.certificate,
+        private_key=front.private_key,
+        client_ca=Path(scheme.ca) if asks_certificate and scheme.ca else None,
+        crl=Path(scheme.crl) if asks_certificate and scheme.crl else None,
+    )
+
+
+def _stopped(port: Any) -> Deferred[Any]:
+    return maybeDeferred(port.stopListening)
+
+
+def _reloaded(wrong: BadMaterial | None, what: str) -> None:
+    if wrong is None:
+        events.reloaded(what)
+    else:
+        events.reload_failed(str(wrong))

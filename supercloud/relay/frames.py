@@ -1,0 +1,129 @@
+"""Frames of a WebSocket as they pass (RFC 6455 section 5): where they end, and no more than that.
+
+The two ends of a WebSocket judge what they receive themselves; a relay that judged for them would give other verdicts
+than a direct connection. It follows the frames' headers only, so that it may put a frame of its own between two of
+theirs, knows which closed, and keeps the answers to its own pings to itself.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+CLOSE: Final = 8
+PING: Final = 9
+PONG: Final = 10
+MAX_CONTROL: Final = 125  # RFC 6455 section 5.5, bytes of payload
+
+GOING_AWAY: Final = 1001
+INTERNAL_ERROR: Final = 1011
+
+
+class Frames:
+    """Follows one direction.
+
+    :param secret: payload of the relay's own pings; pongs that bear it are taken out.
+    :ivar is_between: the last byte that was passed on ended a frame.
+    :ivar close: payload of the close frame that passed; None before.
+    """
+
+    __slots__ = ("_held", "_left", "_secret", "close")
+
+    def __init__(self, secret: bytes) -> None:
+        self._secret = secret
+        self._left = 0  # bytes of the frame under way that still have to pass
+        self._held = b""  # a header or a control frame that is not complete
+        self.close: bytes | None = None
+
+    @property
+    def is_between(self) -> bool:
+        """Whether a frame may be put in here."""
+        return self._left == 0
+
+    def feed(self, data: bytes) -> bytes:
+        """Follow some bytes; what is to be passed on comes back."""
+        if self._left >= len(data):
+            self._left -= len(data)
+            return data
+        if self._held:
+            data, self._held = self._held + data, b""
+        out: list[bytes] = []
+        start, at, end = 0, self._left, len(data)
+        self._left = 0
+        while at < end:
+            size = self._frame_at(data, at)
+            if size == 0:
+                self._held = data[at:]
+                break
+            if size < 0:  # the relay's own pong, whole
+                out.append(data[start:at])
+                start = at - size
+                at = start
+                continue
+            at += size
+        if self._held:
+            end -= len(self._held)
+        elif at > end:
+            self._left = at - end
+        if not out:
+            return data if start == 0 and end == len(data) else data[start:end]
+        out.append(data[start:end])
+        return b"".join(out)
+
+    def _frame_at(self, data: bytes, at: int) -> int:
+        """Bytes of the frame that begins here, header included; 0 when more is needed to tell; negative when it is to
+        be taken out.
+        """
+        have = len(data) - at
+        if have < 2:
+            return 0
+        opcode = data[at] & 0x0F
+        length = data[at + 1] & 0x7F
+        masked = data[at + 1] & 0x80
+        header = 6 if masked else 2
+        if length == 126:
+            if have < 4:
+                return 0
+            length = int.from_bytes(data[at + 2 : at + 4], "big")
+            header += 2
+        elif length == 127:
+            if have < 10:
+                return 0
+            length = int.from_bytes(data[at + 2 : at + 10], "big")
+            header += 8
+        if opcode < CLOSE or length > MAX_CONTROL:
+            return header + length
+        if have < header + length:
+            return 0
+        if opcode in (CLOSE, PONG):
+            payload = data[at + header : at + header + length]
+            if masked:
+                payload = mask(payload, data[at + header - 4 : at + header])
+            if opcode == CLOSE:
+                self.close = payload
+            elif payload == self._secret:
+                return -(header + length)
+        return header + length
+
+
+def mask(payload: bytes, key: bytes) -> bytes:
+    """Mask or unmask a control frame's payload (RFC 6455 section 5.3).
+
+    :param key: four bytes.
+    """
+    return bytes(byte ^ key[index & 3] for index, byte in enumerate(payload))
+
+
+def control(opcode: int, payload: bytes, key: bytes | None = None) -> bytes:
+    """A control frame.
+
+    :param key: four unpredictable bytes toward a server; None toward a client.
+    """
+    if key is None:
+        return bytes((0x80 | opcode, len(payload))) + payload
+    return bytes((0x80 | opcode, 0x80 | len(payload))) + key + mask(payload, key)
+
+
+def close_payload(code: int, reason: str) -> bytes:
+    """A close frame's payload; the reason is at most 123 bytes of UTF-8."""
+    return struct.pack("!H", code) + reason.encode()

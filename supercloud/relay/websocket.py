@@ -1,0 +1,432 @@
+"""A WebSocket between a browser and an application (RFC 6455).
+
+autobahn makes both opening handshakes: it is a server toward the browser and a client toward the application, so that
+each key is answered by whom it was made for. Once both are open the frames pass as they are, and `relay.frames` follows
+them. No extension is offered on either side: what one end compresses, the other could not be kept from having to read.
+"""
+
+from __future__ import annotations
+
+import copy
+import secrets
+from collections.abc import Callable
+from typing import Any, Final
+
+from autobahn.twisted.websocket import (
+    WebSocketClientFactory,
+    WebSocketClientProtocol,
+    WebSocketServerFactory,
+    WebSocketServerProtocol,
+)
+from autobahn.websocket.types import ConnectingRequest
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from supercloud.deadline import Deadline
+from supercloud.errors import BadMessage, PortalError, Unreachable
+from supercloud.message.head import RequestHead, ResponseHead
+from supercloud.relay.frames import CLOSE, GOING_AWAY, INTERNAL_ERROR, PING, Frames, close_payload, control
+from supercloud.relay.http import Downstream, Upstream
+
+# Seconds for the other end's answer to a close frame.
+CLOSE_WITHIN: Final = 5.0
+# Pings in a row that stay without an answer before an end counts as dead.
+MAX_UNANSWERED: Final = 2
+
+_HANDSHAKE = frozenset({b"host", b"connection", b"upgrade", b"content-length"})
+_NOWHERE = IPv4Address("TCP", "0.0.0.0", 0)  # noqa: S104 - told to autobahn, which only logs it
+
+
+class Refused(Exception):
+    """A handshake that autobahn would not complete; the text is its reason."""
+
+
+class _Paper:
+    """A transport that keeps what is written; autobahn's handshakes are carried by our own connections."""
+
+    def __init__(self) -> None:
+        self.written = b""
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def getPeer(self) -> IPv4Address:
+        return _NOWHERE
+
+    def getHost(self) -> IPv4Address:
+        return _NOWHERE
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Ours has it set."""
+
+    def loseConnection(self) -> None:
+        """Ours to close."""
+
+    def abortConnection(self) -> None:
+        """Ours to close."""
+
+
+class _Fields:
+    """Fields for autobahn, which takes pairs from ``items()``; unlike a dict it keeps repeats."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs
+
+    def items(self) -> list[tuple[str, str]]:
+        return self._pairs
+
+
+class _ServerLeg(WebSocketServerProtocol):  # type: ignore[misc]
+    """The opening handshake with the browser, answered when the application has chosen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.offered: list[str] = []
+        self.chosen: Deferred[tuple[str | None, dict[str, list[str]]]] = Deferred()
+        self.refused: tuple[str, int] | None = None
+
+    def onConnect(self, request: Any) -> Deferred[tuple[str | None, dict[str, list[str]]]]:
+        self.offered = request.protocols
+        return self.chosen
+
+    def failHandshake(self, reason: str, code: int = 400, responseHeaders: object = None) -> None:
+        self.refused = (reason, code)
+
+
+class _ClientLeg(WebSocketClientProtocol):  # type: ignore[misc]
+    """The opening handshake with the application."""
+
+    def __init__(self, request: ConnectingRequest) -> None:
+        super().__init__()
+        self.request = request
+        self.refused: str | None = None
+
+    def onConnecting(self, transport_details: object) -> ConnectingRequest:
+        return self.request
+
+    def failHandshake(self, reason: str) -> None:
+        self.refused = reason
+
+
+def _settled(factory: Any) -> Any:
+    """Timers, limits and pings are the relay's; compression is nobody's."""
+    factory.setProtocolOptions(openHandshakeTimeout=0, closeHandshakeTimeout=0, autoPingInterval=0)
+    factory.noisy = False
+    return factory
+
+
+class Handshakes:
+    """autobahn's factories, made once.
+
+    :param reactor: autobahn wants one, though it is given no timer to keep.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self._server = _settled(WebSocketServerFactory(reactor=reactor, server=None))
+        self._client = _settled(WebSocketClientFactory(reactor=reactor, useragent=None))
+
+    def server(self, head: RequestHead) -> _ServerLeg:
+        """Take the browser's handshake; no field but its own reaches autobahn.
+
+        :raises BadMessage: it is none.
+        """
+        leg = _ServerLeg()
+        leg.factory = self._server
+        leg.makeConnection(_Paper())
+        fields = [b"Host: portal\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"]
+        fields += [
+            b"%b: %b\r\n" % (name, value)
+            for lower, name, value in head.fields
+            if lower.startswith(b"sec-websocket-") and lower != b"sec-websocket-extensions"
+        ]
+        leg.dataReceived(b"%b / HTTP/1.1\r\n%b\r\n" % (head.method, b"".join(fields)))
+        if leg.refused is not None:
+            raise BadMessage(
+                f"WebSocket handshake: {leg.refused[0]}", public="This is not a WebSocket handshake of version 13."
+            )
+        return leg
+
+    def client(self, request: bytes, protocols: list[str]) -> tuple[_ClientLeg, bytes]:
+        """The handshake for the application.
+
+        :param request: the head as it would be sent for plain HTTP.
+        :param protocols: sub-protocols offered by the browser, in its order.
+        :returns: the leg, and what is to be sent, in one piece.
+        """
+        first, *lines = request.rstrip(b"\r\n").split(b"\r\n")
+        pairs: list[tuple[str, str]] = []
+        host = ""
+        for line in lines:
+            name, _, value = line.partition(b": ")
+            lower = name.lower()
+            if lower == b"host":
+                host = value.decode("ascii")
+            elif lower not in _HANDSHAKE and not lower.startswith(b"sec-websocket-"):
+                try:
+                    pairs.append((name.decode("ascii"), value.decode("utf-8")))
+                except UnicodeDecodeError:
+                    continue  # autobahn writes UTF-8; what is none would arrive as something else
+        node, _, port = host.rpartition(":")
+        resource = first.split(b" ")[1].decode("ascii")
+        leg = _ClientLeg(ConnectingRequest(node, int(port), resource, _Fields(pairs), None, None, protocols))
+        leg.factory = copy.copy(self._client)
+        leg.factory.protocols = protocols
+        paper = _Paper()
+        leg.makeConnection(paper)
+        return leg, paper.written
+
+
+class WebSocketRelay:
+    """Carries one WebSocket; both sides call it as they call `relay.http.HttpRelay`.
+
+    :param ping: seconds between pings to both ends.
+    """
+
+    __slots__ = (
+        "_client",
+        "_clock",
+        "_closing",
+        "_deadline",
+        "_down",
+        "_downstream",
+        "_extra",
+        "_handshakes",
+        "_is_choked",
+        "_is_open",
+        "_ping",
+        "_secret",
+        "_server",
+        "_unanswered",
+        "_up",
+        "_upstream",
+    )
+
+    def __init__(
+        self,
+        downstream: Downstream,
+        upstream: Upstream,
+        *,
+        handshakes: Handshakes,
+        extra: Callable[[ResponseHead], list[bytes]],
+        clock: IReactorTime,
+        ping: float,
+    ) -> None:
+        self._downstream = downstream
+        self._upstream: Upstream | None = upstream
+        self._handshakes = handshakes
+        self._extra = extra
+        self._clock = clock
+        self._ping = ping
+        self._secret = secrets.token_bytes(8)
+        self._up = Frames(self._secret)
+        self._down = Frames(self._secret)
+        self._unanswered = [0, 0]  # pings to the browser, to the application
+        self._is_choked = [False, False]
+        self._is_open = False
+        self._closing = False
+        self._server: _ServerLeg | None = None
+        self._client: _ClientLeg | None = None
+        self._deadline = Deadline(clock, self._tick)
+
+    def start(self, head: RequestHead, request: bytes) -> None:
+        """Begin both handshakes.
+
+        :param request: the head for the application, as for plain HTTP.
+        :raises BadMessage: the browser's handshake is none.
+        """
+        upstream = self._upstream
+        if upstream is None:
+            return
+        self._server = self._handshakes.server(head)
+        self._client, handshake = self._handshakes.client(request, self._server.offered)
+        upstream.begin(self, b"GET", handshake)
+        upstream.finish()
+
+    # From the browser's side.
+
+    def request_body(self, payload: bytes) -> None:
+        """A handshake has no body."""
+
+    def request_ended(self, trailers: tuple[bytes, ...]) -> None:
+        """A handshake has no body."""
+
+    def tunnel_sent(self, data: bytes) -> None:
+        """Frames of the browser's."""
+        if self._upstream is not None:
+            self._unanswered[0] = 0
+            passed = self._up.feed(data)
+            if passed:
+                self._upstream.write(passed)
+            self._look_for_close(self._up)
+
+    def downstream_ended(self) -> None:
+        """A WebSocket has no half-closed state: the browser's end is gone."""
+        self.downstream_lost()
+
+    def downstream_lost(self) -> None:
+        """The browser is gone; the application is told by a close frame, where one fits."""
+        upstream = self._end()
+        if upstream is None:
+            return
+        if not self._is_open:
+            upstream.leave()
+            return
+        if self._up.is_between and self._up.close is None:
+            self._send_up(upstream, CLOSE, close_payload(GOING_AWAY, "the browser went away"))
+        upstream.close()
+
+    def downstream_choked(self) -> None:
+        """The browser reads slowly: so does the portal."""
+        self._is_choked[0] = True
+        if self._upstream is not None:
+            self._upstream.pause()
+
+    def downstream_drained(self) -> None:
+        """The browser has room again."""
+        self._is_choked[0] = False
+        if self._upstream is not None:
+            self._upstream.resume()
+
+    def going_away(self, code: int = GOING_AWAY, reason: str = "the portal stops") -> None:
+        """Close both ends with a code; what their answers still bring is not waited for."""
+        upstream = self._upstream
+        if upstream is None or not self._is_open:
+            self._downstream.fail(Unreachable(reason))
+            return
+        payload = close_payload(code, reason)
+        if self._down.is_between and self._down.close is None:
+            self._downstream.tunnel_write(control(CLOSE, payload))
+        if self._up.is_between and self._up.close is None:
+            self._send_up(upstream, CLOSE, payload)
+        self._close_both()
+
+    # From the application's side; see upstream.http11.Sink.
+
+    def response_started(self, head: ResponseHead) -> None:
+        """The application's answer to the handshake; any but 101 passes as a response like another."""
+        if head.status != 101:
+            self._downstream.respond_head(head)
+            return
+        server, client = self._server, self._client
+        self._server = self._client = None
+        if server is None or client is None:
+            return
+        client.dataReceived(head.raw)
+        if client.refused is not None:
+            self._give_up(Unreachable(f"WebSocket handshake: {client.refused}"))
+            return
+        fields: dict[str, list[str]] = {}
+        for line in self._extra(head):
+            name, _, value = line.rstrip(b"\r\n").partition(b": ")
+            if not name.lower().startswith(b"sec-websocket-"):
+                fields.setdefault(name.decode("ascii"), []).append(value.decode("utf-8", "replace"))
+        server.chosen.callback((client.websocket_protocol_in_use, fields))
+        if server.refused is not None:
+            self._give_up(Unreachable(f"WebSocket handshake: {server.refused[0]}"))
+            return
+        self._is_open = True
+        self._deadline.set(self._ping)
+        self._downstream.enter_tunnel(server.transport.written)
+
+    def response_body(self, payload: bytes) -> None:
+        """Of a refusal."""
+        self._downstream.respond_body(payload)
+
+    def response_pause(self) -> None:
+        """Of a refusal."""
+        self._downstream.respond_flush()
+
+    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+        """A refusal is complete."""
+        self._end()
+        self._downstream.respond_end(trailers)
+
+    def tunnel_received(self, data: bytes) -> None:
+        """Frames of the application's."""
+        if self._upstream is None:
+            return
+        self._unanswered[1] = 0
+        passed = self._down.feed(data)
+        if passed:
+            self._downstream.tunnel_write(passed)
+        self._look_for_close(self._down)
+
+    def tunnel_ended(self) -> None:
+        """A WebSocket has no half-closed state: the application's end is gone."""
+        upstream = self._end()
+        self._tell_browser()
+        if upstream is not None:
+            upstream.close()
+
+    def upstream_lost(self, error: PortalError) -> None:
+        """The application is gone."""
+        self._end()
+        if self._is_open:
+            self._tell_browser()
+        else:
+            self._downstream.fail(error)
+
+    def upstream_choked(self) -> None:
+        """The application reads slowly: the browser waits."""
+        self._is_choked[1] = True
+        self._downstream.pause_request()
+
+    def upstream_drained(self) -> None:
+        """The application has room again."""
+        self._is_choked[1] = False
+        self._downstream.resume_request()
+
+    def _tell_browser(self) -> None:
+        if self._down.is_between and self._down.close is None:
+            self._downstream.tunnel_write(control(CLOSE, close_payload(INTERNAL_ERROR, "the application went away")))
+        self._downstream.end_tunnel()
+
+    def _look_for_close(self, frames: Frames) -> None:
+        if frames.close is None:
+            return
+        if self._up.close is not None and self._down.close is not None:
+            self._close_both()
+        elif not self._closing:
+            self._closing = True
+            self._deadline.set(CLOSE_WITHIN)
+
+    def _tick(self) -> None:
+        upstream = self._upstream
+        if upstream is None:
+            return
+        if self._closing:
+            self._close_both()
+            return
+        if max(self._unanswered) >= MAX_UNANSWERED:
+            dead = "browser" if self._unanswered[0] >= MAX_UNANSWERED else "application"
+            self.going_away(INTERNAL_ERROR, f"the {dead} does not answer")
+            return
+        # An end that reads slowly gets none: its pong would stand behind all that it has not read yet.
+        if self._down.is_between and not self._is_choked[0]:
+            self._unanswered[0] += 1
+            self._downstream.tunnel_write(control(PING, self._secret))
+        if self._up.is_between and not self._is_choked[1]:
+            self._unanswered[1] += 1
+            self._send_up(upstream, PING, self._secret)
+        self._deadline.set(self._ping)
+
+    def _send_up(self, upstream: Upstream, opcode: int, payload: bytes) -> None:
+        upstream.write(control(opcode, payload, secrets.token_bytes(4)))
+
+    def _close_both(self) -> None:
+        upstream = self._end()
+        self._downstream.end_tunnel()
+        if upstream is not None:
+            upstream.close()
+
+    def _end(self) -> Upstream | None:
+        self._deadline.cancel()
+        upstream, self._upstream = self._upstream, None
+        return upstream
+
+    def _give_up(self, error: PortalError) -> None:
+        upstream = self._end()
+        if upstream is not None:
+            upstream.leave()
+        self._downstream.fail(error)

@@ -1,0 +1,221 @@
+"""An application as it is addressed from outside, and the fields that must be written anew between the two.
+
+Toward the application a request says ``Host: NODE:PORT`` and nothing of the portal's; toward the browser nothing of the
+inside address is left, and nothing that would bind the portal's own origin.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from supercloud.message.fields import HOP_BY_HOP, line, rewrite_set_cookie, without_reserved
+from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
+from supercloud.target import Application, Origin
+
+# Told by the portal, never believed from a browser. X-Forwarded-* and X-Supercloud-* are matched by their beginning.
+_TOLD_BY_US = frozenset(
+    b"forwarded x-real-ip x-client-ip x-original-host x-host x-remote-user remote-user x-authenticated-user "
+    b"x-webauth-user x-script-name x-original-uri x-original-url x-rewrite-url".split()
+)
+_TOLD_BEGINNINGS = (b"x-forwarded", b"x-supercloud-", b"x-auth-request-")
+_INWARD_DROPPED = HOP_BY_HOP | _TOLD_BY_US | {b"host", b"origin", b"content-length", b"x-request-id"}
+
+# RFC 9110, and the fields that speak for a whole origin, or for the transport that is the portal's.
+_OUTWARD_DROPPED = HOP_BY_HOP | {b"cross-origin-resource-policy", b"strict-transport-security", b"alt-svc"}
+_PORTAL_DROPPED = frozenset(
+    {
+        b"clear-site-data",
+        b"nel",
+        b"reporting-endpoints",
+        b"report-to",
+        b"service-worker-allowed",
+        b"origin-agent-cluster",
+        b"public-key-pins",
+    }
+)
+_CACHING = frozenset({b"cache-control", b"expires", b"pragma", b"age"})
+_REWRITTEN = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
+
+_GUARD: Final = b"Content-Security-Policy: frame-ancestors 'self'\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+_NO_STORE: Final = b"Cache-Control: no-store\r\n"
+_ABSOLUTE = re.compile(rb"(https?):(//)([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
+_REFRESH = re.compile(rb"(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)([\"']?)(.*?)(\2\s*)", re.IGNORECASE | re.DOTALL)
+_LINK = re.compile(rb"<([^<>]*)>")
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an application lives for its viewer.
+
+    :ivar prefix: path prefix on the portal's own origin, without a slash at its end; empty on an own origin.
+    :ivar is_cut: the application sees the path after the prefix only.
+    :ivar is_foreign: its owner is not the viewer.
+    """
+
+    origin: Origin
+    application: Application
+    prefix: bytes = b""
+    is_cut: bool = True
+    is_foreign: bool = False
+
+    @property
+    def outside(self) -> bytes:
+        """What stands for the application's root in the browser's address line, without the slash."""
+        return self.origin.url.encode("ascii") + (self.prefix if self.is_cut else b"")
+
+    @property
+    def inside(self) -> bytes:
+        """The application's authority, as it sees it in ``Host``."""
+        return str(self.application).encode("ascii")
+
+
+def inward(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
+    """The head that the application gets.
+
+    :param login: the viewer's account.
+    :param address: the browser's.
+    :param via: the portal's own entry of ``Via`` (RFC 9110 section 7.6.3).
+    """
+    target = head.target
+    if place.prefix and place.is_cut:
+        target = target[len(place.prefix) :]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, place.inside)]
+    options = head.options
+    for lower, name, value in head.fields:
+        if lower in _INWARD_DROPPED or lower in options or lower.startswith(_TOLD_BEGINNINGS):
+            continue
+        if lower == b"cookie":
+            value = without_reserved(value)
+            if not value:
+                continue
+        elif lower == b"referer":
+            value = _referer(value, place)
+            if not value:
+                continue
+        elif lower == b"via":
+            continue
+        out.append(name + b": " + value + b"\r\n")
+    if head.length == CHUNKED:
+        out.append(b"Transfer-Encoding: chunked\r\n")
+    elif head.length or head.get(b"content-length") is not None:
+        out.append(b"Content-Length: %d\r\n" % head.length)
+    if head.upgrade:
+        out.append(b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n")
+    before = b", ".join(head.get_all(b"via"))
+    out.append(line(b"Via", before + b", " + via if before else via))
+    out.append(_forwarded(place, login, address))
+    out.append(b"\r\n")
+    return b"".join(out)
+
+
+@lru_cache(maxsize=4096)
+def _forwarded(place: Place, login: str, address: str) -> bytes:
+    fields = [
+        (b"X-Forwarded-For", address.encode("ascii")),
+        (b"X-Forwarded-Proto", b"https"),
+        (b"X-Forwarded-Host", place.origin.host.encode("ascii")),
+        (b"X-Forwarded-User", login.encode("ascii")),
+    ]
+    if place.prefix and place.is_cut:
+        fields.append((b"X-Forwarded-Prefix", place.prefix))
+    return b"".join(line(name, value) for name, value in fields)
+
+
+def _referer(value: bytes, place: Place) -> bytes:
+    """The page that asked, as the application knows it; empty when it was not one of the application's."""
+    outside = place.outside
+    if value != outside and not value.startswith((outside + b"/", outside + b"?")):
+        return b""
+    rest = value[len(outside) :]
+    return b"http://" + place.inside + (rest if rest.startswith(b"/") else b"/" + rest)
+
+
+def outward(head: ResponseHead, place: Place) -> list[bytes]:
+    """The field lines that the browser gets, without those of the framing."""
+    out: list[bytes] = []
+    dropped = _OUTWARD_DROPPED | _PORTAL_DROPPED if place.origin.is_portal else _OUTWARD_DROPPED
+    options = head.options
+    for lower, name, value in head.fields:
+        if lower in dropped or lower in options:
+            continue
+        if lower in _REWRITTEN:
+            written = _rewrite(lower, value, place)
+            if written is None:
+                continue
+            value = written
+        elif place.is_foreign and lower in _CACHING:
+            continue
+        out.append(name + b": " + value + b"\r\n")
+    out.append(_GUARD)
+    if place.is_foreign:
+        out.append(_NO_STORE)
+    return out
+
+
+def _rewrite(lower: bytes, value: bytes, place: Place) -> bytes | None:
+    if lower == b"set-cookie":
+        if place.prefix and not place.is_cut:
+            return _keep_cookie_inside(value, place.prefix)
+        return rewrite_set_cookie(value, prefix=place.prefix)
+    if lower == b"refresh":
+        found = _REFRESH.fullmatch(value)
+        return found[1] + found[2] + rewrite_url(found[3], place) + found[4] if found else value
+    if lower == b"link":
+        return _LINK.sub(lambda found: b"<" + rewrite_url(found[1], place) + b">", value)
+    return rewrite_url(value, place)
+
+
+def _keep_cookie_inside(value: bytes, prefix: bytes) -> bytes | None:
+    """For an application that knows its prefix: its Path stays, as long as it is under the prefix."""
+    written = rewrite_set_cookie(value, prefix=b"")
+    if written is None:
+        return None
+    parts = written.split(b"; ")
+    kept = [part for part in parts[1:] if part.partition(b"=")[0].strip().lower() != b"path"]
+    paths = [
+        part.partition(b"=")[2].strip() for part in parts[1:] if part.partition(b"=")[0].strip().lower() == b"path"
+    ]
+    path = paths[-1] if paths and (paths[-1] == prefix or paths[-1].startswith(prefix + b"/")) else prefix + b"/"
+    return b"; ".join([parts[0], *kept, b"Path=" + path])
+
+
+def rewrite_url(url: bytes, place: Place) -> bytes:
+    """A URL in a response's field, for the browser; other sites' and relative ones stay as they are."""
+    url = url.strip(b" \t")
+    if url.startswith((b"//", b"/\\")):
+        authority, path = _split_authority(url[2:])
+        if authority != place.inside:
+            return url
+    elif url.startswith(b"/"):
+        path = url
+    elif found := _ABSOLUTE.fullmatch(url):
+        authority, path = found[3].lower(), found[4]
+        if authority not in (place.inside, place.origin.host.encode("ascii")):
+            return url
+    else:
+        return url
+    if not path.startswith(b"/"):
+        path = b"/" + path
+    prefix = place.prefix if place.is_cut else b""
+    if prefix and (path == prefix or path.startswith((prefix + b"/", prefix + b"?"))):
+        prefix = b""  # The application honours X-Forwarded-Prefix.
+    if url.startswith(b"/") and not url.startswith((b"//", b"/\\")):
+        return prefix + path
+    return place.origin.url.encode("ascii") + prefix + path
+
+
+def _split_authority(rest: bytes) -> tuple[bytes, bytes]:
+    found = re.match(rb"([^/?#\\]*)(.*)", rest, re.DOTALL)
+    return (found[1].lower(), found[2]) if found else (b"", b"/")
+
+
+def names_via(fields: list[Field], pseudonym: bytes) -> bool:
+    """Whether a message has passed a gateway of that name (RFC 9110 section 7.6.3)."""
+    return any(
+        pseudonym in entry.split() for lower, _, value in fields if lower == b"via" for entry in value.split(b",")
+    )

@@ -1,0 +1,275 @@
+"""HTTP/1.1 toward an application: one exchange at a time on one verified connection (RFC 9112)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from twisted.internet.interfaces import (
+    IHalfCloseableProtocol,
+    IProtocol,
+    IPushProducer,
+)
+from twisted.internet.protocol import Protocol as TwistedProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from supercloud.errors import PortalError, Unreachable
+from supercloud.message.body import Body, Malformed, UntilClose, reader_for
+from supercloud.message.head import ResponseHead, parse_response
+from supercloud.relay.leg import Transport
+
+# Bytes of a response head; applications with many large cookies reach 32 KiB (nginx proxy_buffer_size 4k to 8k).
+MAX_HEAD: Final = 128 * 1024
+# 1xx responses before a final one; a hint page sends one or two.
+MAX_INTERIM: Final = 16
+
+
+class Sink(Protocol):
+    """What an exchange's upstream side tells its relay."""
+
+    def response_started(self, head: ResponseHead) -> None:
+        """A head; after an interim one comes another."""
+
+    def response_body(self, payload: bytes) -> None:
+        """Some payload; never empty."""
+
+    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+        """The response is complete."""
+
+    def response_pause(self) -> None:
+        """For now that is all that was received."""
+
+    def upstream_lost(self, error: PortalError) -> None:
+        """The connection ended before the response was complete; nothing more is called."""
+
+    def upstream_choked(self) -> None:
+        """The send buffer toward the application is full."""
+
+    def upstream_drained(self) -> None:
+        """The send buffer toward the application has room again."""
+
+    def tunnel_received(self, data: bytes) -> None:
+        """Bytes after 101."""
+
+    def tunnel_ended(self) -> None:
+        """The application finished sending after 101; it may still listen."""
+
+
+@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+class Connection(TwistedProtocol):
+    """One TCP connection to an application.
+
+    :param released: called with the connection whenever it is ready for another exchange.
+    :param closed: called once with the connection when it is gone.
+    :ivar exchanges: how many were begun.
+    """
+
+    transport: Transport  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self.released: Callable[[Connection], object] = _nobody
+        self.closed: Callable[[Connection], object] = _nobody
+        self.exchanges = 0
+        self.is_open = False
+        self._sink: Sink | None = None
+        self._held = b""
+        self._method = b""
+        self._head: ResponseHead | None = None
+        self._body: Body | None = None
+        self._interim = 0
+        self._request_finished = False
+        self._is_tunnel = False
+
+    # What Twisted calls.
+
+    def connectionMade(self) -> None:
+        """Small writes leave at once; a dead peer is noticed in the end."""
+        self.is_open = True
+        self.transport.setTcpNoDelay(True)
+        self.transport.setTcpKeepAlive(True)
+        self.transport.registerProducer(self, True)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from the application, for the exchange under way."""
+        sink = self._sink
+        if sink is None:
+            self.abort()  # Nobody asked: what it says can belong to no exchange.
+            return
+        if self._is_tunnel:
+            sink.tunnel_received(data)
+            return
+        try:
+            while data and self._sink is sink and not self._is_tunnel:
+                body = self._body
+                if body is None:
+                    data = self._read_head(sink, data)
+                    continue
+                payload, data = body.feed(data)
+                if payload:
+                    sink.response_body(payload)
+                if body.is_done:
+                    self._end(sink, body.trailers, behind=data)
+                    return
+        except Malformed as error:
+            self._fail(Unreachable(f"response body: {error}"))
+            return
+        except Unreachable as error:
+            self._fail(error)
+            return
+        if self._sink is sink:
+            sink.response_pause()
+
+    def readConnectionLost(self) -> None:
+        """The application finished sending."""
+        if self._is_tunnel and self._sink is not None:
+            self._sink.tunnel_ended()
+        else:
+            self._upstream_finished()
+            self.close()
+
+    def writeConnectionLost(self) -> None:
+        """We finished sending; nothing to do."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The connection is gone."""
+        self.is_open = False
+        self._upstream_finished()
+        closed, self.closed, self.released = self.closed, _nobody, _nobody
+        closed(self)
+
+    def pauseProducing(self) -> None:
+        """The send buffer is full."""
+        if self._sink is not None:
+            self._sink.upstream_choked()
+
+    def resumeProducing(self) -> None:
+        """The send buffer has room."""
+        if self._sink is not None:
+            self._sink.upstream_drained()
+
+    def stopProducing(self) -> None:
+        """The transport is closing; connectionLost follows."""
+
+    # What the relay calls.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether another exchange may begin."""
+        return self._sink is None and self.is_open
+
+    def begin(self, sink: Sink, method: bytes, head: bytes) -> None:
+        """Send a request's head; ``sink`` hears of the response."""
+        self._sink = sink
+        self._method = method
+        self._held = b""
+        self._head = None
+        self._body = None
+        self._interim = 0
+        self._request_finished = False
+        self.exchanges += 1
+        self.transport.write(head)
+
+    def write(self, data: bytes) -> None:
+        """Send a part of the request's body, framed, or of a tunnel."""
+        self.transport.write(data)
+
+    def finish(self) -> None:
+        """The request is complete."""
+        self._request_finished = True
+
+    def finish_tunnel(self) -> None:
+        """Nothing more will be sent through the tunnel; the application may still speak."""
+        self.transport.unregisterProducer()
+        self.transport.loseWriteConnection()
+
+    def pause(self) -> None:
+        """Read no further for now: the other leg is choked."""
+        if self.is_open:
+            self.transport.pauseProducing()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.is_open:
+            self.transport.resumeProducing()
+
+    def leave(self) -> None:
+        """The relay needs no more of this exchange; the connection cannot be used again."""
+        self._sink = None
+        self.abort()
+
+    def close(self) -> None:
+        """End the connection once what was written has left."""
+        if self.is_open:
+            self.transport.unregisterProducer()
+            self.transport.loseConnection()
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        if self.is_open:
+            self.transport.unregisterProducer()
+            self.transport.abortConnection()
+
+    def _read_head(self, sink: Sink, data: bytes) -> bytes:
+        """Take a head, or a part of one; give what lies behind it."""
+        data = self._held + data if self._held else data
+        end = data.find(b"\r\n\r\n")
+        if end > MAX_HEAD or (end < 0 and len(data) > MAX_HEAD):
+            raise Unreachable(f"response head over {MAX_HEAD} bytes")
+        if end < 0:
+            self._held = data
+            return b""
+        self._held = b""
+        head = parse_response(data[: end + 4], method=self._method)
+        rest = data[end + 4 :]
+        if head.is_interim:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                raise Unreachable(f"more than {MAX_INTERIM} interim responses")
+            sink.response_started(head)
+            return rest
+        self._head = head
+        if head.status == 101:
+            self._is_tunnel = True
+            sink.response_started(head)
+            if rest:
+                sink.tunnel_received(rest)
+            return b""
+        body = self._body = reader_for(head.length)
+        sink.response_started(head)
+        if body.is_done and self._sink is sink:
+            self._end(sink, (), behind=rest)
+            return b""
+        return rest
+
+    def _end(self, sink: Sink, trailers: tuple[bytes, ...], *, behind: bytes) -> None:
+        head = self._head
+        self._sink = None
+        # Answered before the whole request was sent: the rest of it has nowhere to go.
+        is_reusable = self._request_finished and head is not None and head.keep_alive and not behind and self.is_open
+        if is_reusable:
+            self.released(self)
+        else:
+            self.close()
+        sink.response_ended(trailers)
+
+    def _upstream_finished(self) -> None:
+        sink = self._sink
+        if sink is None:
+            return
+        if isinstance(self._body, UntilClose):
+            self._end(sink, (), behind=b"\0")
+            return
+        self._sink = None
+        sink.upstream_lost(Unreachable("connection lost " + ("in a response" if self._head else "before a response")))
+
+    def _fail(self, error: PortalError) -> None:
+        sink, self._sink = self._sink, None
+        self.abort()
+        if sink is not None:
+            sink.upstream_lost(error)
+
+
+def _nobody(connection: Connection) -> None:
+    """Nobody waits for this connection."""

@@ -1,0 +1,135 @@
+"""Verified connections that are kept for the next request of the same principal to the same application.
+
+Nothing is shared between principals: the key holds both, and a connection never changes its key.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
+
+from twisted.internet.interfaces import IReactorTime
+
+from supercloud.deadline import Deadline
+from supercloud.errors import TooMany
+from supercloud.target import Application
+from supercloud.upstream.http11 import Connection
+
+# Seconds that an unused connection is kept. What was verified a minute ago is asked again by connecting anew.
+KEPT: Final = 60.0
+# Seconds after which a kept connection is not trusted with a request that must not be sent twice: servers close
+# unused connections at their own time (uvicorn and node.js after 5 s).
+FRESH: Final = 2.0
+
+Key = tuple[int, Application]
+G = TypeVar("G")
+
+
+@dataclass(slots=True)
+class Kept(Generic[G]):
+    """A connection and what was verified about it."""
+
+    connection: Connection
+    grant: G
+    since: float = 0.0
+
+
+class Pool(Generic[G]):
+    """Open connections toward applications, counted for each principal.
+
+    :param most: connections of one principal, in use and kept.
+    """
+
+    def __init__(self, clock: IReactorTime, *, most: int) -> None:
+        self._clock = clock
+        self._most = most
+        self._kept: dict[Key, deque[Kept[G]]] = {}
+        # All kept connections, the longest unused first.
+        self._unused: OrderedDict[Connection, tuple[Key, Kept[G]]] = OrderedDict()
+        self._open: dict[int, int] = {}
+        self._sweep = Deadline(clock, self._drop_old)
+
+    def take(self, key: Key, *, must_be_fresh: bool) -> Kept[G] | None:
+        """A kept connection for another exchange, the one used last; None when there is none.
+
+        :param must_be_fresh: for a request that must not be sent twice.
+        """
+        kept = self._kept.get(key)
+        if not kept:
+            return None
+        if must_be_fresh and self._clock.seconds() - kept[-1].since > FRESH:
+            return None
+        found = kept.pop()
+        if not kept:
+            del self._kept[key]
+        del self._unused[found.connection]
+        return found
+
+    def reserve(self, uid: int) -> None:
+        """Count a connection that is about to be made.
+
+        :raises TooMany: the principal has as many as allowed, and none that is unused.
+        """
+        if self._open.get(uid, 0) >= self._most:
+            unused = next((one for one, (key, _) in self._unused.items() if key[0] == uid), None)
+            if unused is None:
+                raise TooMany(f"uid {uid} has {self._most} connections")
+            unused.close()
+        self._open[uid] = self._open.get(uid, 0) + 1
+
+    def unreserve(self, uid: int) -> None:
+        """A connection that was counted is gone, or was never made."""
+        left = self._open[uid] - 1
+        if left:
+            self._open[uid] = left
+        else:
+            del self._open[uid]
+
+    def add(self, key: Key, connection: Connection, grant: G) -> Kept[G]:
+        """Have a verified connection, which `reserve` counted, kept whenever it is not in use."""
+        kept = Kept(connection, grant)
+        connection.released = lambda _: self._keep(key, kept)
+        connection.closed = lambda _: self._forget(key, kept)
+        return kept
+
+    def close(self) -> None:
+        """Close what is unused; for the end of the portal."""
+        self._sweep.cancel()
+        for connection in list(self._unused):
+            connection.close()
+
+    @property
+    def open_connections(self) -> int:
+        """In use and kept, all principals together."""
+        return sum(self._open.values())
+
+    def _keep(self, key: Key, kept: Kept[G]) -> None:
+        kept.since = self._clock.seconds()
+        self._kept.setdefault(key, deque()).append(kept)
+        if not self._unused:
+            self._sweep.set(KEPT)
+        self._unused[kept.connection] = (key, kept)
+
+    def _forget(self, key: Key, kept: Kept[G]) -> None:
+        if self._unused.pop(kept.connection, None) is not None:
+            others = self._kept[key]
+            others.remove(kept)
+            if not others:
+                del self._kept[key]
+        self.unreserve(key[0])
+
+    def _drop_old(self) -> None:
+        now = self._clock.seconds()
+        while self._unused:
+            connection, (key, kept) = next(iter(self._unused.items()))
+            left = kept.since + KEPT - now
+            if left > 0:
+                self._sweep.set(left)
+                return
+            del self._unused[connection]
+            others = self._kept[key]
+            others.remove(kept)
+            if not others:
+                del self._kept[key]
+            connection.close()

@@ -1,0 +1,1 @@
+"""Processes that run as somebody: becoming an account for good."""

@@ -1,0 +1,31 @@
+"""Blocking calls, made at once in the test's own thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, execute
+
+
+class FakeOffload:
+    """Calls at once; between ``hold()`` and ``release()`` answers are made, but arrive later and in that order."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[Deferred[Any], Any]] | None = None
+
+    def run(self, call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        made = execute(call, *args)
+        if self._held is None:
+            return made
+        later: Deferred[Any] = Deferred()
+        made.addBoth(lambda result: self._held.append((later, result)))
+        return later
+
+    def hold(self) -> None:
+        self._held = []
+
+    def release(self) -> None:
+        held, self._held = self._held or [], None
+        for later, result in held:
+            later.callback(result)
