@@ -10,17 +10,16 @@ setup(
     packages=[*find_packages(include=["supercloud", "supercloud.*"]), "twisted.plugins"],
     package_data={"supercloud": ["py.typed", "front/pages/*", "ident2/PROTOCOL.md", "conf/*"]},
     install_requires=[
-        # Releases of these two change behaviour that we rely on; move them on purpose, with the tests.
+        # Releases of these change behaviour that we rely on; move them on purpose, with the tests.
         "Twisted[tls]==26.10.0",
         "autobahn==26.10.2",
+        "pyOpenSSL==26.4.0",
         "Automat>=25.4",
         "click>=8.1",
         "cryptography>=43",
         "httptools>=0.6.4,<1",
         "idna>=3.7",
-        "itsdangerous>=2.2",
         "msgspec>=0.19",
-        "pyOpenSSL>=25",
         # For the endpoint over the whole file system; pinned here so that one lock serves both.
         "wsgidav>=4.3,<5",
         "cheroot>=10,<12",

@@ -262,6 +262,10 @@ class WrongSettings(Exception):
 
 def _from_text(kind: type, value: Any) -> Any:
     """Read the types above; msgspec adds the key's place to what is raised."""
+    if kind is Path:
+        if not isinstance(value, str):
+            raise ValueError(f"{value!r} is not a path; write it as text")
+        return Path(value)
     return kind.parse(value)  # type: ignore[attr-defined]
 
 

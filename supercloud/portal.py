@@ -15,6 +15,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ProcessProtocol
 
 from supercloud import events
+from supercloud.accounts import Accounts, read_account
 from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.certificate import CertificateMap
 from supercloud.authn.link import Links
@@ -33,7 +34,7 @@ from supercloud.front.signin import CertificateSignIn, LinkSignIn
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.front.tls import BadMaterial, TlsFactory, TlsFiles, TlsMaterial
 from supercloud.ident2.client import Ident2Client
-from supercloud.identity import Accounts, NoAccount, read_account
+from supercloud.identity import NoAccount
 from supercloud.offload import Offload
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
@@ -228,7 +229,7 @@ class Portal(Service):
             shared_gids=frozenset(settings.firewall.shared_gids),
         )
         pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
-        authenticator = Authenticator(sessions, accounts, now=self._now)
+        authenticator = Authenticator(sessions, accounts)
         listing = Listing(self._offload, hosts, is_own=self._own.is_own, ports=settings.nodes.ports)
         site = Site(
             Parts(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -35,15 +34,11 @@ class Viewer:
 
 
 class Authenticator:
-    """Reads session cookies.
+    """Reads session cookies."""
 
-    :param now: unix time, for the ends of sessions.
-    """
-
-    def __init__(self, sessions: Sessions, accounts: PrincipalLookup, *, now: Callable[[], float]) -> None:
+    def __init__(self, sessions: Sessions, accounts: PrincipalLookup) -> None:
         self._sessions = sessions
         self._accounts = accounts
-        self._now = now
 
     async def authenticate(self, head: RequestHead, origin: Origin, memory: dict[str, object]) -> Viewer:
         """The viewer of a request.
@@ -57,11 +52,13 @@ class Authenticator:
         known = memory.get("viewer")
         if isinstance(known, tuple) and known[0] == sealed and known[1] == origin.host:
             viewer: Viewer = known[2]
-        else:
-            viewer = await self._open(sealed, origin)
-            memory["viewer"] = (sealed, origin.host, viewer)
-        if not self._sessions.is_live(viewer.session):
-            raise NotAuthenticated(f"session of {viewer.principal} is over")
+            if self._sessions.is_live(viewer.session):
+                self._sessions.touch(viewer.session)
+                return viewer
+            # It may have been used through another process of the portal meanwhile: the store knows.
+            del memory["viewer"]
+        viewer = await self._open(sealed, origin)
+        memory["viewer"] = (sealed, origin.host, viewer)
         self._sessions.touch(viewer.session)
         return viewer
 

@@ -34,7 +34,7 @@ class Sealer:
     A text is ``BODY.MAC`` of base64url: HMAC-SHA256 over the body as it is written, so there is one spelling only,
     under a key that is derived from the purpose: what was sealed as a ticket does not open as a session. Whoever holds
     the text can read the body. A struct's name and fields are not in it: give a changed struct another purpose.
-    itsdangerous does the same in four times the time (measured: 16 µs against 4 µs to open).
+    itsdangerous does the same in three times the time (measured: 22 µs against 6 µs to open).
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:

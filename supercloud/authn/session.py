@@ -14,11 +14,12 @@ from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from supercloud import events
+from supercloud.accounts import Offloaded
 from supercloud.authn.seal import SealBroken, Sealer
 from supercloud.authn.store import SessionRow, Store
 from supercloud.config import SessionLife
 from supercloud.deadline import Deadline
-from supercloud.identity import Offloaded, Principal
+from supercloud.identity import Principal
 
 MAX_PER_ACCOUNT: Final = 100  # sessions of one account in all processes; beyond it the oldest ends
 POLL: Final = 0.5  # seconds; what another process ends is to be seen within 1 s
@@ -227,7 +228,7 @@ class Sessions:
         known = self._met.get(session_id)
         if row is None:
             if known is not None:
-                self._leave(session_id, "ended elsewhere")
+                self._leave(session_id, self._end_by_time(known))
             return None
         return self._take(row)
 
@@ -266,8 +267,11 @@ class Sessions:
         if self.is_live(session):
             self._arm(session)
             return session
-        self._leave(session.id, "expired" if self._now() >= session.ends else "idle")
+        self._leave(session.id, self._end_by_time(session))
         return None
+
+    def _end_by_time(self, session: Session) -> str:
+        return "expired" if self._now() >= session.ends else "idle"
 
     def _leave(self, session_id: str, reason: str) -> None:
         session = self._met.pop(session_id, None)

@@ -66,6 +66,10 @@ class Throttle:
         self._accounts: OrderedDict[bytes, _Tally] = OrderedDict()
         self._waiting = 0
 
+    def __len__(self) -> int:
+        """Addresses and accounts that are remembered; at most twice `MAX_KEYS`."""
+        return len(self._addresses) + len(self._accounts)
+
     async def admit(self, address: str, account: str) -> None:
         """Wait until this attempt may begin. Cancelling the wait is fine.
 

@@ -19,10 +19,10 @@ from typing import Final, Protocol
 
 import msgspec
 
+from supercloud.accounts import Offloaded
 from supercloud.authn.seal import SealBroken, Sealer
 from supercloud.authn.session import Session
 from supercloud.errors import BadAddress
-from supercloud.identity import Offloaded
 
 LIFE: Final = 60.0  # seconds from issue to use; it is one redirect (CAS: 10 s by default, at most 5 minutes advised)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from supercloud.accounts import Offloaded
 from supercloud.front.pages import Listed
 from supercloud.ident2.processes import Processes
 from supercloud.ident2.sockets import Sockets
-from supercloud.identity import Offloaded, Principal
+from supercloud.identity import Principal
 from supercloud.routing.hosts import Hosts
 from supercloud.target import Application
 

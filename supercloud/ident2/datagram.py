@@ -87,12 +87,18 @@ class DatagramSocket:
         return self._socket.fileno()
 
     def doRead(self) -> None:
-        """Hand on what has come, a batch at a time."""
-        for _ in range(_BATCH):
-            try:
-                data, ancillary, _flags, peer = self._socket.recvmsg(_LARGEST, 64)
-            except OSError:  # nothing more, or an ICMP error about something that was sent
-                return
+        """Hand on what has come, a batch at a time.
+
+        All is read before anything is handed on: each system call lets another thread have the interpreter, and one
+        that was just given work would take it.
+        """
+        batch: list[tuple[bytes, Ancillary, int, Peer]] = []
+        try:
+            while len(batch) < _BATCH:
+                batch.append(self._socket.recvmsg(_LARGEST, 64))
+        except OSError:  # nothing more, or an ICMP error about something that was sent
+            pass
+        for data, ancillary, _flags, peer in batch:
             self._received(data, (peer[0], peer[1]), [_reversed(*item) for item in ancillary])
 
     def connectionLost(self, reason: Failure) -> None:

@@ -21,7 +21,8 @@ CACHED: Final = 512  # inodes whose holders are remembered
 FRESH: Final = 10.0  # seconds after which a search is made anew, so that a new co-holder is noticed
 FRESH_ANY: Final = 2.0  # seconds, for a search of all accounts' processes
 SEARCH: Final = 0.3  # seconds a search may take: the asker's patience is 0.5 s a try
-GUESSES: Final = 16  # descriptor numbers that are tried before all of a process are read
+GUESSES: Final = 4  # descriptor numbers that are tried before those of a process are listed
+QUICK: Final = 256  # descriptors of a process that are looked at without a search, about 1 ms
 _MOST = 8192  # bytes of a status file at the first read; only with very many groups is there more
 
 
@@ -145,7 +146,7 @@ class Processes:
             try:
                 if uid is not None and os.stat(f"{self._proc}/{name}").st_uid != uid:
                     continue
-                fd = self._descriptor(int(name), link, ())
+                fd = self._descriptor(int(name), link)
                 if fd is not None:
                     yield _Holding(int(name), fd, self._started(int(name)))
             except (OSError, Changed):
@@ -155,7 +156,7 @@ class Processes:
         """Look for the socket among the descriptors of a process that holds another one."""
         likely = self._likely.get(near.pid, ())
         try:
-            fd = self._descriptor(near.pid, f"socket:[{inode}]", likely)
+            fd = self._descriptor(near.pid, f"socket:[{inode}]", likely, most=QUICK)
             if fd is None:
                 return None
             process = self._confirm(_Holding(near.pid, fd, near.started), inode, groups=groups)
@@ -167,13 +168,13 @@ class Processes:
                 self._likely.popitem(last=False)
         return process
 
-    def _descriptor(self, pid: int, link: str, guesses: Iterable[str]) -> str | None:
+    def _descriptor(self, pid: int, link: str, guesses: Iterable[str] = (), *, most: int | None = None) -> str | None:
         """:raises OSError: when the process is gone or may not be looked at."""
         folder = f"{self._proc}/{pid}/fd/"
         for fd in guesses:
             if _read_link(folder + fd) == link:
                 return fd
-        for fd in reversed(os.listdir(folder)):  # the newest are usually last
+        for fd in os.listdir(folder)[: -most - 1 if most else None : -1]:  # the newest are usually last
             if _read_link(folder + fd) == link:
                 return fd
         return None

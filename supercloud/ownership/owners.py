@@ -8,10 +8,10 @@ from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
 
+from supercloud.accounts import Offloaded
 from supercloud.errors import Undecided
 from supercloud.ident2.client import NoAnswer, Reply
 from supercloud.ident2.wire import DETAILS, ESTABLISHED, EVEN_ROOT, LISTEN, Flag, Question, SocketAddress
-from supercloud.identity import Offloaded
 from supercloud.ownership.rule import SocketOwner
 
 _WANTED = int(Flag.ANSWERED) | DETAILS & ~int(Flag.GROUPS) | EVEN_ROOT

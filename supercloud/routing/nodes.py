@@ -10,9 +10,9 @@ from typing import Final
 
 from twisted.internet.interfaces import IReactorTime
 
+from supercloud.accounts import Offloaded
 from supercloud.config import parse_nodes
 from supercloud.errors import BadAddress, NothingListens
-from supercloud.identity import Offloaded
 from supercloud.target import Application, Target
 
 # Seconds that a look-up is believed: long enough for the seventy requests of a page, far below a job's life.

@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred, execute
 
 
 class FakeOffload:
-    """Calls at once; between ``hold()`` and ``release()`` answers are made, but arrive later and in that order."""
+    """Calls at once; between ``hold()`` and ``release()`` answers are made at once and arrive later."""
 
     def __init__(self) -> None:
         self._held: list[tuple[Deferred[Any], Any]] | None = None
@@ -19,13 +19,13 @@ class FakeOffload:
         if self._held is None:
             return made
         later: Deferred[Any] = Deferred()
-        made.addBoth(lambda result: self._held.append((later, result)))
+        made.addBoth(lambda result, held=self._held: held.append((later, result)))
         return later
 
     def hold(self) -> None:
         self._held = []
 
-    def release(self) -> None:
+    def release(self, *, newest_first: bool = False) -> None:
         held, self._held = self._held or [], None
-        for later, result in held:
+        for later, result in reversed(held) if newest_first else held:
             later.callback(result)

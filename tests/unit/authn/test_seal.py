@@ -63,7 +63,14 @@ def test_one_value_has_one_spelling() -> None:
     """Base64 leaves bits unused: decoding the seal before comparing it would let other texts pass."""
     sealer = Sealer([NEW])
     text = sealer.seal(Note("a"), "note")
-    for other in (text + "=", text + " ", " " + text, text.replace(".", "=."), text + ".", text[:-1] + chr(ord(text[-1]) + 1)):
+    for other in (
+        text + "=",
+        text + " ",
+        " " + text,
+        text.replace(".", "=."),
+        text + ".",
+        text[:-1] + chr(ord(text[-1]) + 1),
+    ):
         with pytest.raises(SealBroken):
             sealer.open(other, Note, "note")
 

@@ -260,3 +260,16 @@ def test_what_is_no_status_says_nothing(proc: Proc) -> None:
     times = iter([0.0, 0.0, 0.0, 0.0, 0.0, module.SEARCH + 0.1])
     with pytest.raises(SearchTooLong):
         Processes(str(proc.folder), monotonic=lambda: next(times)).search(SOCKET, 0, groups=True)
+
+
+@root
+def test_a_process_with_very_many_descriptors_is_left_to_a_search(
+    proc: Proc, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(42, _3=SOCKET, _4=1, _5=2, _6=3)
+    processes.search(SOCKET, ME)
+    monkeypatch.setattr(module.os, "listdir", lambda folder: ["3", "4", "5", "6"])
+    monkeypatch.setattr(module, "QUICK", 3)
+    assert pids(processes.remembered(1, ME, accepted_from=(SOCKET, ME))) == [42]
+    monkeypatch.setattr(module, "QUICK", 1)
+    assert processes.remembered(2, ME, accepted_from=(SOCKET, ME)) == []
