@@ -17,7 +17,7 @@ setup(
         "Automat>=25.4",
         "click>=8.1",
         "cryptography>=43",
-        "httptools>=0.6.4,<1",
+        "httptools>=0.9,<1",
         "idna>=3.7",
         "msgspec>=0.19",
         # For the endpoint over the whole file system; pinned here so that one lock serves both.

@@ -31,6 +31,10 @@ def new_request_id() -> str:
     return f"{_run}-{next(_count):x}"
 
 
+# Until the exchange is over.
+NEVER: Final = datetime.fromtimestamp(0, UTC)
+
+
 class AuditLine(msgspec.Struct, omit_defaults=False):
     """One decision of the portal, as one line of JSON.
 
@@ -48,7 +52,7 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     :ivar outcome: served, refused, unreachable, abandoned, broken, timed-out.
     """
 
-    time: str
+    time: datetime
     id: str
     principal: str = ""
     address: str = ""
@@ -97,11 +101,6 @@ class Audit:
         lines, self._lines = self._lines, []
         if lines:
             self._write(self._encoder.encode_lines(lines))
-
-
-def now_text(now: float) -> str:
-    """A unix time as RFC 3339 in UTC, with milliseconds."""
-    return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def unexpected(doing: str, failure: Failure | None = None) -> None:

@@ -29,6 +29,7 @@ from supercloud.errors import (
     NotAuthorized,
     PortalError,
     TooMany,
+    Unreachable,
 )
 from supercloud.message.head import RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant, Permit
@@ -108,13 +109,16 @@ class Pipeline:
 
     def serve(self, exchange: Exchange) -> None:
         """Carry one exchange; whatever is raised on the way becomes its answer."""
-        cancel = drive(self._guarded(exchange))
+        self._drive(exchange, self._serve(exchange))
+
+    def _drive(self, exchange: Exchange, carrying: Coroutine[Deferred[Any], Any, None]) -> None:
+        cancel = drive(self._guarded(exchange, carrying))
         if cancel is not None and not exchange.is_over:
             exchange.pending = cancel
 
-    async def _guarded(self, exchange: Exchange) -> None:
+    async def _guarded(self, exchange: Exchange, carrying: Coroutine[Deferred[Any], Any, None]) -> None:
         try:
-            await self._serve(exchange)
+            await carrying
         except PortalError as error:
             exchange.fail(error)
         except CancelledError:
@@ -132,12 +136,12 @@ class Pipeline:
         origin = on.hosts.of(head.host)
         exchange.audit.origin = origin.host
         provenance.check(head, origin)
-        place = _place_of(head, origin)
+        place = _place_of(head, origin, exchange.memory)
         if place is None:
             await on.pages.answer(exchange, origin)
             return
         exchange.audit.target = str(place.application)
-        if names_via(head.fields, on.pseudonym):
+        if names_via(head, on.pseudonym):
             raise LoopNoticed(f"Via names {on.pseudonym.decode()}")
         viewer = await on.authenticator.authenticate(head, origin, exchange.memory)
         exchange.audit.principal = viewer.principal.login
@@ -147,7 +151,7 @@ class Pipeline:
     async def _carry(self, exchange: Exchange, viewer: Viewer, place: Place, *, afresh: bool = False) -> None:
         on, head = self._on, exchange.head
         may_repeat = head.method in _IDEMPOTENT and head.length == 0
-        key = (viewer.principal.uid, place.application)
+        key = (viewer.principal.uid, place.application.node, place.application.port)
         kept = None if afresh else on.pool.take(key, must_be_fresh=not may_repeat)
         is_kept = kept is not None
         if kept is None:
@@ -191,14 +195,7 @@ class Pipeline:
 
     def _again(self, exchange: Exchange, viewer: Viewer, place: Place) -> None:
         """The kept connection was closed by the application before it saw the request."""
-
-        async def carry() -> None:
-            try:
-                await self._carry(exchange, viewer, place, afresh=True)
-            except PortalError as error:
-                exchange.fail(error)
-
-        exchange.pending = drive(carry())
+        self._drive(exchange, self._carry(exchange, viewer, place, afresh=True))
 
     def _settle(self, head: RequestHead, viewer: Viewer, place: Place, owner: int) -> None:
         """An origin belongs to one owner: show an application only where its owner's pages may live."""
@@ -235,13 +232,14 @@ class Pipeline:
             here = connection.transport.getHost()
             grant = await on.authorizer.verify(permit, here.host, here.port)
             if not connection.is_open:
-                raise NotAuthorized(f"{permit.target} closed the connection before it was verified")
+                raise Unreachable(f"{permit.target} closed the connection before it was verified")
         except BaseException:
             if connection is not None:
                 connection.abort()
             on.pool.unreserve(uid)
             raise
-        return on.pool.add((uid, permit.target.application), connection, grant)
+        application = permit.target.application
+        return on.pool.add((uid, application.node, application.port), connection, grant)
 
     def _count_stream(self, exchange: Exchange, uid: int) -> None:
         streams = self._streams
@@ -257,11 +255,23 @@ class Pipeline:
         exchange.on_over.append(over)
 
 
-def _place_of(head: RequestHead, origin: Origin) -> Place | None:
-    """Where the request leads, as far as its address says; None for the portal's own pages."""
-    path = head.path
-    if path.startswith(b"/.portal/") or path == b"/.portal":
+def _place_of(head: RequestHead, origin: Origin, memory: dict[str, object]) -> Place | None:
+    """Where the request leads, as far as its address says; None for the portal's own pages.
+
+    :param memory: of the downstream connection, whose requests mostly go to one place.
+    """
+    target = head.target
+    if target.startswith(b"/.portal") and (head.path == b"/.portal" or target.startswith(b"/.portal/")):
         return None
+    known = memory.get("place")
+    if isinstance(known, Place) and known.origin is origin and target.startswith(known.prefix + b"/"):
+        return known
+    place = memory["place"] = _read_place(head, origin)
+    return place
+
+
+def _read_place(head: RequestHead, origin: Origin) -> Place | None:
+    path = head.path
     if origin.application is not None:
         return Place(origin, origin.application)
     route = read_prefix(path)
@@ -284,7 +294,7 @@ def _note(exchange: Exchange, about: Permit | Grant, rule: str) -> None:
     line, owner = exchange.audit, about.owner
     line.verdict, line.rule = about.verdict.value, rule
     line.pid, line.uid, line.gid = owner.pid, owner.uid, owner.gid
-    line.age = round(owner.age, 6)
+    line.age = owner.age
 
 
 def drive(coroutine: Coroutine[Deferred[Any], Any, None]) -> Callable[[], object] | None:
@@ -293,9 +303,18 @@ def drive(coroutine: Coroutine[Deferred[Any], Any, None]) -> Callable[[], object
     :returns: None when it is done already; else what cancels it. Nothing but the coroutine itself is made for one
         that never waits (a Deferred for each request costs 4 microseconds).
     """
-    waiting: Deferred[Any] | None = None
+    try:
+        waiting: Deferred[Any] | None = coroutine.send(None)
+    except StopIteration:
+        return None
+    return _drive_on(coroutine, waiting)
+
+
+def _drive_on(
+    coroutine: Coroutine[Deferred[Any], Any, None], waiting: Deferred[Any] | None
+) -> Callable[[], object] | None:
     is_stepping = False
-    result: list[tuple[Callable[..., Any], Any]] = [(coroutine.send, None)]
+    result: list[tuple[Callable[..., Any], Any]] = []
 
     def step() -> None:
         nonlocal waiting, is_stepping
@@ -324,5 +343,6 @@ def drive(coroutine: Coroutine[Deferred[Any], Any, None]) -> Callable[[], object
         if waiting is not None:
             waiting.cancel()
 
-    step()
+    if waiting is not None:
+        waiting.addCallbacks(came, failed)
     return None if waiting is None else cancel

@@ -32,13 +32,11 @@ class Options(usage.Options):
         """Read the settings; whatever is wrong ends here, before anything is bound."""
         try:
             self.settings, self.is_embedded = read_settings(self["config"], self["port"], self["state"])
+            described = describe(self.settings)
         except WrongSettings as error:
             self._leave(str(error))
         if self["check"]:
-            try:
-                sys.stdout.write(describe(self.settings))
-            except WrongSettings as error:
-                self._leave(str(error))
+            sys.stdout.write(described)
             raise SystemExit(0)
 
     def _leave(self, why: str) -> None:

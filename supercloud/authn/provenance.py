@@ -16,17 +16,18 @@ def check(head: RequestHead, origin: Origin) -> None:
 
     :raises CrossSite: says which field told.
     """
-    own = origin.url.encode("ascii")
-    claimed = head.get_all(b"origin")
-    if len(claimed) > 1:
-        raise CrossSite("more than one Origin")
-    if head.upgrade and claimed and claimed[0] != own:
-        raise CrossSite(f"upgrade from {claimed[0][:100]!r}")
-    site = head.get(b"sec-fetch-site")
+    site, claimed = head.get(b"sec-fetch-site"), head.get(b"origin")
+    is_own = True
+    if claimed is not None:
+        if len(head.get_all(b"origin")) > 1:
+            raise CrossSite("more than one Origin")
+        is_own = claimed == origin.url.encode("ascii")
+        if head.upgrade and not is_own:
+            raise CrossSite(f"upgrade from {claimed[:100]!r}")
     if site is None:
         # An older browser, or a program. A browser sends Origin with everything that can change something.
-        if claimed and claimed[0] != own:
-            raise CrossSite(f"Origin {claimed[0][:100]!r}")
+        if not is_own:
+            raise CrossSite(f"Origin {(claimed or b'')[:100]!r}")
         return
     if site in (b"same-origin", b"none"):
         return

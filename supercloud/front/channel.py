@@ -67,6 +67,7 @@ class Channel(TwistedProtocol):
         self._is_working = False
         self._is_partial = False  # a head has begun
         self._holds = False  # the exchange takes no body for now
+        self._is_ahead = False  # more was sent ahead than is kept
         self._exchange: Exchange | None = None
         self._body: Body | None = None
         self._deadline = Deadline(door.clock, self._expired)
@@ -149,12 +150,13 @@ class Channel(TwistedProtocol):
         :param keep: whether the connection may carry another exchange.
         """
         self._exchange = None
-        self._holds = False
-        self._deadline.set(self.door.limits.idle)
         if not keep or self.door.is_stopping:
             self.close()
             return
-        self.transport.resumeProducing()
+        self._deadline.set(self.door.limits.idle)
+        if self._holds or self._is_ahead:
+            self._holds = self._is_ahead = False
+            self.transport.resumeProducing()
         if self._step == self._in_body:
             self._deadline.set(LINGER)  # answered early: what is left of the request is dropped as it comes
         else:
@@ -171,6 +173,9 @@ class Channel(TwistedProtocol):
         """From here on bytes are the tunnel's."""
         self._step = self._in_tunnel
         self._deadline.clear()
+        if self._is_ahead:
+            self._is_ahead = False
+            self.transport.resumeProducing()
         if self._buffer and not self._is_working:
             self._work()
 
@@ -179,7 +184,8 @@ class Channel(TwistedProtocol):
         self._step = self._at_end
         self._buffer = b""
         if self.is_open:
-            self._deadline.set(LINGER)
+            # A browser that reads slowly has the end of its response still before it.
+            self._deadline.set(self.door.limits.idle if self.is_choked else LINGER)
             self.transport.resumeProducing()
             self.transport.unregisterProducer()
             self.transport.loseConnection()
@@ -264,16 +270,18 @@ class Channel(TwistedProtocol):
             return False
         if exchange is not None:
             if payload:
+                self._deadline.set(self.door.limits.silence)
                 exchange.body_received(payload)
             if body.is_done and self._step == self._in_body:
                 self._step = self._in_wait
                 exchange.body_ended(body.trailers)
-        if body.is_done and self._exchange is None and self.is_open:
+        if body.is_done and self._exchange is None and self._step != self._at_end:
             self._step = self._at_head
         return True
 
     def _in_wait(self) -> bool:
         if len(self._buffer) > MAX_AHEAD:
+            self._is_ahead = True
             self.transport.pauseProducing()
         return False
 

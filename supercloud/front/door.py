@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -85,7 +86,7 @@ class Door(Factory):
     def exchange_over(self, exchange: Exchange) -> None:
         """Write what became of it."""
         line = exchange.audit
-        line.time = events.now_text(self._now() - line.seconds)
+        line.time = datetime.fromtimestamp(self._now() - line.seconds, UTC)
         self._audit.add(line)
 
     def opened(self, channel: Channel) -> None:

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from supercloud.errors import PortalError
-from supercloud.events import AuditLine, new_request_id
+from supercloud.events import NEVER, AuditLine, new_request_id
 from supercloud.message.body import chunk, last_chunk
-from supercloud.message.fields import HOP_BY_HOP, line
+from supercloud.message.fields import line
 from supercloud.message.head import RequestHead, ResponseHead
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Exchange:
         self.outward: Callable[[ResponseHead], list[bytes]] | None = None
         self.on_over: list[Callable[[], object]] = []
         self.pending: Callable[[], object] | None = None
-        self.audit = AuditLine(time="", id=new_request_id(), address=channel.address)
+        self.audit = AuditLine(time=NEVER, id=new_request_id(), address=channel.address)
         self.audit.method = head.method.decode("ascii")
         self.audit.path = head.path.decode("ascii")
 
@@ -154,7 +154,7 @@ class Exchange:
             return
         if head.is_interim:
             if request.minor == 1:
-                lines = [line(name, value) for lower, name, value in head.fields if lower not in HOP_BY_HOP]
+                lines = self.outward(head) if self.outward is not None else []
                 self._channel.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, b"".join(lines)))
             return
         self._responding = True
@@ -188,9 +188,12 @@ class Exchange:
         """The response is complete."""
         if self._is_over:
             return
+        out = self._out
         if self._chunked:
-            self._out.append(last_chunk(trailers))
-        self.respond_flush()
+            out.append(last_chunk(trailers))
+        if out:
+            self._channel.transport.write(out[0] if len(out) == 1 else b"".join(out))
+            self._out = []
         self._end("served")
 
     def pause_request(self) -> None:
@@ -287,6 +290,8 @@ class Exchange:
         if going_away is not None:
             going_away()
         elif self._is_tunnel:
+            if self._relay is not None:
+                self._relay.downstream_lost()
             self.end_tunnel()
 
     def _connection_field(self) -> bytes:
@@ -312,7 +317,7 @@ class Exchange:
         if pending is not None:
             pending()
         self.audit.outcome = outcome
-        self.audit.seconds = round(self._channel.door.clock.seconds() - self._started, 6)
+        self.audit.seconds = self._channel.door.clock.seconds() - self._started
         for call in self.on_over:
             call()
         self._channel.door.exchange_over(self)

@@ -139,7 +139,10 @@ class Site:
             origin = self._on.hosts.of(head.host)
         except (Misdirected, NotFound):
             return False
-        target = quote(head.target.decode("ascii"), safe="")
+        target = head.target.decode("ascii")
+        if head.path == b"/.portal/enter":
+            target = _local(_query(head).get("next", "/"))  # not here again with a ticket that is used up
+        target = quote(target, safe="")
         if origin.is_portal:
             if not provenance.wants_page(head):
                 return False

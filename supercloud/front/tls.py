@@ -31,6 +31,8 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from supercloud.relay.leg import send
+
 _PROTOCOL = b"http/1.1"
 # Authenticated encryption and forward secrecy only (Mozilla's "intermediate" list without DHE, 2024).
 _CIPHERS = AcceptableCiphers.fromOpenSSLCipherString("ECDHE+AESGCM:ECDHE+CHACHA20")
@@ -282,7 +284,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
         """Hand all that OpenSSL has made to TCP."""
         connection = self._tlsConnection
         if held := _waiting(connection._from_ssl):
-            self.transport.write(connection.bio_read(held))
+            send(self.transport, connection.bio_read(held))
 
     def _flushReceiveBIO(self) -> None:
         """Deliver all that came, then what ended it, if anything did."""

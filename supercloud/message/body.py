@@ -16,7 +16,7 @@ MAX_CHUNK_LINE: Final = 256
 MAX_TRAILERS: Final = 8 * 1024
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e]*)?")
-_TRAILER = re.compile(rb"([!#$%&'*+.^`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*")
+_TRAILER = re.compile(rb"([!#$%&'*+.^`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 
 # RFC 9110 section 6.5.1: framing, routing, authentication and conditions are never trailers.
 _NEVER_TRAILERS = frozenset(
@@ -88,12 +88,13 @@ class UntilClose:
 class Chunked:
     """A chunked body (RFC 9112 section 7.1); extensions are dropped."""
 
-    __slots__ = ("_held", "_left", "_reading_trailers", "is_done", "trailers")
+    __slots__ = ("_held", "_left", "_reading_trailers", "_trailer_bytes", "is_done", "trailers")
 
     def __init__(self) -> None:
         self._held = b""  # an unfinished line
         self._left = 0  # bytes of the chunk and its CRLF still to come
         self._reading_trailers = False
+        self._trailer_bytes = 0
         self.is_done = False
         self.trailers: tuple[bytes, ...] = ()
 
@@ -153,10 +154,11 @@ class Chunked:
 
     def _add_trailer(self, line: bytes) -> None:
         found = _TRAILER.fullmatch(line)
-        if not found or sum(map(len, self.trailers)) + len(line) > MAX_TRAILERS:
+        self._trailer_bytes += len(line) + 2  # of those that are dropped as well
+        if not found or self._trailer_bytes > MAX_TRAILERS:
             raise Malformed("a trailer field is malformed, or there are too many")
         if found[1].lower() not in _NEVER_TRAILERS:
-            self.trailers += (found[1] + b": " + found[2],)
+            self.trailers += (found[1] + b": " + found[2].strip(b" \t"),)
 
 
 def reader_for(length: int) -> Body:

@@ -21,20 +21,18 @@ Field = tuple[bytes, bytes, bytes]
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
-# RFC 9112 section 3 and 5: no bare LF or CR, no NUL, no obs-fold, no space before the colon. An underscore in a
-# request's field name is refused, because gateways and CGI read X_Forwarded_User as X-Forwarded-User.
+# RFC 9112 section 3 and 5: no bare LF or CR, no NUL, no obs-fold, no space before the colon. An underscore or
+# another sign in a request's field name is refused: gateways and CGI read X_Forwarded_User as X-Forwarded-User.
 _REQUEST = re.compile(
     rb"[!#$%&'*+.^`|~0-9A-Za-z-]{1,32} [!-~]+ HTTP/1\.[01]\r\n"
     rb"(?:[!#$%&'*+.^`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
 )
-_RESPONSE = re.compile(
-    rb"HTTP/1\.[01] [1-9][0-9]{2}(?: [\t\x20-\x7e\x80-\xff]*)?\r\n"
-    rb"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
-)
-_UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^_`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
+_REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
+_UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z/-]+")
+_ONCE = (b"host", b"content-length", b"transfer-encoding")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([/?].*)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -49,6 +47,7 @@ class RequestHead:
     :ivar keep_alive: whether the connection may carry another request.
     :ivar upgrade: the protocol asked for, in lower case; empty for none.
     :ivar options: connection options (RFC 9110 section 7.6.1), in lower case.
+    :ivar first: the first value of each field, by its name in lower case.
     """
 
     method: bytes
@@ -61,13 +60,11 @@ class RequestHead:
     upgrade: bytes
     options: tuple[bytes, ...]
     raw: bytes
+    first: dict[bytes, bytes]
 
     def get(self, name: bytes) -> bytes | None:
         """The first value of a field, by its name in lower case."""
-        for lower, _, value in self.fields:
-            if lower == name:
-                return value
-        return None
+        return self.first.get(name)
 
     def get_all(self, name: bytes) -> list[bytes]:
         """All values of a field, in order, by its name in lower case."""
@@ -80,7 +77,7 @@ class RequestHead:
 
 
 # Stands for a head that could not be read, while it is refused.
-UNREADABLE: Final = RequestHead(b"", b"/", 1, [], b"", 0, False, b"", (), b"")
+UNREADABLE: Final = RequestHead(b"", b"/", 1, [], b"", 0, False, b"", (), b"", {})
 
 
 @dataclass(slots=True)
@@ -121,6 +118,7 @@ class _Collector:
         self.url = b""
         self.reason = b""
         self.fields: list[Field] = []
+        self.first: dict[bytes, bytes] = {}
 
     def on_url(self, url: bytes) -> None:
         self.url += url
@@ -129,11 +127,16 @@ class _Collector:
         self.reason += reason
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.fields.append((name.lower(), name, value.strip(b" \t")))
+        lower = name.lower()
+        value = value.strip(b" \t")
+        self.fields.append((lower, name, value))
+        self.first.setdefault(lower, value)
 
 
-def _tokens(value: bytes) -> list[bytes]:
-    return [token.strip(b" \t").lower() for token in value.split(b",") if token.strip(b" \t")]
+def _options(fields: list[Field]) -> tuple[bytes, ...]:
+    """The connection options of a message, in lower case (RFC 9110 section 7.6.1)."""
+    values = [value.lower() for lower, _, value in fields if lower == b"connection"]
+    return tuple(token.strip(b" \t") for value in values for token in value.split(b",") if token.strip(b" \t"))
 
 
 def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
@@ -157,38 +160,34 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     if len(fields) > most_fields:
         raise HeadTooLarge(f"{len(fields)} fields")
     minor = int(parser.get_http_version()[-1])
-    host = None
+    first = found.first
+    if len(first) != len(fields) and any(sum(lower == one for lower, _, _ in fields) > 1 for one in _ONCE):
+        raise BadMessage("Host, Content-Length or Transfer-Encoding more than once")
+    host = first.get(b"host", b"").lower()
+    if not _HOST.fullmatch(host):
+        raise BadMessage(f"Host {host[:80]!r}" if host else "no Host")
     length = 0
-    options: tuple[bytes, ...] = ()
-    upgrade = b""
-    for lower, _, value in fields:
-        if lower == b"host":
-            if host is not None:
-                raise BadMessage("more than one Host")
-            host = value.lower()
-        elif lower == b"content-length":
-            if length or not _LENGTH.fullmatch(value):
-                raise BadMessage(f"Content-Length {value[:40]!r}")
-            length = int(value)
-        elif lower == b"transfer-encoding":
-            # RFC 9112 section 6.1: in HTTP/1.0 the framing is faulty; any other coding than chunked alone is odd.
-            if length or minor == 0 or value.lower() != b"chunked":
-                raise BadMessage(f"Transfer-Encoding {value[:40]!r}")
-            length = CHUNKED
-        elif lower == b"connection":
-            options += tuple(_tokens(value))
-        elif lower == b"upgrade":
-            upgrade = value.lower()
-    if host is None or not _HOST.fullmatch(host):
-        raise BadMessage("no Host" if host is None else f"Host {host[:80]!r}")
-    if b"upgrade" not in options or minor == 0 or not _TOKEN.fullmatch(upgrade):
+    if (value := first.get(b"content-length")) is not None:
+        if not _LENGTH.fullmatch(value):
+            raise BadMessage(f"Content-Length {value[:40]!r}")
+        length = int(value)
+    if (value := first.get(b"transfer-encoding")) is not None:
+        # RFC 9112 section 6.1: in HTTP/1.0 the framing is faulty; any other coding than chunked alone is odd.
+        if b"content-length" in first or minor == 0 or value.lower() != b"chunked":
+            raise BadMessage(f"Transfer-Encoding {value[:40]!r}")
+        length = CHUNKED
+    options = _options(fields) if b"connection" in first else ()
+    upgrade = first.get(b"upgrade", b"").lower()
+    if upgrade and (b"upgrade" not in options or minor == 0 or not _TOKEN.fullmatch(upgrade)):
         upgrade = b""
+    if upgrade.startswith((b"h2", b"http/", b"tls/")):
+        upgrade = b""  # More requests behind it, which nobody would look at; asking may be ignored (RFC 9110 7.8).
     if upgrade and length:
         raise BadMessage("an upgrade with a body")
     keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
     method = bytes(parser.get_method())
     target = _origin_form(found.url, method, host)
-    return RequestHead(method, target, minor, fields, host, length, keep_alive, upgrade, options, raw)
+    return RequestHead(method, target, minor, fields, host, length, keep_alive, upgrade, options, raw, first)
 
 
 def _origin_form(target: bytes, method: bytes, host: bytes) -> bytes:
@@ -231,7 +230,7 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
     :param method: of the request that it answers; a response to HEAD has no body.
     :raises Unreachable: the application's head is malformed; the text says how.
     """
-    if not _RESPONSE.fullmatch(raw):
+    if not raw.startswith(b"HTTP/1."):
         raise Unreachable(f"malformed response head {raw[:60]!r}")
     found = _Collector()
     parser = httptools.HttpResponseParser(found)
@@ -245,26 +244,34 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
     if len(fields) > most_fields:
         raise Unreachable(f"{len(fields)} fields in a response")
     status = parser.get_status_code()
+    if status < 100 or (found.reason != b"OK" and not _REASON.fullmatch(found.reason)):
+        raise Unreachable(f"malformed status line {raw[:60]!r}")
     minor = int(parser.get_http_version()[-1])
+    first = found.first
     length = UNTIL_CLOSE
-    options: tuple[bytes, ...] = ()
-    upgrade = b""
-    for lower, _, value in fields:
-        if lower == b"content-length":
-            if length == CHUNKED or not _LENGTH.fullmatch(value) or length not in (UNTIL_CLOSE, int(value)):
-                raise Unreachable(f"Content-Length {value[:40]!r} in a response")
-            length = int(value)
-        elif lower == b"transfer-encoding":
-            if length != UNTIL_CLOSE or minor == 0 or value.lower() != b"chunked":
-                raise Unreachable(f"Transfer-Encoding {value[:40]!r} in a response")
-            length = CHUNKED
-        elif lower == b"connection":
-            options += tuple(_tokens(value))
-        elif lower == b"upgrade":
-            upgrade = value.lower()
+    if (value := first.get(b"content-length")) is not None:
+        if not _LENGTH.fullmatch(value) or (len(first) != len(fields) and _differ(fields)):
+            raise Unreachable(f"Content-Length {value[:40]!r} in a response")
+        length = int(value)
+    if (value := first.get(b"transfer-encoding")) is not None:
+        if length != UNTIL_CLOSE or minor == 0 or value.lower() != b"chunked" or _is_repeated(fields):
+            raise Unreachable(f"Transfer-Encoding {value[:40]!r} in a response")
+        length = CHUNKED
+    options = _options(fields) if b"connection" in first else ()
+    upgrade = first.get(b"upgrade", b"").lower()
     if method == b"HEAD" or status < 200 or status in (204, 304):
         length = 0
     keep_alive = (
         length != UNTIL_CLOSE and b"close" not in options and (minor == 1 or b"keep-alive" in options) and status != 101
     )
     return ResponseHead(status, found.reason, minor, fields, length, keep_alive, upgrade, options, raw)
+
+
+def _differ(fields: list[Field]) -> bool:
+    """Whether a message gives several lengths that are not the same."""
+    return len({value for lower, _, value in fields if lower == b"content-length"}) > 1
+
+
+def _is_repeated(fields: list[Field]) -> bool:
+    """Whether a message names transfer codings more than once."""
+    return sum(lower == b"transfer-encoding" for lower, _, _ in fields) > 1

@@ -14,6 +14,7 @@ _LABEL = re.compile(
     r"(?P<node>[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)-(?P<port>[1-9][0-9]{0,4})(?:-u(?P<uid>0|[1-9][0-9]{0,9}))?"
 )
 _MAX_LABEL = 63
+_PORT = re.compile(r"[0-9]{1,5}")
 
 
 class Hosts:
@@ -40,7 +41,7 @@ class Hosts:
         """
         text = host.decode("ascii")
         name, colon, port = text.partition(":") if not text.startswith("[") else (text, "", "")
-        number = int(port) if colon else 443
+        number = 443 if not colon else int(port) if _PORT.fullmatch(port) else 0
         if number not in self._ports:
             raise Misdirected(f"Host {text!r}: port", public=self._where())
         if name == self._hostname:

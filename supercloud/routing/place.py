@@ -7,12 +7,11 @@ inside address is left, and nothing that would bind the portal's own origin.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 from typing import Final
 
 from supercloud.message.fields import HOP_BY_HOP, line, rewrite_set_cookie, without_reserved
-from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
+from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
 from supercloud.target import Application, Origin
 
 # Told by the portal, never believed from a browser. X-Forwarded-* and X-Supercloud-* are matched by their beginning.
@@ -21,7 +20,8 @@ _TOLD_BY_US = frozenset(
     b"x-webauth-user x-script-name x-original-uri x-original-url x-rewrite-url".split()
 )
 _TOLD_BEGINNINGS = (b"x-forwarded", b"x-supercloud-", b"x-auth-request-")
-_INWARD_DROPPED = HOP_BY_HOP | _TOLD_BY_US | {b"host", b"origin", b"content-length", b"x-request-id"}
+_INWARD_DROPPED = HOP_BY_HOP | _TOLD_BY_US | {b"host", b"origin", b"content-length", b"x-request-id", b"via"}
+_INWARD_REWRITTEN = frozenset({b"cookie", b"referer"})
 
 # RFC 9110, and the fields that speak for a whole origin, or for the transport that is the portal's.
 _OUTWARD_DROPPED = HOP_BY_HOP | {b"cross-origin-resource-policy", b"strict-transport-security", b"alt-svc"}
@@ -36,13 +36,15 @@ _PORTAL_DROPPED = frozenset(
         b"public-key-pins",
     }
 )
+_OUTWARD_PORTAL_DROPPED = _OUTWARD_DROPPED | _PORTAL_DROPPED
 _CACHING = frozenset({b"cache-control", b"expires", b"pragma", b"age"})
 _REWRITTEN = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 
 _GUARD: Final = b"Content-Security-Policy: frame-ancestors 'self'\r\nCross-Origin-Resource-Policy: same-origin\r\n"
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 _ABSOLUTE = re.compile(rb"(https?):(//)([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
-_REFRESH = re.compile(rb"(\s*[0-9.]+\s*[;,]\s*(?:url\s*=\s*)?)([\"']?)(.*?)(\2\s*)", re.IGNORECASE | re.DOTALL)
+# Possessive, and the end is left to `strip`: a value of 100 KB must not be tried from each of its spaces anew.
+_REFRESH = re.compile(rb"\s*+[0-9.]++\s*+[;,]\s*+(?:url\s*+=\s*+)?", re.IGNORECASE)
 _LINK = re.compile(rb"<([^<>]*)>")
 
 
@@ -53,6 +55,9 @@ class Place:
     :ivar prefix: path prefix on the portal's own origin, without a slash at its end; empty on an own origin.
     :ivar is_cut: the application sees the path after the prefix only.
     :ivar is_foreign: its owner is not the viewer.
+    :ivar outside: what stands for the application's root in the browser's address line, without the slash.
+    :ivar inside: the application's authority, as it sees it in ``Host``.
+    :ivar told: the X-Forwarded lines that are the same for each request.
     """
 
     origin: Origin
@@ -60,16 +65,16 @@ class Place:
     prefix: bytes = b""
     is_cut: bool = True
     is_foreign: bool = False
+    outside: bytes = field(init=False, repr=False, compare=False)
+    inside: bytes = field(init=False, repr=False, compare=False)
+    told: bytes = field(init=False, repr=False, compare=False)
 
-    @property
-    def outside(self) -> bytes:
-        """What stands for the application's root in the browser's address line, without the slash."""
-        return self.origin.url.encode("ascii") + (self.prefix if self.is_cut else b"")
-
-    @property
-    def inside(self) -> bytes:
-        """The application's authority, as it sees it in ``Host``."""
-        return str(self.application).encode("ascii")
+    def __post_init__(self) -> None:
+        cut = self.prefix if self.is_cut else b""
+        told = line(b"X-Forwarded-Proto", b"https") + line(b"X-Forwarded-Host", self.origin.host.encode("ascii"))
+        object.__setattr__(self, "outside", self.origin.url.encode("ascii") + cut)
+        object.__setattr__(self, "inside", str(self.application).encode("ascii"))
+        object.__setattr__(self, "told", told + line(b"X-Forwarded-Prefix", cut) if cut else told)
 
 
 def inward(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
@@ -89,41 +94,24 @@ def inward(head: RequestHead, place: Place, *, login: str, address: str, via: by
     for lower, name, value in head.fields:
         if lower in _INWARD_DROPPED or lower in options or lower.startswith(_TOLD_BEGINNINGS):
             continue
-        if lower == b"cookie":
-            value = without_reserved(value)
+        if lower in _INWARD_REWRITTEN:
+            value = without_reserved(value) if lower == b"cookie" else _referer(value, place)
             if not value:
                 continue
-        elif lower == b"referer":
-            value = _referer(value, place)
-            if not value:
-                continue
-        elif lower == b"via":
-            continue
         out.append(name + b": " + value + b"\r\n")
     if head.length == CHUNKED:
         out.append(b"Transfer-Encoding: chunked\r\n")
-    elif head.length or head.get(b"content-length") is not None:
+    elif head.length or b"content-length" in head.first:
         out.append(b"Content-Length: %d\r\n" % head.length)
     if head.upgrade:
         out.append(b"Connection: upgrade\r\nUpgrade: " + head.upgrade + b"\r\n")
-    before = b", ".join(head.get_all(b"via"))
-    out.append(line(b"Via", before + b", " + via if before else via))
-    out.append(_forwarded(place, login, address))
-    out.append(b"\r\n")
+    if b"via" in head.first:
+        via = b", ".join([*head.get_all(b"via"), via])
+    out.append(
+        b"Via: %b\r\nX-Forwarded-For: %b\r\nX-Forwarded-User: %b\r\n%b\r\n"
+        % (via, address.encode("ascii"), login.encode("ascii"), place.told)
+    )
     return b"".join(out)
-
-
-@lru_cache(maxsize=4096)
-def _forwarded(place: Place, login: str, address: str) -> bytes:
-    fields = [
-        (b"X-Forwarded-For", address.encode("ascii")),
-        (b"X-Forwarded-Proto", b"https"),
-        (b"X-Forwarded-Host", place.origin.host.encode("ascii")),
-        (b"X-Forwarded-User", login.encode("ascii")),
-    ]
-    if place.prefix and place.is_cut:
-        fields.append((b"X-Forwarded-Prefix", place.prefix))
-    return b"".join(line(name, value) for name, value in fields)
 
 
 def _referer(value: bytes, place: Place) -> bytes:
@@ -138,10 +126,10 @@ def _referer(value: bytes, place: Place) -> bytes:
 def outward(head: ResponseHead, place: Place) -> list[bytes]:
     """The field lines that the browser gets, without those of the framing."""
     out: list[bytes] = []
-    dropped = _OUTWARD_DROPPED | _PORTAL_DROPPED if place.origin.is_portal else _OUTWARD_DROPPED
+    dropped = _OUTWARD_PORTAL_DROPPED if place.origin.application is None else _OUTWARD_DROPPED
     options = head.options
     for lower, name, value in head.fields:
-        if lower in dropped or lower in options:
+        if lower in dropped or (lower in options and lower != b"content-length"):
             continue
         if lower in _REWRITTEN:
             written = _rewrite(lower, value, place)
@@ -163,11 +151,21 @@ def _rewrite(lower: bytes, value: bytes, place: Place) -> bytes | None:
             return _keep_cookie_inside(value, place.prefix)
         return rewrite_set_cookie(value, prefix=place.prefix)
     if lower == b"refresh":
-        found = _REFRESH.fullmatch(value)
-        return found[1] + found[2] + rewrite_url(found[3], place) + found[4] if found else value
+        return _rewrite_refresh(value, place)
     if lower == b"link":
         return _LINK.sub(lambda found: b"<" + rewrite_url(found[1], place) + b">", value)
     return rewrite_url(value, place)
+
+
+def _rewrite_refresh(value: bytes, place: Place) -> bytes:
+    found = _REFRESH.match(value)
+    if not found:
+        return value
+    url = value[found.end() :].rstrip()
+    quote = url[:1] if url[:1] in (b'"', b"'") else b""
+    if quote:
+        url = url[1:].removesuffix(quote)
+    return found[0] + quote + rewrite_url(url, place) + quote
 
 
 def _keep_cookie_inside(value: bytes, prefix: bytes) -> bytes | None:
@@ -214,8 +212,8 @@ def _split_authority(rest: bytes) -> tuple[bytes, bytes]:
     return (found[1].lower(), found[2]) if found else (b"", b"/")
 
 
-def names_via(fields: list[Field], pseudonym: bytes) -> bool:
+def names_via(head: RequestHead, pseudonym: bytes) -> bool:
     """Whether a message has passed a gateway of that name (RFC 9110 section 7.6.3)."""
-    return any(
-        pseudonym in entry.split() for lower, _, value in fields if lower == b"via" for entry in value.split(b",")
-    )
+    if b"via" not in head.first:
+        return False
+    return any(pseudonym in entry.split() for value in head.get_all(b"via") for entry in value.split(b","))

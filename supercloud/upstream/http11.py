@@ -18,7 +18,7 @@ from zope.interface import implementer
 from supercloud.errors import PortalError, Unreachable
 from supercloud.message.body import Body, Malformed, UntilClose, reader_for
 from supercloud.message.head import ResponseHead, parse_response
-from supercloud.relay.leg import Transport
+from supercloud.relay.leg import Transport, send
 
 # Bytes of a response head; applications with many large cookies reach 32 KiB (nginx proxy_buffer_size 4k to 8k).
 MAX_HEAD: Final = 128 * 1024
@@ -73,6 +73,8 @@ class Connection(TwistedProtocol):
         self.closed: Callable[[Connection], object] = _nobody
         self.exchanges = 0
         self.is_open = False
+        self._is_closing = False
+        self._is_paused = False
         self._sink: Sink | None = None
         self._held = b""
         self._method = b""
@@ -157,7 +159,7 @@ class Connection(TwistedProtocol):
     @property
     def is_idle(self) -> bool:
         """Whether another exchange may begin."""
-        return self._sink is None and self.is_open
+        return self._sink is None and self.is_open and not self._is_closing
 
     def begin(self, sink: Sink, method: bytes, head: bytes) -> None:
         """Send a request's head; ``sink`` hears of the response."""
@@ -169,11 +171,11 @@ class Connection(TwistedProtocol):
         self._interim = 0
         self._request_finished = False
         self.exchanges += 1
-        self.transport.write(head)
+        send(self.transport, head)
 
     def write(self, data: bytes) -> None:
         """Send a part of the request's body, framed, or of a tunnel."""
-        self.transport.write(data)
+        send(self.transport, data)
 
     def finish(self) -> None:
         """The request is complete."""
@@ -187,11 +189,13 @@ class Connection(TwistedProtocol):
     def pause(self) -> None:
         """Read no further for now: the other leg is choked."""
         if self.is_open:
+            self._is_paused = True
             self.transport.pauseProducing()
 
     def resume(self) -> None:
         """Read on."""
         if self.is_open:
+            self._is_paused = False
             self.transport.resumeProducing()
 
     def leave(self) -> None:
@@ -202,12 +206,14 @@ class Connection(TwistedProtocol):
     def close(self) -> None:
         """End the connection once what was written has left."""
         if self.is_open:
+            self._is_closing = True
             self.transport.unregisterProducer()
             self.transport.loseConnection()
 
     def abort(self) -> None:
         """End the connection at once."""
         if self.is_open:
+            self._is_closing = True
             self.transport.unregisterProducer()
             self.transport.abortConnection()
 
@@ -249,6 +255,8 @@ class Connection(TwistedProtocol):
         # Answered before the whole request was sent: the rest of it has nowhere to go.
         is_reusable = self._request_finished and head is not None and head.keep_alive and not behind and self.is_open
         if is_reusable:
+            if self._is_paused:
+                self.resume()  # by this browser's pace, which is none of the next exchange's
             self.released(self)
         else:
             self.close()

@@ -13,7 +13,6 @@ from twisted.internet.interfaces import IReactorTime
 
 from supercloud.deadline import Deadline
 from supercloud.errors import TooMany
-from supercloud.target import Application
 from supercloud.upstream.http11 import Connection
 
 # Seconds that an unused connection is kept. What was verified a minute ago is asked again by connecting anew.
@@ -22,7 +21,8 @@ KEPT: Final = 60.0
 # unused connections at their own time (uvicorn and node.js after 5 s).
 FRESH: Final = 2.0
 
-Key = tuple[int, Application]
+# uid of the principal, node and port of the application
+Key = tuple[int, str, int]
 G = TypeVar("G")
 
 
@@ -55,16 +55,14 @@ class Pool(Generic[G]):
 
         :param must_be_fresh: for a request that must not be sent twice.
         """
-        kept = self._kept.get(key)
-        if not kept:
-            return None
-        if must_be_fresh and self._clock.seconds() - kept[-1].since > FRESH:
-            return None
-        found = kept.pop()
-        if not kept:
-            del self._kept[key]
-        del self._unused[found.connection]
-        return found
+        while kept := self._kept.get(key):
+            found = kept[-1]
+            if must_be_fresh and self._clock.seconds() - found.since > FRESH:
+                return None
+            self._drop(found.connection)
+            if found.connection.is_idle:  # not one that the application has finished with in this very turn
+                return found
+        return None
 
     def reserve(self, uid: int) -> None:
         """Count a connection that is about to be made.
@@ -75,6 +73,7 @@ class Pool(Generic[G]):
             unused = next((one for one, (key, _) in self._unused.items() if key[0] == uid), None)
             if unused is None:
                 raise TooMany(f"uid {uid} has {self._most} connections")
+            self._drop(unused)
             unused.close()
         self._open[uid] = self._open.get(uid, 0) + 1
 
@@ -97,6 +96,7 @@ class Pool(Generic[G]):
         """Close what is unused; for the end of the portal."""
         self._sweep.cancel()
         for connection in list(self._unused):
+            self._drop(connection)
             connection.close()
 
     @property
@@ -112,24 +112,26 @@ class Pool(Generic[G]):
         self._unused[kept.connection] = (key, kept)
 
     def _forget(self, key: Key, kept: Kept[G]) -> None:
-        if self._unused.pop(kept.connection, None) is not None:
+        self._drop(kept.connection)
+        self.unreserve(key[0])
+
+    def _drop(self, connection: Connection) -> None:
+        """It is not for the next exchange; it counts until it is closed."""
+        found = self._unused.pop(connection, None)
+        if found is not None:
+            key, kept = found
             others = self._kept[key]
             others.remove(kept)
             if not others:
                 del self._kept[key]
-        self.unreserve(key[0])
 
     def _drop_old(self) -> None:
         now = self._clock.seconds()
         while self._unused:
-            connection, (key, kept) = next(iter(self._unused.items()))
+            connection, (_, kept) = next(iter(self._unused.items()))
             left = kept.since + KEPT - now
             if left > 0:
                 self._sweep.set(left)
                 return
-            del self._unused[connection]
-            others = self._kept[key]
-            others.remove(kept)
-            if not others:
-                del self._kept[key]
+            self._drop(connection)
             connection.close()

@@ -1,0 +1,1 @@
+"""Benchmarks: the portal side by side with its peers, in one run on one machine."""

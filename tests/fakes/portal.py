@@ -1,0 +1,262 @@
+"""The whole front over fakes: real channels, parsers, stages and relays; fake owners, connections and sessions."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from functools import cache
+from typing import Any
+
+import h11
+from twisted.internet.task import Clock
+
+from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
+from supercloud.authn.seal import Sealer
+from supercloud.authn.throttle import Throttle
+from supercloud.authn.ticket import Tickets
+from supercloud.config import Limits
+from supercloud.events import Audit
+from supercloud.front.door import Door
+from supercloud.front.pages import Listed
+from supercloud.front.site import Parts, SignIn, Site
+from supercloud.identity import Principal
+from supercloud.ownership.authorize import Authorizer, Grant
+from supercloud.ownership.listeners import Listeners
+from supercloud.ownership.rule import SocketOwner
+from supercloud.pipeline import Pipeline, Stages
+from supercloud.relay.websocket import Handshakes
+from supercloud.routing.hosts import Hosts
+from supercloud.routing.nodes import Nodes
+from supercloud.upstream.pool import Pool
+from tests.fakes.accounts import ALICE, FakeAccounts
+from tests.fakes.dialer import FakeDialer, FakeUpstream
+from tests.fakes.offload import FakeOffload
+from tests.fakes.owners import FakeOwners
+from tests.fakes.sessions import FakeSessions
+from tests.fakes.transport import FakeTransport
+
+PORT = 8080  # alice's application
+HIS_PORT = 9090  # bob's, closed to others
+SHARED_PORT = 9191  # alice's, run under group 2000, which bob is in
+ORIGIN = "localhost-8080.fh.portal.test"
+
+
+class FakeStore:
+    """Remembers used tickets."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def use_ticket(self, ticket: str, ends: float) -> bool:
+        is_first = ticket not in self._used
+        self._used.add(ticket)
+        return is_first
+
+
+@cache
+def handshakes() -> Handshakes:
+    return Handshakes(Clock())
+
+
+class Browser:
+    """The other end of one downstream connection."""
+
+    def __init__(self, portal: FakePortal, room: int | None) -> None:
+        channel = portal.door.buildProtocol(None)
+        assert channel is not None
+        self.channel = channel
+        self.transport = FakeTransport(portal.clock, channel, room=room)
+        channel.makeConnection(self.transport)
+        self._clock = portal.clock
+
+    def send(self, data: bytes) -> None:
+        if self.transport.connected:
+            self.channel.dataReceived(data)
+
+    def take(self) -> bytes:
+        """What has arrived since the last `take`."""
+        data = self.transport.value()
+        self.transport.clear()
+        return data
+
+    @property
+    def received(self) -> bytes:
+        return self.transport.value()
+
+    @property
+    def status(self) -> int:
+        """Of the first response that has not been taken; 0 for none."""
+        return int(self.received.split(b" ")[1]) if self.received.startswith(b"HTTP/1.1 ") else 0
+
+    def field(self, name: bytes) -> bytes | None:
+        """The first such field of the first response."""
+        lines = self.received.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+        return next((line.partition(b": ")[2] for line in lines if line.lower().startswith(name.lower() + b":")), None)
+
+    def fields(self, name: bytes) -> list[bytes]:
+        lines = self.received.partition(b"\r\n\r\n")[0].split(b"\r\n")[1:]
+        return [line.partition(b": ")[2] for line in lines if line.lower().startswith(name.lower() + b":")]
+
+    def finish(self) -> None:
+        """Finish sending, as plain TCP can."""
+        self.channel.readConnectionLost()
+
+    def leave(self) -> None:
+        self.transport.lose()
+
+    @property
+    def is_closing(self) -> bool:
+        return self.transport.disconnecting or not self.transport.connected
+
+
+class FakePortal:
+    """A portal at ``https://portal.test`` for alice, bob and carol."""
+
+    def __init__(
+        self,
+        *,
+        limits: Limits = Limits(),
+        connections: int = 200,
+        streams: int = 500,
+        ways: tuple[SignIn, ...] = (),
+        paths_for_others: frozenset[str] = frozenset(),
+        own: tuple[tuple[str, int], ...] = (),
+    ) -> None:
+        self.clock = Clock()
+        self.clock.advance(1000.0)
+        self.owners = FakeOwners()
+        self.owners.listeners = {
+            PORT: SocketOwner(1001, 1001, 11, 1001, True),
+            HIS_PORT: SocketOwner(1002, 1002, 12, 1002, True),
+            SHARED_PORT: SocketOwner(1001, 2000, 13, 1001, True),
+        }
+        self.dialer = FakeDialer(self.clock)
+        self.sessions = FakeSessions()
+        self.accounts = FakeAccounts()
+        self.offload = FakeOffload()
+        self.audit: list[dict[str, Any]] = []
+        sessions: Any = self.sessions
+        self.hosts = Hosts("portal.test")
+        listeners = Listeners(())
+        for address, port in own:
+            listeners.add(address, port)
+        nodes = Nodes(self.offload, self.clock, allow=("localhost",), ports=(1024, 65535))
+        authorizer = Authorizer(self.owners, self.accounts, self.clock, own=listeners)
+        authenticator = Authenticator(sessions, self.accounts)
+        self.tickets = Tickets(
+            sealer=Sealer([bytes(32)]),
+            sessions=self.sessions,
+            store=FakeStore(),
+            offload=self.offload,
+            now=self.clock.seconds,
+        )
+        self.pool: Pool[Grant] = Pool(self.clock, most=connections)
+        self.listed: list[Listed] = []
+        self.site = Site(
+            Parts(
+                hosts=self.hosts,
+                authenticator=authenticator,
+                sessions=sessions,
+                tickets=self.tickets,
+                throttle=Throttle(self.clock),
+                nodes=nodes,
+                authorizer=authorizer,
+                ways=ways,
+                listing=self._listing,
+            )
+        )
+        self.pipeline = Pipeline(
+            Stages(
+                hosts=self.hosts,
+                authenticator=authenticator,
+                nodes=nodes,
+                authorizer=authorizer,
+                dialer=self.dialer,
+                pool=self.pool,
+                pages=self.site,
+                pseudonym=b"supercloud-test",
+                handshakes=handshakes(),
+                clock=self.clock,
+                streams=streams,
+                ping=25.0,
+                paths_for_others=paths_for_others,
+            )
+        )
+        self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds)
+        self.door.open(self.pipeline, self.site)
+
+    async def _listing(self, principal: Principal) -> list[Listed]:
+        return self.listed
+
+    def _write(self, lines: bytes) -> None:
+        self.audit += [json.loads(line) for line in lines.splitlines()]
+
+    def browser(self, *, room: int | None = None) -> Browser:
+        return Browser(self, room)
+
+    def cookie(self, principal: Principal = ALICE, *, origin: str = "portal.test", owner: int | None = None) -> bytes:
+        """A Cookie field line of somebody who is signed in on an origin."""
+        session = self.sessions.begin(principal)
+        sealed = self.sessions.cookie(session, origin=origin, owner=principal.uid if owner is None else owner)
+        return b"Cookie: " + SESSION_COOKIE + b"=" + sealed.encode() + b"\r\n"
+
+    def settle(self, seconds: float = 0.0) -> None:
+        self.clock.advance(seconds)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Audit lines so far."""
+        self.clock.advance(0.2)
+        return self.audit
+
+    def open_websocket(self, browser: Browser, extra: bytes = b"") -> FakeUpstream:
+        """Both handshakes, done; what they wrote is taken."""
+        browser.send(websocket_request(self, extra))
+        upstream = self.dialer.upstreams[-1]
+        upstream.send(accept(upstream.take()))
+        assert browser.status == 101
+        browser.take()
+        return upstream
+
+
+def websocket_request(portal: FakePortal, extra: bytes = b"", *, origin: str = ORIGIN) -> bytes:
+    return (
+        b"GET /socket HTTP/1.1\r\nHost: " + origin.encode() + b"\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        + extra + portal.cookie(origin=origin) + b"\r\n"
+    )  # fmt: skip
+
+
+def accept(handshake: bytes, extra: bytes = b"") -> bytes:
+    """An application's answer to a WebSocket handshake."""
+    [key] = [line.partition(b": ")[2] for line in handshake.split(b"\r\n") if line.startswith(b"Sec-WebSocket-Key: ")]
+    digest = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest())
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"Sec-WebSocket-Accept: " + digest + b"\r\n" + extra + b"\r\n"
+    )
+
+
+def requests_in(data: bytes) -> list[tuple[h11.Request, bytes]]:
+    """The whole requests in some bytes, as another implementation reads them; raises when it cannot."""
+    found: list[tuple[h11.Request, bytes]] = []
+    while data:
+        judge = h11.Connection(h11.SERVER)
+        judge.receive_data(data)
+        request, body = judge.next_event(), b""
+        assert isinstance(request, h11.Request), "not a whole head"
+        while not isinstance(event := judge.next_event(), h11.EndOfMessage):
+            assert isinstance(event, h11.Data), "not a whole body"
+            body += event.data
+        found.append((request, body))
+        data = judge.trailing_data[0]
+    return found
+
+
+def get(portal: FakePortal, path: bytes = b"/", extra: bytes = b"", *, origin: str = ORIGIN) -> bytes:
+    return b"GET " + path + b" HTTP/1.1\r\nHost: " + origin.encode() + b"\r\n" + extra + portal.cookie(
+        origin=origin
+    ) + b"\r\n"  # fmt: skip
+
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
