@@ -1,9 +1,9 @@
 """An application that moves bytes as fast as the kernel does: python -m bench.application PORT
 
-    GET /stream/N    N bytes
-    PUT anything     reads the body, answers with its size
-    GET /die         begins a response and dies in the middle, in one of four ways
-    GET /deaths      how often that was
+GET /stream/N    N bytes
+PUT anything     reads the body, answers with its size
+GET /die         begins a response and dies in the middle, in one of four ways
+GET /deaths      how often that was
 """
 
 from __future__ import annotations

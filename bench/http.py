@@ -44,7 +44,9 @@ def requests(place: Place, rounds: int) -> list[Row]:
     upstream, portal = start_files(place), Portal(place)
     peers = [apache(place, portal, upstream), nginx(place, portal, upstream), chp(place, portal, upstream)]
     measures = {one.name: _load(one, upstream, 16, 3) for one in (portal.proxy, *peers)}
-    interleave(1, {name: _load(one, upstream, 16, 1) for name, one in zip(measures, (portal.proxy, *peers), strict=True)})
+    interleave(
+        1, {name: _load(one, upstream, 16, 1) for name, one in zip(measures, (portal.proxy, *peers), strict=True)}
+    )
     results = interleave(rounds, measures)
     rates = {name: [one.rate for one in found] for name, found in results.items()}
     cpu = {name: [one.cpu for one in found] for name, found in results.items()}

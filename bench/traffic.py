@@ -73,7 +73,9 @@ class Client:
         plain = socket.create_connection(("127.0.0.1", port), timeout=60)
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket = plain if context is None else context.wrap_socket(plain, server_hostname="localhost")
-        self._fields = "".join(f"{name}: {value}\r\n" for name, value in {"Host": f"localhost:{port}", **headers}.items())
+        self._fields = "".join(
+            f"{name}: {value}\r\n" for name, value in {"Host": f"localhost:{port}", **headers}.items()
+        )
         self._buffer = memoryview(bytearray(BLOCK))
 
     @classmethod
@@ -83,7 +85,9 @@ class Client:
 
     def head(self, method: str, path: str, *more: str) -> bytes:
         """A request's head."""
-        return "".join((f"{method} {path} HTTP/1.1\r\n", self._fields, *(f"{one}\r\n" for one in more), "\r\n")).encode()
+        return "".join(
+            (f"{method} {path} HTTP/1.1\r\n", self._fields, *(f"{one}\r\n" for one in more), "\r\n")
+        ).encode()
 
     def read_head(self) -> tuple[bytes, bytes]:
         """A response's head, and what came with it."""

@@ -182,6 +182,7 @@ class Pipeline:
                 kept.connection,
                 handshakes=on.handshakes,
                 extra=exchange.outward,
+                is_used=lambda: on.authenticator.touch(viewer),
                 clock=on.clock,
                 ping=on.ping,
             )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISDIR
 from typing import Any
 
 from twisted.application.service import Service
@@ -17,7 +19,6 @@ from twisted.internet.protocol import ProcessProtocol
 from supercloud import events
 from supercloud.accounts import Accounts, read_account
 from supercloud.authn.authenticate import Authenticator
-from supercloud.authn.certificate import CertificateMap
 from supercloud.authn.link import Links
 from supercloud.authn.seal import Sealer, make_key
 from supercloud.authn.session import Sessions
@@ -30,11 +31,11 @@ from supercloud.front.admission import OwnAccountOnly
 from supercloud.front.audit import AuditFile
 from supercloud.front.door import Door
 from supercloud.front.listing import Listing
-from supercloud.front.signin import CertificateSignIn, LinkSignIn
+from supercloud.front.signin import Book, CertificateSignIn, LinkSignIn
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.front.tls import BadMaterial, TlsFactory, TlsFiles, TlsMaterial
 from supercloud.ident2.client import Ident2Client
-from supercloud.identity import NoAccount
+from supercloud.identity import NoAccount, Principal
 from supercloud.offload import Offload
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
@@ -76,6 +77,8 @@ class Portal(Service):
         self._links: Links | None = None
         self._demonstration: Any = None
         self._materials: dict[bool, TlsMaterial] = {}
+        # What SIGHUP reads again: each gives back what is wrong, and keeps what it had then.
+        self._reloads: dict[str, Callable[[], Exception | None]] = {}
         self._ports: list[Any] = []  # IListeningPort, whose getHost() is an IPv4Address or IPv6Address
         self._own = Listeners(own)
         self._offload = Offload(reactor, name="supercloud-offload")
@@ -100,12 +103,8 @@ class Portal(Service):
             except BadMaterial as error:
                 raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
         if settings.authn.certificate.map:
-            CertificateMap.read(Path(settings.authn.certificate.map))
-        if front.account:
-            try:
-                read_account(front.account)
-            except NoAccount as error:
-                raise WrongSettings(f"front.account: {error}; make a system account, or name another") from None
+            Book.read(settings.authn.certificate)
+        _check_state(settings.state, _account(front))
 
     def embed(self, uid: int) -> None:
         """Be the portal of one account: its links, its sockets, its throw-away authority; blocks.
@@ -130,7 +129,11 @@ class Portal(Service):
         for one in self._front.listen:
             asks = one.asks_certificate
             if asks not in self._materials:
-                self._materials[asks] = TlsMaterial(_tls_files(self._settings, self._front, asks_certificate=asks))
+                material = TlsMaterial(_tls_files(self._settings, self._front, asks_certificate=asks))
+                self._materials[asks] = material
+                self._reloads["the files of tls-cert listeners" if asks else "the files of tls listeners"] = (
+                    material.reload
+                )
             door = self._door()
             factory = TlsFactory(self._materials[asks], door, self._reactor)
             port = self._reactor.listenTCP(one.port, factory, interface=one.address, backlog=1024)
@@ -148,6 +151,7 @@ class Portal(Service):
         self._build()
         for port in self._ports:
             events.listening(f"{port.getHost().host} port {port.getHost().port}")
+        signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         if self._links is not None:
             self._start_demonstration()
             self._print_link()
@@ -171,10 +175,8 @@ class Portal(Service):
 
     def reload(self) -> None:
         """Read certificates again; open connections go on as they are (SIGHUP)."""
-        for asks, material in self._materials.items():
-            what = "certificates" + (" that clients are asked for" if asks else "")
-            done = self._offload.run(material.reload).addCallback(_reloaded, what)
-            events.watch(done, "reading certificates")
+        for what, read in self._reloads.items():
+            events.watch(self._offload.run(read).addCallback(_reloaded, what), f"reading {what}")
 
     @property
     def url(self) -> str:
@@ -196,17 +198,15 @@ class Portal(Service):
         return OwnAccountOnly(self._only or 0, ports).admits
 
     def _leave_root(self) -> None:
-        account = self._front.account
-        if os.geteuid() != 0 or not account:
-            return
-        become(read_account(account))
-        events.runs_as(account)
+        account = _account(self._front)
+        if account is not None:
+            become(account)
+            events.runs_as(account.login)
 
     def _build(self) -> None:
         """Make the stages from the settings."""
         settings, front, reactor = self._settings, self._front, self._reactor
         state = settings.state
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
         key = make_key(state / "sealing.key")
         sealer = Sealer([key])
         store = SqliteStore(state / "sessions.sqlite", now=self._now)
@@ -230,7 +230,13 @@ class Portal(Service):
         )
         pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
         authenticator = Authenticator(sessions, accounts)
-        listing = Listing(self._offload, hosts, is_own=self._own.is_own, ports=settings.nodes.ports)
+        listing = Listing(
+            self._offload,
+            hosts,
+            is_own=self._own.is_own,
+            ports=settings.nodes.ports,
+            has_localhost="localhost" in settings.nodes.allow,
+        )
         site = Site(
             Parts(
                 hosts=hosts,
@@ -270,10 +276,11 @@ class Portal(Service):
         settings = self._settings
         if self._only is not None and "link" in settings.authn.schemes:
             self._links = Links(self._only, now=self._now)
-            ways.append(LinkSignIn(self._links, accounts, self._only, self._print_link))
+            ways.append(LinkSignIn(self._links, accounts, self._print_link))
         if "certificate" in settings.authn.schemes and settings.authn.certificate.map:
-            table = CertificateMap.read(Path(settings.authn.certificate.map))
-            ways.append(CertificateSignIn(table.login_for, accounts))
+            certificates = CertificateSignIn(settings.authn.certificate, accounts, now=self._now)
+            self._reloads["the map of certificates"] = certificates.reload
+            ways.append(certificates)
         return ways
 
     def _print_link(self) -> None:
@@ -297,6 +304,32 @@ class Portal(Service):
             self._demonstration.signalProcess("TERM")
 
 
+def _account(front: Front) -> Principal | None:
+    """Whom the front becomes; None when it stays who it is.
+
+    :raises WrongSettings: there is no such account.
+    """
+    if os.geteuid() != 0 or not front.account:
+        return None
+    try:
+        return read_account(front.account)
+    except NoAccount as error:
+        raise WrongSettings(f"front.account: {error}; make a system account, or name another") from None
+
+
+def _check_state(state: Path, account: Principal | None) -> None:
+    """The state folder must be the front's own, before anything is bound."""
+    uid = os.geteuid() if account is None else account.uid
+    login = account.login if account is not None else str(uid)
+    remedy = f"make it with: install -d -m 700 -o {login} {state}"
+    try:
+        found = state.stat()
+    except OSError as error:
+        raise WrongSettings(f"state: {state}: {error.strerror}; {remedy}") from None
+    if not S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
+        raise WrongSettings(f"state: {state}: must be a folder of uid {uid} with mode 0700; {remedy}")
+
+
 def _tls_files(settings: Settings, front: Front, *, asks_certificate: bool) -> TlsFiles:
     scheme = settings.authn.certificate
     return TlsFiles(
@@ -311,7 +344,7 @@ def _stopped(port: Any) -> Deferred[Any]:
     return maybeDeferred(port.stopListening)
 
 
-def _reloaded(wrong: BadMaterial | None, what: str) -> None:
+def _reloaded(wrong: Exception | None, what: str) -> None:
     if wrong is None:
         events.reloaded(what)
     else:

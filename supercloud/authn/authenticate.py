@@ -62,6 +62,10 @@ class Authenticator:
         self._sessions.touch(viewer.session)
         return viewer
 
+    def touch(self, viewer: Viewer) -> None:
+        """The viewer's session is in use, though no request came: a WebSocket carries something."""
+        self._sessions.touch(viewer.session)
+
     async def _open(self, sealed: bytes, origin: Origin) -> Viewer:
         visit = await self._sessions.verify(sealed.decode("latin-1"), origin=origin.host)
         if visit is None:

@@ -239,7 +239,7 @@ class Channel(TwistedProtocol):
         raw, self._buffer = buffer[: end + 4], buffer[end + 4 :]
         try:
             head = parse_request(raw, most_fields=limits.fields)
-        except BadMessage as error:
+        except PortalError as error:
             self._refuse(error)
             return False
         self._begin(head)
@@ -295,7 +295,7 @@ class Channel(TwistedProtocol):
         self._buffer = b""
         return False
 
-    def _refuse(self, error: BadMessage) -> None:
+    def _refuse(self, error: PortalError) -> None:
         """Answer a message that cannot be read, and close: where the next one begins is anybody's guess."""
         self._step = self._at_end
         self._buffer = b""

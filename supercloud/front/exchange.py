@@ -28,6 +28,7 @@ class Relay(Protocol):
     def downstream_lost(self) -> None: ...
     def downstream_choked(self) -> None: ...
     def downstream_drained(self) -> None: ...
+    def portal_stops(self) -> None: ...
 
 
 class Exchange:
@@ -286,13 +287,8 @@ class Exchange:
     def stop(self) -> None:
         """The portal stops: this exchange is the connection's last."""
         self._keep = False
-        going_away = getattr(self._relay, "going_away", None)
-        if going_away is not None:
-            going_away()
-        elif self._is_tunnel:
-            if self._relay is not None:
-                self._relay.downstream_lost()
-            self.end_tunnel()
+        if self._relay is not None:
+            self._relay.portal_stops()
 
     def _connection_field(self) -> bytes:
         if self._channel.door.is_stopping:

@@ -19,20 +19,30 @@ class Listing:
 
     :param is_own: tells the portal's own listeners, which are left out.
     :param ports: lowest and highest that may be opened.
+    :param has_localhost: whether this host's own applications may be opened at all.
     """
 
     def __init__(
-        self, offload: Offloaded, hosts: Hosts, *, is_own: Callable[[str, int], bool], ports: tuple[int, int]
+        self,
+        offload: Offloaded,
+        hosts: Hosts,
+        *,
+        is_own: Callable[[str, int], bool],
+        ports: tuple[int, int],
+        has_localhost: bool,
     ) -> None:
         self._offload = offload
         self._hosts = hosts
         self._is_own = is_own
         self._ports = ports
+        self._has_localhost = has_localhost
         self._sockets = Sockets()
         self._processes = Processes()
 
     async def of(self, principal: Principal) -> list[Listed]:
         """What the account listens on at this host, by port."""
+        if not self._has_localhost:
+            return []
         found: list[tuple[int, str, str]] = await self._offload.run(self._read, principal.uid)
         return [self._listed(port, address, name) for port, address, name in found]
 

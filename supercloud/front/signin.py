@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from cryptography import x509
 
+from supercloud.authn.certificate import CertificateMap, check
 from supercloud.authn.link import Links
+from supercloud.authn.revocation import Revocations
+from supercloud.config import CertificateScheme, WrongSettings
 from supercloud.errors import NotAuthenticated
 from supercloud.front.exchange import Exchange
 from supercloud.front.tls import peer_certificate
@@ -21,55 +26,108 @@ class PrincipalLookup(Protocol):
 
 
 class LinkSignIn:
-    """A link that the portal printed on the terminal of the account that runs it."""
+    """A link that the portal printed on the terminal of the account that runs it.
+
+    :param printed: prints the next one.
+    """
 
     name = "link"
 
-    def __init__(self, links: Links, accounts: PrincipalLookup, uid: int, printed: Callable[[], object]) -> None:
+    def __init__(self, links: Links, accounts: PrincipalLookup, printed: Callable[[], object]) -> None:
         self._links = links
         self._accounts = accounts
-        self._uid = uid
         self._printed = printed
 
-    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal | None:
+    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
         """See `front.site.SignIn`."""
-        secret = query.get("link")
-        if secret is None:
-            return None
-        if not self._links.redeem(secret):
+        return "link" in query
+
+    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
+        """See `front.site.SignIn`."""
+        if not self._links.redeem(query["link"]):
             raise NotAuthenticated(
                 "link refused", public="This link was used already, or is an old one. The terminal shows a new one."
             )
         self._printed()
-        return await self._accounts.find(self._uid)
+        return await self._accounts.find(self._links.uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What the site says about people's certificates.
+
+    :ivar revocations: None where the site names no revocation list.
+    """
+
+    people: CertificateMap
+    revocations: Revocations | None
+
+    @classmethod
+    def read(cls, scheme: CertificateScheme) -> Book:
+        """Read the files; blocks.
+
+        :raises WrongSettings: says which file is wrong and how.
+        """
+        people = CertificateMap.read(Path(scheme.map))
+        if not scheme.crl:
+            return cls(people, None)
+        return cls(people, Revocations.read(Path(scheme.crl), authorities=Path(scheme.ca)))
 
 
 class CertificateSignIn:
     """A client certificate that the TLS handshake verified, and an account that the site's map gives it.
 
-    :param login_for: the map; see `authn.certificate`.
+    A connection may outlive its certificate, so its time and its revocation are looked at again.
+
+    :param now: unix time.
     """
 
     name = "certificate"
 
-    def __init__(self, login_for: Callable[[x509.Certificate], str | None], accounts: PrincipalLookup) -> None:
-        self._login_for = login_for
+    def __init__(self, scheme: CertificateScheme, accounts: PrincipalLookup, *, now: Callable[[], float]) -> None:
+        self._scheme = scheme
         self._accounts = accounts
+        self._now = now
+        self._book = Book.read(scheme)
 
-    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal | None:
+    def reload(self) -> WrongSettings | None:
+        """Read the files again; blocks. What is wrong with them comes back, and the old ones stay."""
+        try:
+            self._book = Book.read(self._scheme)
+        except WrongSettings as wrong:
+            return wrong
+        return None
+
+    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
+        """See `front.site.SignIn`."""
+        return peer_certificate(exchange.transport) is not None
+
+    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
         """See `front.site.SignIn`."""
         certificate = peer_certificate(exchange.transport)
         if certificate is None:
-            return None
+            raise NotAuthenticated("no certificate")
         subject = certificate.subject.rfc4514_string()
-        login = self._login_for(certificate)
+        self._refuse_stale(certificate, subject)
+        finding = self._book.people.find(certificate)
         unknown = (
             "Your certificate is valid, but no account here belongs to it. Send its subject to the site's "
             f"administrators: {subject}"
         )
-        if login is None:
-            raise NotAuthenticated(f"certificate {subject!r} is in no entry of the map", public=unknown)
+        if finding.login is None:
+            raise NotAuthenticated(f"certificate {subject!r}: {finding.reason}", public=unknown)
         try:
-            return await self._accounts.find(login)
+            return await self._accounts.find(finding.login)
         except NoAccount as error:
             raise NotAuthenticated(f"certificate {subject!r}: {error}", public=unknown) from None
+
+    def _refuse_stale(self, certificate: x509.Certificate, subject: str) -> None:
+        revocations = self._book.revocations
+        stale = check(certificate, self._now())
+        if stale is None and revocations is not None:
+            stale = revocations.check(certificate, self._now())
+        if stale is not None:
+            raise NotAuthenticated(
+                f"certificate {subject!r}: {stale}",
+                public="Your certificate is no longer valid. Renew it, then try again.",
+            )

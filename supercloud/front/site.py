@@ -51,10 +51,13 @@ class SignIn(Protocol):
 
     name: str
 
-    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal | None:
-        """Who it is; None when this way was not tried.
+    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
+        """Whether the request shows a credential of this kind."""
 
-        :raises NotAuthenticated: it was tried and failed; ``public`` says what to do next.
+    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
+        """Who it is.
+
+        :raises NotAuthenticated: it failed; ``public`` says what to do next.
         """
 
 
@@ -178,27 +181,37 @@ class Site:
             raise MethodRefused("/login is GET")
         note = ""
         for way in self._on.ways:
+            if not way.is_tried(exchange, query):
+                continue
             try:
-                await self._on.throttle.admit(exchange.address, "")
-                principal = await way.sign_in(exchange, query)
+                principal = await self._try(way, exchange, query)
             except NotAuthenticated as error:
-                self._on.throttle.failed(exchange.address, "")
                 events.login_failed(way.name, exchange.address, str(error))
                 exchange.audit.outcome, exchange.audit.reason = "refused", str(error)
                 note = error.public
                 continue
-            if principal is not None:
-                self._on.throttle.succeeded(exchange.address, "")
-                session = await self._on.sessions.open(principal, scheme=way.name, address=exchange.address)
-                events.signed_in(way.name, principal.login, exchange.address)
-                exchange.audit.principal = principal.login
-                raise Elsewhere(
-                    origin.url + _local(query.get("next", "/")),
-                    fields=(self._session_cookie(session, origin, principal.uid),),
-                )
+            session = await self._on.sessions.open(principal, scheme=way.name, address=exchange.address)
+            events.signed_in(way.name, principal.login, exchange.address)
+            exchange.audit.principal = principal.login
+            raise Elsewhere(
+                origin.url + _local(query.get("next", "/")),
+                fields=(self._session_cookie(session, origin, principal.uid),),
+            )
         names = {way.name for way in self._on.ways}
         body = pages.sign_in(has_link="link" in names, has_certificate="certificate" in names, note=note)
         self._page(exchange, 401, body, (b"WWW-Authenticate", b'Supercloud-Session realm="SuperCloud portal"'))
+
+    async def _try(self, way: SignIn, exchange: Exchange, query: dict[str, str]) -> Principal:
+        """Try one way, after whatever delay earlier failures have earned."""
+        throttle, address = self._on.throttle, exchange.address
+        await throttle.admit(address, "")
+        has_succeeded = False
+        try:
+            principal = await way.sign_in(exchange, query)
+            has_succeeded = True
+        finally:
+            (throttle.succeeded if has_succeeded else throttle.failed)(address, "")
+        return principal
 
     async def _logout(self, exchange: Exchange, origin: Origin) -> None:
         if exchange.head.method != b"POST":

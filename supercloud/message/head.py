@@ -13,7 +13,7 @@ from typing import Final
 
 import httptools
 
-from supercloud.errors import BadMessage, HeadTooLarge, Misdirected, Unreachable
+from supercloud.errors import BadMessage, HeadTooLarge, Unreachable
 
 # (name in lower case, name as received, value without surrounding white space); order and repeats are kept.
 Field = tuple[bytes, bytes, bytes]
@@ -25,7 +25,7 @@ UNTIL_CLOSE: Final = -2
 # another sign in a request's field name is refused: gateways and CGI read X_Forwarded_User as X-Forwarded-User.
 _REQUEST = re.compile(
     rb"[!#$%&'*+.^`|~0-9A-Za-z-]{1,32} [!-~]+ HTTP/1\.[01]\r\n"
-    rb"(?:[!#$%&'*+.^`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
+    rb"(?:[0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
 )
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
@@ -142,9 +142,9 @@ def _options(fields: list[Field]) -> tuple[bytes, ...]:
 def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     """Read one whole head, its empty line included.
 
-    :raises BadMessage: for anything that could be read in two ways; the text says what.
+    :raises BadMessage: for anything that could be read in two ways, an absolute target for another host than ``Host``
+        names among it; the text says what.
     :raises HeadTooLarge: more fields than allowed.
-    :raises Misdirected: an absolute target for another host than ``Host`` names.
     """
     if not _REQUEST.fullmatch(raw):
         raise _why_not(raw)
@@ -201,7 +201,7 @@ def _origin_form(target: bytes, method: bytes, host: bytes) -> bytes:
         return b"/"  # Refused by its method, with a better text than this stage has.
     if (absolute := _ABSOLUTE.fullmatch(target)) and b"#" not in target:
         if absolute[1].lower() != host:
-            raise Misdirected(f"target for {absolute[1][:80]!r}, Host {host[:80]!r}")
+            raise BadMessage(f"target for {absolute[1][:80]!r}, Host {host[:80]!r}")
         rest = absolute[2] or b"/"
         return rest if rest.startswith(b"/") else b"/" + rest
     raise BadMessage(f"target {target[:80]!r}")

@@ -131,6 +131,11 @@ class HttpRelay:
         if self._upstream is not None:
             self._upstream.resume()
 
+    def portal_stops(self) -> None:
+        """An exchange is finished first; a tunnel has no end of its own, so it ends now."""
+        if self._tunnel:
+            self.tunnel_ended()
+
     # From the upstream; see upstream.http11.Sink.
 
     def response_started(self, head: ResponseHead) -> None:

@@ -180,6 +180,8 @@ class Handshakes:
 class WebSocketRelay:
     """Carries one WebSocket; both sides call it as they call `relay.http.HttpRelay`.
 
+    :param extra: fields of the application's 101 for the browser's.
+    :param is_used: called now and then while the browser sends something: its session is not idle.
     :param ping: seconds between pings to both ends.
     """
 
@@ -192,8 +194,10 @@ class WebSocketRelay:
         "_downstream",
         "_extra",
         "_handshakes",
+        "_has_moved",
         "_is_choked",
         "_is_open",
+        "_is_used",
         "_ping",
         "_secret",
         "_server",
@@ -209,6 +213,7 @@ class WebSocketRelay:
         *,
         handshakes: Handshakes,
         extra: Callable[[ResponseHead], list[bytes]],
+        is_used: Callable[[], object],
         clock: IReactorTime,
         ping: float,
     ) -> None:
@@ -216,6 +221,8 @@ class WebSocketRelay:
         self._upstream: Upstream | None = upstream
         self._handshakes = handshakes
         self._extra = extra
+        self._is_used = is_used
+        self._has_moved = False
         self._clock = clock
         self._ping = ping
         self._secret = secrets.token_bytes(8)
@@ -255,6 +262,7 @@ class WebSocketRelay:
         """Frames of the browser's."""
         if self._upstream is not None:
             self._unanswered[0] = 0
+            self._has_moved = True
             passed = self._up.feed(data)
             if passed:
                 self._upstream.write(passed)
@@ -287,6 +295,10 @@ class WebSocketRelay:
         self._is_choked[0] = False
         if self._upstream is not None:
             self._upstream.resume()
+
+    def portal_stops(self) -> None:
+        """A WebSocket has no end of its own: both ends are told."""
+        self.going_away()
 
     def going_away(self, code: int = GOING_AWAY, reason: str = "the portal stops") -> None:
         """Close both ends with a code; what their answers still bring is not waited for."""
@@ -398,6 +410,9 @@ class WebSocketRelay:
         if self._closing:
             self._close_both()
             return
+        if self._has_moved:
+            self._has_moved = False
+            self._is_used()
         if max(self._unanswered) >= MAX_UNANSWERED:
             dead = "browser" if self._unanswered[0] >= MAX_UNANSWERED else "application"
             self.going_away(INTERNAL_ERROR, f"the {dead} does not answer")

@@ -42,6 +42,9 @@ SHARED_PORT = 9191  # alice's, run under group 2000, which bob is in
 ORIGIN = "localhost-8080.fh.portal.test"
 
 
+_LIMITS = Limits()
+
+
 class FakeStore:
     """Remembers used tickets."""
 
@@ -116,7 +119,7 @@ class FakePortal:
     def __init__(
         self,
         *,
-        limits: Limits = Limits(),
+        limits: Limits = _LIMITS,
         connections: int = 200,
         streams: int = 500,
         ways: tuple[SignIn, ...] = (),
