@@ -112,6 +112,10 @@ class Portal(Service):
         :raises WrongSettings: when the state folder cannot be used.
         """
         self._only = uid
+        try:
+            read_account(uid)
+        except NoAccount as error:
+            raise WrongSettings(f"{error} on this host; run the portal as an account that has an entry there") from None
         state = self._settings.state
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -148,7 +152,13 @@ class Portal(Service):
         self._leave_root()
         self._offload.start()
         self._storage.start()
-        self._build()
+        try:
+            self._build()
+        except BaseException:
+            # Their threads would keep a process alive that serves nothing and holds its ports.
+            self._offload.stop()
+            self._storage.stop()
+            raise
         for port in self._ports:
             events.listening(f"{port.getHost().host} port {port.getHost().port}")
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))

@@ -87,7 +87,11 @@ def makeService(options: Options) -> IService:
     """The services that the settings ask for."""
     from twisted.internet import reactor
 
-    return make_services(options.settings, reactor, is_embedded=options.is_embedded)
+    try:
+        return make_services(options.settings, reactor, is_embedded=options.is_embedded)
+    except WrongSettings as error:
+        sys.stderr.write(f"supercloud-portal: {error}\n")
+        raise SystemExit(1) from None
 
 
 def make_services(settings: Settings, reactor: Any, *, is_embedded: bool) -> MultiService:

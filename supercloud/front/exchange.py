@@ -155,7 +155,7 @@ class Exchange:
             return
         if head.is_interim:
             if request.minor == 1:
-                lines = self.outward(head) if self.outward is not None else []
+                lines = self.outward(head) if self.outward is not None and head.fields else []
                 self._channel.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, b"".join(lines)))
             return
         self._responding = True

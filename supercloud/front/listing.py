@@ -72,7 +72,8 @@ def _command(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return "a program"
-    program = Path(words[0]).name
+    # Some write a title over their words, as in "nginx: master process …".
+    program = Path(words[0].split(" ")[0].rstrip(":")).name
     if program.startswith("python"):
         rest = [word for word in words[1:] if word and word != "-m" and not word.startswith("-")]
         return Path(rest[0]).name if rest else program

@@ -49,7 +49,10 @@ class LinkSignIn:
                 "link refused", public="This link was used already, or is an old one. The terminal shows a new one."
             )
         self._printed()
-        return await self._accounts.find(self._links.uid)
+        try:
+            return await self._accounts.find(self._links.uid)
+        except NoAccount as error:
+            raise NotAuthenticated(str(error), public="The account that runs this portal is gone.") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class Site:
             listed = await self._on.listing(viewer.principal)
             self._page(exchange, 200, pages.home(viewer.principal.login, listed))
         elif path == b"/login":
-            await self._login(exchange, origin, _query(head))
+            await self._login(exchange, _query(head))
         elif path == b"/logout":
             await self._logout(exchange, origin)
         elif path == b"/.portal/ticket":
@@ -176,7 +176,7 @@ class Site:
         exchange.audit.principal = viewer.principal.login
         return viewer
 
-    async def _login(self, exchange: Exchange, origin: Origin, query: dict[str, str]) -> None:
+    async def _login(self, exchange: Exchange, query: dict[str, str]) -> None:
         if exchange.head.method not in _READING:
             raise MethodRefused("/login is GET")
         note = ""
@@ -193,9 +193,11 @@ class Site:
             session = await self._on.sessions.open(principal, scheme=way.name, address=exchange.address)
             events.signed_in(way.name, principal.login, exchange.address)
             exchange.audit.principal = principal.login
+            # A host's cookies have no port: whichever listener asked for the certificate, one session serves the links.
+            home = self._on.hosts.portal
             raise Elsewhere(
-                origin.url + _local(query.get("next", "/")),
-                fields=(self._session_cookie(session, origin, principal.uid),),
+                home.url + _local(query.get("next", "/")),
+                fields=(self._session_cookie(session, home, principal.uid),),
             )
         names = {way.name for way in self._on.ways}
         body = pages.sign_in(has_link="link" in names, has_certificate="certificate" in names, note=note)

@@ -122,7 +122,11 @@ def start_configured(processes: Processes, file: Path, listens: Sequence[tuple[s
     """A portal with a settings file, once it listens."""
     portal = start_twistd(processes, ["--config", file], **how)
     for address, port in listens:
-        wait_until_listening(address, port, process=portal.process, within=15)
+        try:
+            wait_until_listening(address, port, process=portal.process, within=15)
+        except ChildProcessError as error:
+            raise ChildProcessError("\n".join([str(error), *portal.printed])) from None
+    portal.wait_for("listens at")
     return portal
 
 

@@ -50,15 +50,26 @@ class Head:
     port: int = field(init=False)
     plain: int = field(init=False)
     portal: Twistd = field(init=False)
+    _home: int = field(init=False)
 
-    def start(self, processes: Processes, *, logins: tuple[str, ...], ident2: str = "", more: str = "") -> None:
+    def start(
+        self,
+        processes: Processes,
+        *,
+        logins: tuple[str, ...],
+        ident2: str = "",
+        more: str = "",
+        plain_first: bool = False,
+        account: str = FRONT,
+    ) -> None:
         """Start it.
 
         :param ident2: the table of the settings; default: answers on the cluster's addresses of the head.
+        :param plain_first: the portal's own links lead to the listener that asks for no certificate.
         """
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
         state, run = self.folder / "state", self.folder / "run"
-        found = pwd.getpwnam(FRONT)
+        found = pwd.getpwnam(account or "root")
         for own in (state, run):
             own.mkdir(mode=0o755, exist_ok=True)
             os.chown(own, found.pw_uid, found.pw_gid)
@@ -66,13 +77,19 @@ class Head:
         self.port, self.plain = free_port(self.address), free_port(self.address)
         made, address = self.certificates, self.address
         ident2 = ident2 or (f'socket = "{run}/ident2.sock"\nudp = ["10.77.0.1:99", "[fd77::1]:99"]\npeers = {PEERS}\n')
+        listen = [f"tls-cert:{address}:{self.port}", f"tls:{address}:{self.plain}"]
+        self._home = self.port
+        if plain_first:
+            listen.reverse()
+            self._home = self.plain
         file = self.folder / "portal.toml"
         file.write_text(
             f'state = "{state}"\n'
-            f'[front]\nlisten = ["tls-cert:{address}:{self.port}", "tls:{address}:{self.plain}"]\n'
-            f'hostname = "{HOSTNAME}"\naccount = "{FRONT}"\naudit = "{self.audit}"\n'
+            f"[front]\nlisten = {json.dumps(listen)}\n"
+            f'hostname = "{HOSTNAME}"\naccount = "{account}"\naudit = "{self.audit}"\n'
             f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n'
-            f'[authn.certificate]\nca = "{made.ca}"\ncrl = "{made.crl}"\nmap = "{certificate_map(self.folder, logins)}"\n'
+            f'[authn.certificate]\nca = "{made.ca}"\ncrl = "{made.crl}"\n'
+            f'map = "{certificate_map(self.folder, logins)}"\n'
             f'[nodes]\nallow = ["node[1-4]", "node[1-4]-6", "10.77.0.0/24", "fd77::/64"]\n'
             f"[ident2]\n{ident2}\n{more}"
         )
@@ -84,11 +101,11 @@ class Head:
 
     @property
     def url(self) -> str:
-        return f"https://{HOSTNAME}:{self.port}"
+        return f"https://{HOSTNAME}:{self._home}"
 
     def own(self, label: str) -> str:
         """Address of an application's own origin."""
-        return f"https://{label}.fh.{HOSTNAME}:{self.port}"
+        return f"https://{label}.fh.{HOSTNAME}:{self._home}"
 
     def curl(self, who: str | None = None) -> Curl:
         """A new curl, with somebody's certificate."""
@@ -104,7 +121,7 @@ class Head:
     def signed_in(self, who: str) -> Curl:
         """A curl of somebody's that is signed in."""
         curl = self.curl(who)
-        answer = curl(f"{self.url}/login")
+        answer = curl(f"https://{HOSTNAME}:{self.port}/login")
         if answer.status != 200:
             raise PermissionError(f"{who}: {answer}")
         return curl
