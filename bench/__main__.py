@@ -72,8 +72,8 @@ def main() -> int:
         print(f"{name}: {why}")
     report |= {"after": surroundings(), "rows": [row.as_json() for row in rows], "missing": missing}
     print(json.dumps(report))
-    failed = [row for row in rows if row.verdict == "NO"] or [why for why in missing.values() if why[0] == "F"]
-    return 1 if failed else 0
+    is_short = any(row.verdict == "NO" for row in rows) or any(why.startswith("FAILED") for why in missing.values())
+    return 1 if is_short else 0
 
 
 if __name__ == "__main__":

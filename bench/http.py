@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bench import traffic
-from bench.proxies import Place, Portal, Proxy, apache, chp, nginx, python, start_nginx
+from bench.accounts import ME, Account
+from bench.proxies import Place, Portal, Proxy, apache, chp, nginx, start_nginx
 from bench.report import Row, compare, interleave
 from bench.traffic import Carried, Load
-from tests.integration.lab.processes import free_port, wait_until_listening
+from tests.integration.lab.processes import free_port
 
 _BODY = 10_000_000
 
@@ -25,15 +26,12 @@ def start_files(place: Place) -> int:
     return port
 
 
-def start_application(place: Place) -> int:
+def start_application(place: Place, account: Account = ME) -> int:
     """bench.application; says its port."""
-    port = free_port()
-    process = place.start(python("bench.application", str(port)), "application")
-    wait_until_listening("127.0.0.1", port, process=process)
-    return port
+    return place.start_module("application", account)
 
 
-def _load(proxy: Proxy, upstream: int, connections: int, seconds: float) -> Callable[[], Load]:
+def _load(proxy: Proxy, upstream: int, connections: int, seconds: int) -> Callable[[], Load]:
     url = f"https://localhost:{proxy.port}{proxy.path(upstream, '/1k')}"
     pid, headers = proxy.pid, proxy.headers
     return lambda: traffic.load(url, connections=connections, seconds=seconds, headers=headers, pid=pid)
@@ -66,8 +64,8 @@ def latency(place: Place, rounds: int) -> list[Row]:
     upstream, portal = start_files(place), Portal(place)
     peers = [apache(place, portal, upstream), nginx(place, portal, upstream)]
     url = f"http://127.0.0.1:{upstream}/1k"
-    direct = lambda: traffic.load(url, connections=1, seconds=1.5, headers={}, pid=portal.proxy.pid)  # noqa: E731
-    measures = {"direct": direct, **{one.name: _load(one, upstream, 1, 1.5) for one in (portal.proxy, *peers)}}
+    direct = lambda: traffic.load(url, connections=1, seconds=2, headers={}, pid=portal.proxy.pid)  # noqa: E731
+    measures = {"direct": direct, **{one.name: _load(one, upstream, 1, 2) for one in (portal.proxy, *peers)}}
     interleave(1, measures)
     results = interleave(rounds, measures)
     added = {

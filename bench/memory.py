@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable
 
+from bench.accounts import Account, ordinary
 from bench.http import start_application
 from bench.processes import MB, Watch, descriptors, rss, settle
 from bench.proxies import Place, Portal, Proxy, chp
@@ -20,12 +21,16 @@ from bench.websocket import opened, start_echo
 _STREAMED = 2_000_000_000
 _SOCKETS = 3000
 _DEATHS = 20_000
-_WARM_DEATHS = 5_000
+_WARM_DEATHS = 4_000
 
 
 def memory(place: Place, rounds: int) -> list[Row]:
     """2 GB each way, and 3,000 idle WebSockets."""
-    return [*_streams(place), *_idle(place)]
+    with ordinary() as account:
+        try:
+            return [*_streams(place), *_idle(place, account)]
+        finally:
+            place.processes.stop()
 
 
 def _streams(place: Place) -> list[Row]:
@@ -52,12 +57,12 @@ def _streams(place: Place) -> list[Row]:
     return rows
 
 
-def _idle(place: Place) -> list[Row]:
+def _idle(place: Place, account: Account) -> list[Row]:
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most < 2 * _SOCKETS + 500:
         raise Skipped(f"only {most} descriptors are allowed; {2 * _SOCKETS + 500} are needed")
-    upstream = start_echo(place)
-    room = {"connections": _SOCKETS + 1000, "streams": _SOCKETS + 1000}
+    upstream = start_echo(place, account)
+    room = {"uid": account.uid, "connections": _SOCKETS + 1000, "streams": _SOCKETS + 1000}
     portal = Portal(place, room=room)
     found = {
         one.name: _each(one, one.path(upstream, "/echo/32")) for one in (portal.proxy, chp(place, portal, upstream))
@@ -80,10 +85,19 @@ def _each(proxy: Proxy, path: str) -> float:
 
 
 def leaks(place: Place, rounds: int) -> list[Row]:
-    """20,000 applications that die in the middle of a response, after a warm-up of 5,000."""
-    upstream, portal = start_application(place), Portal(place)
+    """20,000 applications that die in the middle of a response, after a warm-up of 4,000."""
+    with ordinary() as account:
+        try:
+            return _leaks(place, account)
+        finally:
+            place.processes.stop()
+
+
+def _leaks(place: Place, account: Account) -> list[Row]:
+    upstream, portal = start_application(place, account), Portal(place, room={"uid": account.uid})
     proxy = portal.proxy
-    fds, size = [], []
+    fds: list[int] = []
+    size: list[float] = []
     for count in (_WARM_DEATHS, _WARM_DEATHS + _DEATHS):
         _deaths(proxy, upstream, count)
         settle(proxy.pid, descriptors_at_most=min(fds, default=0), within=5)
@@ -104,7 +118,7 @@ def _deaths(proxy: Proxy, upstream: int, until: int) -> None:
     if program is None:
         raise Skipped("wrk is not installed (as root: .ci/packages bench)")
     url = f"https://localhost:{proxy.port}{proxy.path(upstream, '/die')}"
-    argv = [program, "-t1", "-c8", "-d150s", "-H", f"Cookie: {proxy.headers['Cookie']}", url]
+    argv = [program, "-t1", "-c8", "-d180s", "-H", f"Cookie: {proxy.headers['Cookie']}", url]
     wrk = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     counter = Client(upstream, None, {})
     try:

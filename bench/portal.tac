@@ -1,15 +1,17 @@
-"""The embedded portal with more room: twistd -y, settings as JSON in SUPERCLOUD_BENCH."""
+"""The embedded portal with more room, or of another account: twistd -y, what it needs as JSON in SUPERCLOUD_BENCH."""
 
 import json
 import os
+import time
 from pathlib import Path
 
 from msgspec.structs import replace
 from twisted.application.service import Application
 
 from supercloud import config
-from supercloud.config import Network, PerPrincipal
-from supercloud.tap import make_services
+from supercloud.config import Network, PerPrincipal, UdpAddresses
+from supercloud.node import make_responder
+from supercloud.portal import Portal
 
 _room = json.loads(os.environ["SUPERCLOUD_BENCH"])
 _settings = config.embedded(Path(_room["state"]), port=_room["port"])
@@ -18,15 +20,19 @@ _settings = replace(
     _settings,
     front=replace(_settings.front, per_principal=_principal),
     nodes=replace(_settings.nodes, allow=(*_settings.nodes.allow, *_room["nodes"])),
-    ident2=replace(_settings.ident2, peers=tuple(map(Network.parse, _room["peers"]))),
+    ident2=replace(_settings.ident2, udp=UdpAddresses.parse(_room["udp"]), peers=tuple(map(Network.parse, _room["peers"]))),
 )
 
 
-def _start():
+def _start(application):
     from twisted.internet import reactor
 
-    return make_services(_settings, reactor, is_embedded=True)
+    responder = make_responder(_settings.ident2, reactor)
+    responder.setServiceParent(application)
+    portal = Portal(_settings, _settings.front, reactor, responder.client, responder.own, now=time.time)
+    portal.embed(_room["uid"])
+    portal.setServiceParent(application)
 
 
 application = Application("supercloud-portal")
-_start().setServiceParent(application)
+_start(application)

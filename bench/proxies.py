@@ -8,13 +8,13 @@ import re
 import shutil
 import ssl
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from http.client import HTTPSConnection
 from pathlib import Path
 from typing import Any
 
+from bench.accounts import Account
 from bench.report import Skipped
 from tests.integration.lab.processes import Processes, free_port, wait_until_listening
 
@@ -39,6 +39,20 @@ class Place:
         """Start one; what it says is in ``name``.log."""
         with (self.folder / f"{name}.log").open("ab") as log:
             return self.processes.start(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, **popen)
+
+    def start_module(self, name: str, account: Account) -> int:
+        """Start one of this package's applications as an account; says its port."""
+        # A copy: the checkout may lie where the account cannot read it.
+        copy = self.folder / "copy/bench"
+        copy.mkdir(parents=True, exist_ok=True)
+        for file in ("__init__.py", "application.py", "echo.py", "frames.py"):
+            shutil.copy(ROOT / "bench" / file, copy)
+        self.folder.chmod(0o755)
+        port = free_port()
+        argv = [*account.prefix, "/usr/bin/python3", "-m", f"bench.{name}", str(port)]
+        process = self.start(argv, f"{name}-{port}", cwd=copy.parent)
+        wait_until_listening("127.0.0.1", port, process=process)
+        return port
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +89,8 @@ class Portal:
             argv += ["supercloud-portal", "--port", str(self.port), "--state", str(self.state)]
         else:
             argv += ["-y", str(ROOT / "bench/portal.tac")]
-            wanted = {"connections": 200, "streams": 500, "nodes": [], "peers": [], **room}
-            environment["SUPERCLOUD_BENCH"] = json.dumps({"port": self.port, "state": str(self.state), **wanted})
+            usual = {"uid": os.geteuid(), "connections": 200, "streams": 500, "nodes": [], "udp": [], "peers": []}
+            environment["SUPERCLOUD_BENCH"] = json.dumps({"port": self.port, "state": str(self.state), **usual, **room})
         self.process = place.start(argv, self._log.stem, env=environment, cwd=ROOT)
         wait_until_listening("127.0.0.1", self.port, process=self.process, within=20)
         self._links = 0
@@ -122,7 +136,7 @@ def _listening(place: Place, name: str, argv: list[str], port: int, **popen: Any
 
 
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/nginx-{port}.pid; error_log {folder}/nginx-{port}.err error; {user}
+daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error error; {user}
 worker_rlimit_nofile 20000;
 events {{ worker_connections 8192; }}
 http {{
@@ -135,15 +149,24 @@ http {{
 """
 
 
-def start_nginx(place: Place, body: str, port: int, *, keepalive: int = 75, node: list[str] | None = None) -> int:
-    """Start nginx with one worker; says its pid. Where it runs in another name space nobody waits for it here."""
-    user = "user root;" if os.geteuid() == 0 else ""
-    conf = place.folder / f"nginx-{port}.conf"
-    conf.write_text(NGINX.format(folder=place.folder, port=port, user=user, body=body, keepalive=keepalive))
-    argv = [*(node or []), _need("nginx"), "-e", "stderr", "-c", str(conf)]
-    if node:
-        return place.start(argv, f"nginx-{port}").pid
-    return _listening(place, "nginx", argv, port)
+def start_nginx(
+    place: Place, body: str, port: int, *, keepalive: int = 75, within: tuple[str, ...] = (), name: str = "nginx"
+) -> int:
+    """Start nginx with one worker; says its pid.
+
+    :param within: a command that runs it on another node or as another account; nobody waits for it here then.
+    """
+    # The master opens the listener and a worker accepts: with two accounts the portal would rightly refuse.
+    user = "user root;" if os.geteuid() == 0 and not within else ""
+    folder = place.folder / f"{name}-{port}"
+    folder.mkdir()
+    folder.chmod(0o777)
+    conf = folder / "nginx.conf"
+    conf.write_text(NGINX.format(folder=folder, user=user, body=body, keepalive=keepalive))
+    argv = [*within, _need("nginx"), "-e", "stderr", "-c", str(conf)]
+    if within:
+        return place.start(argv, f"{name}-{port}").pid
+    return _listening(place, name, argv, port)
 
 
 def nginx(place: Place, portal: Portal, upstream: int, *, uploads: int = 0, keepalive: int = 64) -> Proxy:
@@ -225,8 +248,3 @@ def chp(place: Place, portal: Portal, upstream: int) -> Proxy:
     environment = {**os.environ, "CONFIGPROXY_AUTH_TOKEN": "bench", "NODE_ENV": "production"}
     pid = _listening(place, "chp", argv, port, env=environment)
     return Proxy("chp", port, pid, portal.proxy.context)
-
-
-def python(*words: str) -> list[str]:
-    """A command that runs one of this package's modules."""
-    return [sys.executable, "-m", *words]

@@ -93,7 +93,7 @@ _HEADINGS = ("measure", "unit", "ours", "against", "peer", "ratio", "must", "aim
 
 def table(rows: list[Row]) -> str:
     """The rows as text, and their notes below."""
-    lines = [_HEADINGS]
+    lines: list[tuple[str, ...]] = [_HEADINGS]
     for row in rows:
         sign = ">= " if row.is_more_better else "<= "
         bounds = ("" if bound is None else f"{sign}{bound:g}" for bound in (row.must, row.aim))

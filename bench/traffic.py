@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,7 +41,10 @@ class Load:
         return self.requests / self.seconds
 
 
-def load(url: str, *, connections: int, seconds: float, headers: dict[str, str], pid: int, most: int = 0) -> Load:
+Take = Callable[[int], Load]
+
+
+def load(url: str, *, connections: int, seconds: int, headers: dict[str, str], pid: int, most: int = 0) -> Load:
     """Send requests for a while.
 
     :param pid: whose processor time counts.
@@ -50,7 +54,7 @@ def load(url: str, *, connections: int, seconds: float, headers: dict[str, str],
     program = shutil.which("wrk")
     if program is None:
         raise Skipped("wrk is not installed (as root: .ci/packages bench)")
-    argv = [program, "-t1", f"-c{connections}", f"-d{seconds:g}s", "--latency", "--timeout", "10s"]
+    argv = [program, "-t1", f"-c{connections}", f"-d{seconds:d}s", "--latency", "--timeout", "10s"]
     argv += [word for name, value in headers.items() for word in ("-H", f"{name}: {value}")]
     argv += ["-s", str(_SCRIPT), url, *(["--", str(most)] if most else [])]
     used = cpu_seconds(pid)

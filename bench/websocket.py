@@ -11,12 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 
+from bench.accounts import ME, Account
 from bench.frames import Counter, frame, pong
 from bench.processes import cpu_seconds
-from bench.proxies import Place, Portal, Proxy, chp, python
+from bench.proxies import Place, Portal, Proxy, chp
 from bench.report import Row, compare, interleave
 from bench.traffic import Client
-from tests.integration.lab.processes import free_port, wait_until_listening
 
 _KEY = b"\x5a\xc3\x99\x17"
 # Bytes of payload under way on one connection: more than all the buffers on the way, so that nobody waits for it.
@@ -25,12 +25,9 @@ _CHUNK = 256 << 10
 _CONNECTIONS = 4
 
 
-def start_echo(place: Place) -> int:
+def start_echo(place: Place, account: Account = ME) -> int:
     """bench.echo; says its port."""
-    port = free_port()
-    process = place.start(python("bench.echo", str(port)), "echo")
-    wait_until_listening("127.0.0.1", port, process=process)
-    return port
+    return place.start_module("echo", account)
 
 
 def opened(proxy: Proxy, path: str) -> Client:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import sys
 import time
 from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 _STYLE = (
     "body{font:1rem/1.5 system-ui,sans-serif;max-width:40rem;margin:2rem auto;padding:0 1rem;color-scheme:light dark}"
@@ -69,10 +71,13 @@ class Demonstration(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Listen on a free port of loopback, and end with whoever started it."""
+    """Listen on a free port of loopback, say which, and end with whoever started it: its standard input closes."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), Demonstration)
     server.daemon_threads = True
-    server.serve_forever()
+    Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdout.write(f"{server.server_address[1]}\n")
+    sys.stdout.flush()
+    sys.stdin.buffer.read()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ProcessProtocol
+from twisted.python.failure import Failure
 
 from supercloud import events
 from supercloud.accounts import Accounts, read_account
@@ -49,6 +50,35 @@ from supercloud.upstream.pool import Pool
 from supercloud.workers.become import become
 
 
+class _Demonstration(ProcessProtocol):
+    """The demonstration's process; it ends when its standard input closes, as it does when the portal dies.
+
+    :param ready: called once it listens, or has failed to.
+    """
+
+    def __init__(self, ready: Callable[[], object]) -> None:
+        self._ready: Callable[[], object] | None = ready
+
+    def outReceived(self, data: bytes) -> None:
+        """It says its port."""
+        self._is_ready()
+
+    def processEnded(self, reason: Failure) -> None:
+        """It is gone; the portal does without it."""
+        self._is_ready()
+
+    def end(self) -> None:
+        """End it."""
+        self._ready = None
+        if self.transport is not None:
+            self.transport.loseConnection()
+
+    def _is_ready(self) -> None:
+        ready, self._ready = self._ready, None
+        if ready is not None:
+            ready()
+
+
 class Portal(Service):
     """Listeners, and the stages behind them.
 
@@ -75,7 +105,6 @@ class Portal(Service):
         self._now = now
         self._only: int | None = None
         self._links: Links | None = None
-        self._demonstration: Any = None
         self._materials: dict[bool, TlsMaterial] = {}
         # What SIGHUP reads again: each gives back what is wrong, and keeps what it had then.
         self._reloads: dict[str, Callable[[], Exception | None]] = {}
@@ -164,7 +193,6 @@ class Portal(Service):
         signal.signal(signal.SIGHUP, lambda *_: self._reactor.callFromThread(self.reload))
         if self._links is not None:
             self._start_demonstration()
-            self._print_link()
 
     def stopService(self) -> Deferred[Any]:
         """Close the listeners, let exchanges finish within a bound, then close everything else."""
@@ -306,12 +334,9 @@ class Portal(Service):
     def _start_demonstration(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
         command = [sys.executable, "-m", "supercloud.demo"]
-        self._demonstration = self._reactor.spawnProcess(ProcessProtocol(), command[0], command, environment, path="/")
-        self._stop.append(self._end_demonstration)
-
-    def _end_demonstration(self) -> None:
-        if self._demonstration is not None and self._demonstration.pid is not None:
-            self._demonstration.signalProcess("TERM")
+        demonstration = _Demonstration(self._print_link)
+        self._reactor.spawnProcess(demonstration, command[0], command, environment, path="/")
+        self._stop.append(demonstration.end)
 
 
 def _account(front: Front) -> Principal | None:

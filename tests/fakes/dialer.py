@@ -88,5 +88,3 @@ class FakeDialer:
     def received(self) -> bytes:
         """All bytes that reached any application."""
         return b"".join(one.received for one in self.upstreams)
-
-

@@ -51,7 +51,9 @@ def test_a_browser_of_http_1_0_gets_no_interim_response(portal: FakePortal) -> N
 def test_links_of_an_interim_response_are_rewritten_too(portal: FakePortal) -> None:
     browser = portal.browser()
     browser.send(get(portal, b"/fw2/localhost:8080/", origin="portal.test"))
-    portal.dialer[0].send(b"HTTP/1.1 103 Early Hints\r\nLink: </logout>; rel=preload\r\nClear-Site-Data: *\r\n\r\n" + OK)
+    portal.dialer[0].send(
+        b"HTTP/1.1 103 Early Hints\r\nLink: </logout>; rel=preload\r\nClear-Site-Data: *\r\n\r\n" + OK
+    )
     first = browser.received.partition(b"\r\n\r\n")[0]
     assert b"Link: </fw2/localhost:8080/logout>; rel=preload" in first
     assert b"Clear-Site-Data" not in first

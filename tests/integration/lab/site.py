@@ -16,6 +16,7 @@ from lab.processes import Processes, free_port
 
 HOSTNAME = "portal.test"
 PEERS = '["10.77.0.0/24", "fd77::/64"]'
+_NODES = '["node[1-4]", "node[1-4]-6", "10.77.0.0/24", "fd77::/64"]'
 # Whom the front runs as once its ports are bound; every Unix has it.
 FRONT = "nobody"
 
@@ -47,6 +48,7 @@ class Head:
     folder: Path
     certificates: Certificates
     address: str = "10.77.0.1"
+    hostname: str = HOSTNAME
     port: int = field(init=False)
     plain: int = field(init=False)
     portal: Twistd = field(init=False)
@@ -61,10 +63,13 @@ class Head:
         more: str = "",
         plain_first: bool = False,
         account: str = FRONT,
+        nodes: str = _NODES,
+        **how: Any,
     ) -> None:
         """Start it.
 
         :param ident2: the table of the settings; default: answers on the cluster's addresses of the head.
+        :param how: see `portal.start_twistd`.
         :param plain_first: the portal's own links lead to the listener that asks for no certificate.
         """
         self.folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -86,14 +91,14 @@ class Head:
         file.write_text(
             f'state = "{state}"\n'
             f"[front]\nlisten = {json.dumps(listen)}\n"
-            f'hostname = "{HOSTNAME}"\naccount = "{account}"\naudit = "{self.audit}"\n'
+            f'hostname = "{self.hostname}"\naccount = "{account}"\naudit = "{self.audit}"\n'
             f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n'
             f'[authn.certificate]\nca = "{made.ca}"\ncrl = "{made.crl}"\n'
             f'map = "{certificate_map(self.folder, logins)}"\n'
-            f'[nodes]\nallow = ["node[1-4]", "node[1-4]-6", "10.77.0.0/24", "fd77::/64"]\n'
+            f"[nodes]\nallow = {nodes}\n"
             f"[ident2]\n{ident2}\n{more}"
         )
-        self.portal = start_configured(processes, file, [(address, self.port), (address, self.plain)])
+        self.portal = start_configured(processes, file, [(address, self.port), (address, self.plain)], **how)
 
     @property
     def audit(self) -> Path:
@@ -101,11 +106,11 @@ class Head:
 
     @property
     def url(self) -> str:
-        return f"https://{HOSTNAME}:{self._home}"
+        return f"https://{self.hostname}:{self._home}"
 
     def own(self, label: str) -> str:
         """Address of an application's own origin."""
-        return f"https://{label}.fh.{HOSTNAME}:{self._home}"
+        return f"https://{label}.fh.{self.hostname}:{self._home}"
 
     def curl(self, who: str | None = None) -> Curl:
         """A new curl, with somebody's certificate."""
@@ -121,7 +126,7 @@ class Head:
     def signed_in(self, who: str) -> Curl:
         """A curl of somebody's that is signed in."""
         curl = self.curl(who)
-        answer = curl(f"https://{HOSTNAME}:{self.port}/login")
+        answer = curl(f"https://{self.hostname}:{self.port}/login")
         if answer.status != 200:
             raise PermissionError(f"{who}: {answer}")
         return curl

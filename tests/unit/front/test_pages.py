@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import pytest
+
+from supercloud.front import pages
+from supercloud.front.pages import Listed
+
+EVIL = "<script>alert(1)</script>\"'&"
+
+
+class _Tags(HTMLParser):
+    def __init__(self, page: bytes) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.feed(page.decode())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pages.refusal(EVIL, EVIL, EVIL, waits=True),
+        pages.sign_in(has_link=True, has_certificate=True, note=EVIL),
+        pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL, EVIL)]),
+        pages.home(EVIL, []),
+        pages.signed_out(),
+    ],
+)
+def test_every_value_is_escaped_and_there_is_no_script(page: bytes) -> None:
+    found = _Tags(page)
+    assert "script" not in found.tags
+    assert found.tags.count("html") == 1
+    assert not any(name.startswith("on") or name == "style" for name, _ in found.attributes)
+
+
+def test_a_waiting_page_asks_again_and_another_does_not() -> None:
+    assert b'http-equiv="refresh"' in pages.refusal("a", "b", "c", waits=True)
+    assert b'http-equiv="refresh"' not in pages.refusal("a", "b", "c")
+
+
+def test_the_ways_to_sign_in_are_told() -> None:
+    assert b"terminal" in pages.sign_in(has_link=True, has_certificate=False)
+    assert b"certificate" in pages.sign_in(has_link=False, has_certificate=True)
+
+
+def test_an_application_without_an_origin_is_linked_by_its_path() -> None:
+    page = pages.home("alice", [Listed("x", "w", "", "/fw2/w/")])
+    assert b'<a href="/fw2/w/">x</a>' in page
+    assert b"by path" not in page
+
+
+def test_nothing_may_frame_or_script_the_portals_pages() -> None:
+    policy = dict(pages.FIELDS)[b"Content-Security-Policy"]
+    assert b"default-src 'none'" in policy
+    assert b"frame-ancestors 'none'" in policy
+    assert b"script-src" not in policy

@@ -1,0 +1,107 @@
+"""The portal's own addresses; tickets and redirects between origins are in tests/scenario."""
+
+from __future__ import annotations
+
+import pytest
+
+from supercloud.authn.link import Links
+from supercloud.front.pages import Listed
+from supercloud.front.signin import LinkSignIn
+from supercloud.front.site import _local
+from tests.fakes.accounts import ALICE, FakeAccounts
+from tests.fakes.portal import Browser, FakePortal, get
+
+_PAGE = b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
+
+
+@pytest.fixture
+def portal() -> FakePortal:
+    return FakePortal()
+
+
+def _ask(portal: FakePortal, path: str, extra: bytes = b"", method: str = "GET") -> Browser:
+    browser = portal.browser()
+    browser.send(f"{method} {path} HTTP/1.1\r\nHost: portal.test\r\n".encode() + extra + b"\r\n")
+    return browser
+
+
+def test_the_first_page_lists_the_viewers_own(portal: FakePortal) -> None:
+    portal.listed = [Listed("jupyter <lab>", "localhost:8080", "https://x/", "/fw2/localhost:8080/", "a note")]
+    browser = _ask(portal, "/", portal.cookie())
+    assert browser.status == 200
+    assert b"jupyter &lt;lab&gt;" in browser.received
+    assert browser.field(b"cache-control") == b"no-store"
+
+
+def test_health_and_style_need_no_session(portal: FakePortal) -> None:
+    assert _ask(portal, "/healthz").received.endswith(b"ok\n")
+    assert _ask(portal, "/.portal/portal.css").field(b"content-type") == b"text/css"
+
+
+def test_the_sign_in_page_is_401(portal: FakePortal) -> None:
+    browser = _ask(portal, "/login", _PAGE)
+    assert browser.status == 401
+    assert browser.field(b"www-authenticate") is not None
+    assert _ask(portal, "/login", method="POST").status == 405
+
+
+def test_a_link_signs_in_once_and_leads_where_the_person_wanted_to_go() -> None:
+    links = Links(ALICE.uid, now=lambda: 0.0)
+    portal = FakePortal(ways=(LinkSignIn(links, FakeAccounts(), ALICE.uid),))
+    secret = links.make()
+    browser = _ask(portal, f"/login?link={secret}&next=/fw2/localhost:8080/%3Fa")
+    assert browser.status == 303
+    assert browser.field(b"location") == b"https://portal.test/fw2/localhost:8080/?a"
+    cookie = browser.field(b"set-cookie") or b""
+    assert cookie.startswith(b"__Host-Http-supercloud=")
+    assert cookie.endswith(b"; Path=/; Secure; HttpOnly; SameSite=Lax")
+    again = _ask(portal, f"/login?link={secret}", _PAGE)
+    assert again.status == 401
+    assert b"used already" in again.received
+    assert portal.lines()[-1]["outcome"] == "refused"
+
+
+def test_signing_out_is_post_and_ends_every_session(portal: FakePortal) -> None:
+    cookie, other = portal.cookie(), portal.cookie()
+    assert _ask(portal, "/logout", cookie).status == 405
+    browser = _ask(portal, "/logout", cookie, "POST")
+    assert browser.status == 200
+    assert b"Max-Age=0" in (browser.field(b"set-cookie") or b"")
+    assert _ask(portal, "/", other).status == 401
+
+
+def test_a_query_with_too_many_parameters_is_refused(portal: FakePortal) -> None:
+    assert _ask(portal, "/login?" + "&".join(f"a{n}=b" for n in range(30))).status == 404
+
+
+def test_a_person_gets_a_page_and_a_program_text(portal: FakePortal) -> None:
+    assert _ask(portal, "/nothing", _PAGE).field(b"content-type") == b"text/html; charset=utf-8"
+    assert _ask(portal, "/nothing").field(b"content-type") == b"text/plain; charset=utf-8"
+
+
+def test_a_method_that_is_not_carried_says_which_are(portal: FakePortal) -> None:
+    browser = _ask(portal, "/", method="TRACE")
+    assert browser.status == 405
+    assert b"GET" in (browser.field(b"allow") or b"")
+
+
+def test_an_application_never_sees_the_portals_own_addresses(portal: FakePortal) -> None:
+    for path in (b"/.portal/x", b"/.portal", b"/.portal/ticket", b"/.portal/enter/x"):
+        browser = portal.browser()
+        browser.send(get(portal, path))
+        assert browser.status == 404
+    assert portal.dialer.dialled == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//evil.test", "/\\evil.test", "\\\\evil.test", "https://evil.test", "javascript:x", "", "x", "/a b", "/a\r\nX: y",
+     "/\t/evil.test", "/ü", "/a\x00", "https:/evil", "//[", "/a\\b", " //evil.test", "///evil.test"],
+)  # fmt: skip
+def test_no_redirect_leads_elsewhere(path: str) -> None:
+    assert _local(path) == "/"
+
+
+@pytest.mark.parametrize("path", ["/", "/a?b=c#d", "/fw2/[::1]:80/", "/a//b", "/a:b@c", "/%2f%2fevil.test"])
+def test_a_path_of_this_origin_stays(path: str) -> None:
+    assert _local(path) == path

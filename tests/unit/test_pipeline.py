@@ -1,0 +1,141 @@
+"""`drive`, and the stages' order; whole stories are in tests/scenario."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import CancelledError, Deferred, succeed
+
+from supercloud.pipeline import drive
+from tests.fakes.portal import OK, FakePortal, get
+
+
+def test_a_coroutine_that_never_waits_is_done_at_once() -> None:
+    done: list[object] = []
+
+    async def work() -> None:
+        done.append(1)
+
+    assert drive(work()) is None
+    assert done == [1]
+
+
+def test_answers_that_are_there_already_are_no_wait() -> None:
+    done: list[object] = []
+
+    async def work() -> None:
+        done.extend([await succeed(number) for number in range(2000)])
+
+    assert drive(work()) is None
+    assert len(done) == 2000
+
+
+def test_it_goes_on_when_the_answer_has_come() -> None:
+    first: Deferred[int] = Deferred()
+    second: Deferred[int] = Deferred()
+    done: list[object] = []
+
+    async def work() -> None:
+        done.append(await first)
+        done.append(await second)
+
+    assert drive(work()) is not None
+    second.callback(2)
+    assert done == []
+    first.callback(1)
+    assert done == [1, 2]
+
+
+def test_what_fails_is_raised_where_it_was_awaited() -> None:
+    wait: Deferred[int] = Deferred()
+    caught: list[object] = []
+
+    async def work() -> None:
+        try:
+            await wait
+        except ValueError as error:
+            caught.append(error)
+
+    drive(work())
+    wait.errback(ValueError())
+    assert len(caught) == 1
+
+
+def test_cancelling_reaches_what_is_awaited_now() -> None:
+    waits: list[Deferred[int]] = [Deferred(), Deferred()]
+    caught: list[object] = []
+
+    async def work() -> None:
+        try:
+            for wait in waits:
+                await wait
+        except CancelledError as error:
+            caught.append(error)
+
+    cancel = drive(work())
+    waits[0].callback(1)
+    assert cancel is not None
+    cancel()
+    cancel()
+    assert len(caught) == 1
+
+
+def test_each_stage_is_asked_in_its_order() -> None:
+    portal = FakePortal()
+    portal.browser().send(get(portal))
+    assert [what for what, _, _ in portal.owners.asked] == ["listener", "connection"]
+    assert portal.dialer.dialled == [("127.0.0.1", 8080)]
+    assert portal.dialer.received.startswith(b"GET / ")
+
+
+def test_a_kept_connection_asks_nobody_again() -> None:
+    portal = FakePortal()
+    browser = portal.browser()
+    for _ in range(3):
+        browser.send(get(portal))
+        portal.dialer[0].send(OK)
+    assert len(portal.owners.asked) == 2
+    assert [line["rule"] for line in portal.lines()] == ["connection", "kept", "kept"]
+
+
+def test_a_path_without_its_slash_is_sent_to_the_one_with_it() -> None:
+    portal = FakePortal()
+    browser = portal.browser()
+    browser.send(get(portal, b"/fw2/localhost:8080?x=y", origin="portal.test"))
+    assert browser.status == 308
+    assert browser.field(b"location") == b"https://portal.test/fw2/localhost:8080/?x=y"
+
+
+def test_an_application_whose_node_has_no_label_is_refused_with_what_the_site_lacks() -> None:
+    portal = FakePortal()
+    portal.owners.listeners[8080] = portal.owners.listeners[9191]
+    browser = portal.browser()
+    from tests.fakes.accounts import BOB
+
+    browser.send(b"GET /fw2/localhost:8080/ HTTP/1.1\r\nHost: portal.test\r\n" + portal.cookie(BOB) + b"\r\n")
+    assert browser.status == 303
+
+
+def test_one_connection_may_lead_to_several_applications() -> None:
+    portal = FakePortal()
+    browser = portal.browser()
+    for path in (b"/fw2/localhost:8080/a", b"/fw2/localhost:9191/b", b"/node/localhost/8080/c", b"/healthz"):
+        browser.send(get(portal, path, origin="portal.test"))
+        for upstream in portal.dialer:
+            if upstream.take():
+                upstream.send(OK)
+    assert [line["target"] for line in portal.lines()] == ["localhost:8080", "localhost:9191", "localhost:8080", ""]
+
+
+def test_a_mistake_of_the_portals_own_is_a_500_that_tells_nothing() -> None:
+    from twisted.logger import globalLogPublisher
+
+    logged: list[object] = []
+    globalLogPublisher.addObserver(logged.append)
+    portal = FakePortal()
+    portal.owners.before_connection = lambda: 1 / 0
+    browser = portal.browser()
+    browser.send(get(portal))
+    globalLogPublisher.removeObserver(logged.append)
+    assert browser.status == 500
+    assert b"ZeroDivision" not in browser.received
+    assert len(logged) == 1
+    assert portal.pool.open_connections == 0
