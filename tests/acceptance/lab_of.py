@@ -87,9 +87,14 @@ class Lab:
         accounts = self.accounts
         return (lambda argv, node=None, **popen: accounts.run_as("alice", argv, **popen)), accounts["alice"].home
 
-    def embedded(self, *, port: int | None = None) -> Embedded:
-        """An embedded portal of that person's."""
+    def embedded(self, *, port: int | None = None, own: bool = False) -> Embedded:
+        """An embedded portal of that person's.
+
+        :param own: of whoever runs the tests instead.
+        """
         start, home = self.person()
+        if own:
+            start, home = lambda argv, node=None, **popen: self.processes.start(argv, cwd="/", **popen), self.folder
         return Embedded(self, start, port or free_port(), home / "portal-state")
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""spice-html5 through /fw2/ to a qemu's SPICE port: the firmware screen is seen; another account's browser gets nothing."""
+"""spice-html5 through /fw2/ to a qemu's SPICE port: the firmware's screen is seen; another account gets nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A port changes hands between question and connect, between two requests, 10,000 times: no byte reaches the wrong one."""
+"""A port changes hands between question and connect, between requests, 10,000 times: no byte for the wrong one."""
 
 from __future__ import annotations
 
@@ -141,10 +141,11 @@ def _forced(lab: Lab, site: LocalSite, gate: _Gate, point: str) -> None:
     answer = _ask(site, hers.port)
     [carols] = swapped
     connections, pieces = carols.count("accepted"), carols.count("received")
+    when = "connect" if point == "listener" else "verify"
     lab.holds(
         answer.status in (404, 502, 503) and not pieces and not hers.count("received"),
-        f"carol takes the port when the portal is about to {'connect' if point == 'listener' else 'verify'}: alice gets "
-        f"{answer.status}; carol's process saw {connections} connections, {pieces} pieces of data",
+        f"carol takes the port when the portal is about to {when}: alice gets {answer.status}; carol's process saw "
+        f"{connections} connections, {pieces} pieces of data",
     )
     _end(carols)
 

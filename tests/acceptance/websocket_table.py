@@ -1,1 +1,55 @@
-"""To be written."""
+"""RFC 6455, case by case, with foreign clients and servers: the same verdict through the portal as directly."""
+
+from __future__ import annotations
+
+import queue
+from typing import Any
+
+from tests.acceptance.lab_of import Lab, NotHeld
+from tests.acceptance.websocket_cases import table
+from tests.acceptance.websocket_ends import CLIENTS, SERVERS, CaseServer, Verdict, dial, play
+
+
+def run(lab: Lab) -> None:
+    """See the module's first line."""
+    portal = lab.embedded(own=True)
+    fields = {"Cookie": portal.curl.cookie_header("localhost")}
+    cases = list(table())
+    different: list[str] = []
+
+    def compare(what: str, direct: Any, through: Any) -> None:
+        if direct != through:
+            different.append(what)
+            lab.saw(f"DIFFERENT {what}\n      directly {_short(direct)}\n      through  {_short(through)}")
+
+    for name, serve in SERVERS.items():
+        verdicts: queue.Queue[Verdict] = queue.Queue()
+        port = serve(verdicts)
+        ways = (f"ws://localhost:{port}/", f"wss://localhost:{portal.port}/fw2/localhost:{port}/")
+        for case in cases:
+            found = []
+            for url in ways:
+                sent = play(dial(url, fields, portal.ca), case, masked=True)
+                found.append((sent, verdicts.get(timeout=30)))
+            compare(f"to a server of {name}: {case.name}", *found)
+        lab.saw(f"{len(cases)} cases to a server of {name}")
+    for name, listen in CLIENTS.items():
+        server = CaseServer()
+        ways = (f"ws://localhost:{server.port}/", f"wss://localhost:{portal.port}/fw2/localhost:{server.port}/")
+        for case in cases:
+            server.case = case
+            found = []
+            for url in ways:
+                heard = listen(url, fields, portal.ca)
+                found.append((heard, server.verdicts.get(timeout=30)))
+            compare(f"to a client of {name}: {case.name}", *found)
+        lab.saw(f"{len(cases)} cases to a client of {name}")
+    portal.portal.stop()
+    if different:
+        raise NotHeld(f"{len(different)} of {4 * len(cases)} verdicts differ")
+    lab.saw(f"all {4 * len(cases)} verdicts are the same")
+
+
+def _short(verdict: Any) -> str:
+    text = repr(verdict)
+    return text if len(text) < 300 else text[:200] + " … " + text[-90:]

@@ -47,7 +47,8 @@ def test_the_sign_in_page_is_401(portal: FakePortal) -> None:
 
 def test_a_link_signs_in_once_and_leads_where_the_person_wanted_to_go() -> None:
     links = Links(ALICE.uid, now=lambda: 0.0)
-    portal = FakePortal(ways=(LinkSignIn(links, FakeAccounts(), ALICE.uid),))
+    printed: list[str] = []
+    portal = FakePortal(ways=(LinkSignIn(links, FakeAccounts(), lambda: printed.append("another")),))
     secret = links.make()
     browser = _ask(portal, f"/login?link={secret}&next=/fw2/localhost:8080/%3Fa")
     assert browser.status == 303
