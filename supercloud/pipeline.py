@@ -163,7 +163,7 @@ class Pipeline:
             try:
                 self._settle(head, viewer, place, kept.grant.permit.owner.uid)
             except PortalError:
-                kept.connection.released(kept.connection)
+                kept.connection.close()  # its owner is not what was expected: the next request asks anew
                 raise
         grant = kept.grant
         _note(exchange, grant, "kept" if is_kept else grant.basis)
@@ -295,7 +295,7 @@ def _note(exchange: Exchange, about: Permit | Grant, rule: str) -> None:
     line, owner = exchange.audit, about.owner
     line.verdict, line.rule = about.verdict.value, rule
     line.pid, line.uid, line.gid = owner.pid, owner.uid, owner.gid
-    line.age = owner.age
+    line.age = round(owner.age, 6)
 
 
 def drive(coroutine: Coroutine[Deferred[Any], Any, None]) -> Callable[[], object] | None:

@@ -66,6 +66,7 @@ class Channel(TwistedProtocol):
         self._step: Callable[[], bool] = self._at_head
         self._is_working = False
         self._is_partial = False  # a head has begun
+        self._seen = 0  # bytes of it that were looked at
         self._holds = False  # the exchange takes no body for now
         self._is_ahead = False  # more was sent ahead than is kept
         self._exchange: Exchange | None = None
@@ -223,19 +224,27 @@ class Channel(TwistedProtocol):
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
             buffer = buffer[2:]  # RFC 9112 section 2.2: one empty line before a request is forgiven
+            if not buffer:
+                self._buffer = b""
+                return False
         limits = self.door.limits
-        end = buffer.find(b"\r\n\r\n")
+        # What was looked at before is not looked at again: a head may come byte by byte.
+        seen = max(self._seen - 3, 0)
+        end = buffer.find(b"\r\n\r\n", seen)
         if end + 4 > limits.head or (end < 0 and len(buffer) > limits.head):
             self._refuse(HeadTooLarge(f"head over {limits.head} bytes"))
             return False
         if end < 0:
-            if _BARE_LINE_END.search(buffer):
+            self._buffer = buffer
+            self._seen = len(buffer)
+            if _BARE_LINE_END.search(buffer, seen):
                 self._refuse(BadMessage("a bare CR or LF"))
             elif not self._is_partial:
                 self._is_partial = True
                 self._deadline.set(limits.head_time)
             return False
         self._is_partial = False
+        self._seen = 0
         raw, self._buffer = buffer[: end + 4], buffer[end + 4 :]
         try:
             head = parse_request(raw, most_fields=limits.fields)

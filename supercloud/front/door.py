@@ -86,6 +86,7 @@ class Door(Factory):
     def exchange_over(self, exchange: Exchange) -> None:
         """Write what became of it."""
         line = exchange.audit
+        line.seconds = round(line.seconds, 6)
         line.time = datetime.fromtimestamp(self._now() - line.seconds, UTC)
         self._audit.add(line)
 

@@ -26,7 +26,7 @@ Key = tuple[int, str, int]
 G = TypeVar("G")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Kept(Generic[G]):
     """A connection and what was verified about it."""
 
@@ -56,10 +56,12 @@ class Pool(Generic[G]):
         :param must_be_fresh: for a request that must not be sent twice.
         """
         while kept := self._kept.get(key):
-            found = kept[-1]
-            if must_be_fresh and self._clock.seconds() - found.since > FRESH:
+            if must_be_fresh and self._clock.seconds() - kept[-1].since > FRESH:
                 return None
-            self._drop(found.connection)
+            found = kept.pop()
+            if not kept:
+                del self._kept[key]
+            del self._unused[found.connection]
             if found.connection.is_idle:  # not one that the application has finished with in this very turn
                 return found
         return None

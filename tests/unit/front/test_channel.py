@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
@@ -68,3 +70,32 @@ def test_what_a_stage_remembers_belongs_to_one_connection() -> None:
     first, second = portal.browser().channel, portal.browser().channel
     first.memory["x"] = 1
     assert second.memory == {}
+
+
+def test_a_head_that_comes_byte_by_byte_is_looked_at_once() -> None:
+    portal = FakePortal()
+    browser = portal.browser()
+    field = b"X-Long: " + b"a" * 30_000 + b"\r\n"
+    head = b"GET /fw2/localhost:8080/ HTTP/1.1\r\nHost: portal.test\r\n" + field + b"\r\n"
+    began = time.process_time()
+    for at in range(len(head)):
+        browser.send(head[at : at + 1])
+    assert browser.status == 401
+    assert time.process_time() - began < 5  # seconds; looking at all of it each time takes a minute
+
+
+def test_a_bare_line_end_is_noticed_wherever_the_pieces_are_cut() -> None:
+    for cut in range(1, 40):
+        browser = FakePortal().browser()
+        head = b"GET / HTTP/1.1\nHost: portal.test\r\nA: b\r\n\r\n"
+        browser.send(head[:cut])
+        browser.send(head[cut:])
+        assert browser.status == 400, cut
+
+
+def test_an_empty_line_between_requests_is_no_request() -> None:
+    portal = FakePortal()
+    browser = portal.browser()
+    browser.send(b"\r\n")
+    portal.clock.advance(60)
+    assert browser.received == b""
