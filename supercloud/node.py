@@ -12,9 +12,10 @@ from supercloud.ident2.responder import DaemonService, Responder
 _GROUP = "ident2"
 
 
-def make_responder(settings: Ident2, reactor: Any) -> Responder | DaemonService:
+def make_responder(settings: Ident2, reactor: Any, *, only_answers: bool = False) -> Responder | DaemonService:
     """A service with a ``client`` that the rest of the portal asks.
 
+    :param only_answers: this process is a node's and has no front.
     :raises WrongSettings: when there is neither a responder nor a daemon's socket.
     """
     timeout = float(settings.timeout)
@@ -30,6 +31,7 @@ def make_responder(settings: Ident2, reactor: Any) -> Responder | DaemonService:
         socket_gid=_gid() if settings.socket else None,
         timeout=timeout,
         tries=settings.tries,
+        only_answers=only_answers,
     )
 
 

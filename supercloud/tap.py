@@ -97,7 +97,7 @@ def makeService(options: Options) -> IService:
 def make_services(settings: Settings, reactor: Any, *, is_embedded: bool) -> MultiService:
     """The service tree: the ident2 responder, then the front that asks it."""
     services = MultiService()  # type: ignore[no-untyped-call]
-    responder = make_responder(settings.ident2, reactor)
+    responder = make_responder(settings.ident2, reactor, only_answers=settings.front is None)
     responder.setServiceParent(services)  # type: ignore[no-untyped-call]
     if settings.front is not None:
         portal = Portal(settings, settings.front, reactor, responder.client, responder.own, now=wall_clock)

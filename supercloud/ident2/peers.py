@@ -53,6 +53,7 @@ class Peers:
     :param port: of the other nodes.
     :param submit: queues a question about this host; False when there is no room.
     :param lowest_untrusted: source ports from here on belong to anybody.
+    :param in_reactor: calls something in the reactor's thread; None when `received` is called there already.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Peers:
         outstanding: Outstanding,
         submit: Callable[[Question, Callable[[Answer], object]], bool],
         lowest_untrusted: int = PRIVILEGED,
+        in_reactor: Callable[..., object] | None = None,
     ) -> None:
         self.networks = Networks(networks)
         self._port = port
@@ -72,6 +74,7 @@ class Peers:
         self._lowest_untrusted = lowest_untrusted
         self._sockets: dict[int, Datagrams] = {}
         self._texts: dict[str, IPv4Address | IPv6Address] = {}
+        self._in_reactor = in_reactor or _at_once
         self._foreign = Occasional(clock, _foreign)
         self._malformed = Occasional(clock, _malformed)
         self._full = Occasional(clock, _full)
@@ -102,30 +105,33 @@ class Peers:
     def received(self, datagrams: Datagrams, data: bytes, peer: Peer, ancillary: Ancillary) -> None:
         """Judge one datagram: by its sender first, then by what it says."""
         if peer[1] >= self._lowest_untrusted or not self._admits(peer[0]):
-            self._foreign.note(f"{peer[0]} port {peer[1]}")
+            self._in_reactor(self._foreign.note, f"{peer[0]} port {peer[1]}")
             return
         try:
             message = decode(data)
         except WireError as error:
-            self._malformed.note(f"{peer[0]}: {error}")
+            self._in_reactor(self._malformed.note, f"{peer[0]}: {error}")
             return
         match message:
             case Question(opcode=Opcode.ASK_REMOTE):
                 self._answer(datagrams, message, peer, ancillary)
             case Answer(opcode=Opcode.ANSWER_REMOTE):
-                if not self._outstanding.answered(message, peer):
-                    self._stray.note(peer[0])
+                self._in_reactor(self._take, message, peer)
             case Greeting():
                 _log.info("greeting from {host}: {text!r}", host=peer[0], text=message.text[:80])
             case _:
-                self._malformed.note(f"{peer[0]}: {message.opcode.name} between nodes")
+                self._in_reactor(self._malformed.note, f"{peer[0]}: {message.opcode.name} between nodes")
 
     def _answer(self, datagrams: Datagrams, question: Question, peer: Peer, ancillary: Ancillary) -> None:
         def deliver(answer: Answer) -> None:
             datagrams.send(answer.encode(), peer, ancillary)
 
         if not self._submit(question, deliver):
-            self._full.note(peer[0])
+            self._in_reactor(self._full.note, peer[0])
+
+    def _take(self, answer: Answer, peer: Peer) -> None:
+        if not self._outstanding.answered(answer, peer):
+            self._stray.note(peer[0])
 
     def _admits(self, text: str) -> bool:
         host = self._texts.get(text)
@@ -134,6 +140,10 @@ class Peers:
                 self._texts.clear()
             host = self._texts[text] = same_host(text)
         return host in self.networks
+
+
+def _at_once(call: Callable[..., object], *args: object) -> None:
+    call(*args)
 
 
 def _foreign(count: int, last: str) -> None:

@@ -46,6 +46,7 @@ class Responder(Service):
     :param timeout: seconds of each try. :param tries: questions sent before giving up.
     :param peer_port: port of the others; None: the same as ours.
     :param allow_any_port: for tests: ports that anybody may bind, ours and the others'.
+    :param only_answers: this process has nothing else to do: datagrams are read and answered in one thread.
     :param answer: instead of this host's kernel, for tests; blocks, in a thread.
     """
 
@@ -63,12 +64,14 @@ class Responder(Service):
         allow_any_port: bool = False,
         unprivileged_start: Path = _UNPRIVILEGED_START,
         answer: Callable[[Question], Answer] | None = None,
+        only_answers: bool = False,
     ) -> None:
         self._reactor = reactor
         self._udp = tuple(udp)
         self._socket_path = socket_path
         self._socket_gid = socket_gid
         self._allow_any_port = allow_any_port
+        self._only_answers = only_answers
         self._unprivileged_start = unprivileged_start
         self._datagrams: list[DatagramSocket] = []
         self._port: PacketPort | None = None
@@ -83,8 +86,9 @@ class Responder(Service):
             networks=networks,
             port=peer_port or (self._udp[0][1] if self._udp else 0),
             outstanding=self._outstanding,
-            submit=self._threads.submit,
+            submit=self._threads.answer_here if only_answers else self._threads.submit,
             lowest_untrusted=ANYBODYS if allow_any_port else PRIVILEGED,
+            in_reactor=reactor.callFromThread if only_answers else None,
         )
         here = InProcess(reactor, self._outstanding, self._threads.submit)
         self._clients = LocalClients(reactor, own=self.own, here=here, elsewhere=self.peers)
@@ -123,7 +127,7 @@ class Responder(Service):
         self.own.start()
         self._threads.start()
         for datagrams in self._datagrams:
-            datagrams.start()
+            (datagrams.start_thread if self._only_answers else datagrams.start)()
         if self._port is not None:
             self._port.start()
 

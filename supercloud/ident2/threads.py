@@ -71,6 +71,21 @@ class LookupThreads:
         self._queue.put((question, deliver))
         return True
 
+    def answer_here(self, question: Question, deliver: Callable[[Answer], object]) -> bool:
+        """Answer in the caller's thread, unless it needs a search; see `submit`."""
+        try:
+            answer = self._quick(question)
+        except Exception:
+            _log.failure("no answer about {local}", local=str(question.local))
+            return True
+        if answer is not None:
+            deliver(answer)
+        elif self._searches.qsize() < self._limit:
+            self._searches.put((question, deliver))
+        else:
+            return False
+        return True
+
     def _work(self, queue: SimpleQueue[_Work | None], look: Callable[[Question], Answer | None]) -> None:
         while (work := queue.get()) is not None:
             question, deliver = work

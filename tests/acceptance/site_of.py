@@ -20,7 +20,7 @@ class LocalSite(Head):
 
     def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
         super().__init__(lab.folder / f"site-{hostname}", lab.certificates(), address="127.0.0.1", hostname=hostname)
-        self._lab = lab
+        _ = lab.accounts  # The map's people are there before anybody signs in.
         ident2 = 'socket = ""\nudp = ""\n'
         people = ("alice", "bob", "carol")
         self.start(lab.processes, logins=people, ident2=ident2, account="", nodes='["localhost"]', **how)

@@ -51,8 +51,8 @@ class Case:
     """Frames that one end sends.
 
     :ivar step: bytes a write; 0 for all in one.
-    :ivar ends: how it goes on: "close" sends a close frame too, "wait" waits for the other end, "cut" drops TCP, "wait_or_cut" waits
-        a little, then drops it.
+    :ivar ends: how it goes on: "close" sends a close frame too, "wait" waits for the other end, "cut" drops TCP,
+        "wait_or_cut" waits a little, then drops it.
     """
 
     name: str

@@ -236,6 +236,8 @@ def listen_websockets(url: str, fields: dict[str, str], ca: Any) -> Verdict:
                     messages.append(connection.recv(timeout=_PATIENCE))
             except ConnectionClosed:
                 pass
+            except TimeoutError:
+                return digest(messages), "nothing came"
             return digest(messages), connection.close_code
     except InvalidMessage as error:
         return ("no handshake", str(error))

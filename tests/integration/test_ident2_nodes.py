@@ -58,7 +58,7 @@ from ipaddress import ip_network
 from twisted.internet import reactor
 from supercloud.ident2.responder import Responder
 networks = [ip_network("10.77.0.0/24"), ip_network("fd77::/64")]
-responder = Responder(reactor, udp=[("0.0.0.0", 99), ("::", 99)], networks=networks)
+responder = Responder(reactor, udp=[("0.0.0.0", 99), ("::", 99)], networks=networks, only_answers=True)
 responder.privilegedStartService()
 reactor.callWhenRunning(responder.startService)
 reactor.callWhenRunning(print, "ready", flush=True)

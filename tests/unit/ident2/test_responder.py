@@ -56,6 +56,30 @@ def test_a_datagram_is_answered(reactor: Any, host: str) -> None:
         assert decode(asker.recv(4096)) == canned(ABOUT_US)
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_host_that_only_answers_needs_no_turn_of_the_reactor(reactor: Any, host: str) -> None:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with (
+        running(reactor, udp=[(host, 0)], only_answers=True) as responder,
+        socket.socket(family, socket.SOCK_DGRAM) as asker,
+    ):
+        asker.settimeout(3)
+        asker.sendto(b"nonsense", (host, responder.udp_ports[0]))
+        asker.sendto(ABOUT_US.encode(), (host, responder.udp_ports[0]))
+        assert decode(asker.recv(4096)) == canned(ABOUT_US)
+
+
+def test_a_host_that_only_answers_still_refuses_unprivileged_ports(reactor: Any) -> None:
+    with running(reactor, udp=[("127.0.0.1", 0)], only_answers=True) as responder:
+        responder.peers._lowest_untrusted = 1024
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asker:
+            asker.sendto(ABOUT_US.encode(), ("127.0.0.1", responder.udp_ports[0]))
+            responder.stopService()
+            asker.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                asker.recv(100)
+
+
 def test_both_address_families_may_have_the_same_port(reactor: Any, start: Path) -> None:
     with running(reactor, udp=[("0.0.0.0", 0), ("::", 0)]) as responder:
         assert len(responder.udp_ports) == 2
