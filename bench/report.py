@@ -102,7 +102,7 @@ def table(rows: list[Row]) -> str:
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = ["  ".join(word.ljust(width) for word, width in zip(line, widths, strict=True)).rstrip() for line in lines]
     text.insert(1, "  ".join("-" * width for width in widths))
-    text += [f"{row.measure} ({row.against}): {row.note}" for row in rows if row.note]
+    text += [f"{row.measure}: {row.note}" for row in rows if row.note]
     return "\n".join(text)
 
 

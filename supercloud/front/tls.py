@@ -46,6 +46,8 @@ CHUNK: Final = 64 * 1024
 RECORD: Final = 16 * 1024  # plain bytes of the largest record, RFC 8446 section 5.1
 _MOST = 5 * RECORD  # in one delivery: what Twisted reads from TCP at once is 64 KiB, and may complete one more record
 
+_MOST_CIPHER = 2 * CHUNK  # encrypted bytes that leave at once
+
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 
 
@@ -249,6 +251,7 @@ def _select_protocol(connection: SSL.Connection, offered: Sequence[bytes]) -> by
 
 # Shared by all connections, which the reactor serves one after the other; every delivery is a copy.
 _plain = ffi.new("char[]", _MOST)
+_cipher = ffi.new("char[]", _MOST_CIPHER)
 _somewhere = ffi.new("char **")
 
 
@@ -282,9 +285,9 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     def _flushSendBIO(self) -> None:
         """Hand all that OpenSSL has made to TCP."""
-        connection = self._tlsConnection
-        if held := _waiting(connection._from_ssl):
-            send(self.transport, connection.bio_read(held))
+        bio = self._tlsConnection._from_ssl
+        while held := _waiting(bio):
+            send(self.transport, memoryview(ffi.buffer(_cipher, lib.BIO_read(bio, _cipher, min(held, _MOST_CIPHER)))))
 
     def _flushReceiveBIO(self) -> None:
         """Deliver all that came, then what ended it, if anything did."""
@@ -309,6 +312,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
         while at <= _MOST - RECORD:
             came = lib.SSL_read(connection._ssl, _plain + at, RECORD)
             if came <= 0:
+                if lib.SSL_get_error(connection._ssl, came) == lib.SSL_ERROR_WANT_READ:
+                    break  # what pyOpenSSL would raise an exception for, at each delivery
                 try:
                     connection._raise_ssl_error(connection._ssl, came)
                 except SSL.WantReadError:

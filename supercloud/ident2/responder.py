@@ -90,7 +90,7 @@ class Responder(Service):
             lowest_untrusted=ANYBODYS if allow_any_port else PRIVILEGED,
             in_reactor=reactor.callFromThread if only_answers else None,
         )
-        here = InProcess(reactor, self._outstanding, self._threads.submit)
+        here = InProcess(reactor, self._outstanding, self._threads.answer_here)
         self._clients = LocalClients(reactor, own=self.own, here=here, elsewhere=self.peers)
         self.client = Ident2Client(reactor, own=self.own, here=here, elsewhere=self.peers)
 

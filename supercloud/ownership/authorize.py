@@ -34,6 +34,9 @@ class OwnerLookup(Protocol):
     async def connection(self, address: str, port: int, peer: str, peer_port: int) -> SocketOwner | None:
         """Who holds the node's end of an established connection; None when there is none."""
 
+    async def with_group(self, owner: SocketOwner) -> SocketOwner:
+        """The same owner, with what the account database says about the group."""
+
 
 class PrincipalLookup(Protocol):
     """Reads an account afresh."""
@@ -165,7 +168,7 @@ class Authorizer:
             principal = await self._accounts.find(principal.uid)
         except LookupError as error:
             raise NotAuthorized(f"{principal}: {error}") from None
-        return principal, judge(principal, owner, self._shared_gids)
+        return principal, judge(principal, await self._owners.with_group(owner), self._shared_gids)
 
 
 def _sleep(clock: IReactorTime, seconds: float) -> Deferred[None]:

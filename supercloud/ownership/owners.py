@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import grp
 import pwd
+from dataclasses import replace
 from typing import Protocol
 
 from twisted.internet.interfaces import IReactorTime
@@ -53,23 +54,20 @@ class Owners:
             raise Undecided(str(error)) from None
         if not reply.exists:
             return None
-        primary, is_private = await self._group_of(reply)
         return SocketOwner(
             uid=reply.uid,
             gid=reply.gid,
             pid=reply.answer.pid if reply.is_held else None,
-            primary_gid=primary,
-            has_private_group=is_private,
             is_accepted=reply.is_held,
             age=reply.age(self._clock.seconds()),
         )
 
-    async def _group_of(self, reply: Reply) -> tuple[int | None, bool]:
-        """The account database's word on the holder's group; asked only where a group could decide."""
-        if reply.gid is None:
-            return None, False
-        found: tuple[int | None, bool] = await self._offload.run(_primary_group, reply.uid)
-        return found
+    async def with_group(self, owner: SocketOwner) -> SocketOwner:
+        """The same owner, with what the account database says about the group; asked only where a group decides."""
+        if owner.gid is None:
+            return owner
+        primary, is_private = await self._offload.run(_primary_group, owner.uid)
+        return replace(owner, primary_gid=primary, has_private_group=is_private)
 
 
 def _primary_group(uid: int) -> tuple[int | None, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from twisted.internet.abstract import FileDescriptor
+from twisted.internet.tcp import Connection
 
 
 class Transport(Protocol):
@@ -25,25 +25,28 @@ class Transport(Protocol):
     def getHost(self) -> Any: ...
 
 
-def send(transport: Any, data: bytes) -> None:
+def send(transport: Any, data: bytes | memoryview) -> None:
     """Write to a TCP transport, at once if nothing waits there.
 
     Twisted's own ``write`` asks the reactor to call when the socket has room, which costs two calls of epoll_ctl and
     a turn of the reactor for bytes that nearly always fit. What does not fit, and every error, is left to ``write``:
     nothing is called back from here. Relies on FileDescriptor's buffers (Twisted is pinned; a test holds this).
+
+    :param data: may be a view of memory that changes after this call.
     """
     if (
-        isinstance(transport, FileDescriptor)
+        isinstance(transport, Connection)
         and not transport.dataBuffer
         and not transport._tempDataBuffer
         and transport.connected
         and not transport.disconnecting
         and not transport._writeDisconnected
     ):
-        sent = transport.writeSomeData(data)
-        if isinstance(sent, int):
-            if sent == len(data):
-                return
-            if sent > 0:
-                data = data[sent:]
-    transport.write(data)
+        try:
+            sent = transport.socket.send(data)
+        except OSError:
+            sent = 0
+        if sent == len(data):
+            return
+        data = data[sent:]
+    transport.write(bytes(data))

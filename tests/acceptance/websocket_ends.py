@@ -10,6 +10,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable
+from select import select
 from typing import Any
 
 from websockets.exceptions import ConnectionClosed, InvalidMessage
@@ -21,7 +22,9 @@ from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
 from tests.acceptance.websocket_cases import CLOSE, PING, PONG, TEXT, Case, Frame, close
 
-_PATIENCE = 4  # seconds; "nothing came" is a verdict too
+# Seconds; "nothing came" is a verdict too. Who listens gives up before who plays a case, so that it is always the same.
+_PATIENCE = 8
+_LISTENING = 3
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 Verdict = tuple[Any, ...]
@@ -41,11 +44,43 @@ def digest(messages: list[str | bytes]) -> list[Any]:
 # What a raw end sees: frames of the other one, and how it ended.
 
 
+class _Shared:
+    """A socket that one thread reads and one writes: Python 3.11 lets both into OpenSSL at once, which corrupts it."""
+
+    def __init__(self, opened: socket.socket) -> None:
+        self._opened = opened
+        self._lock = threading.Lock()
+        self._read = b""
+
+    def read(self, count: int) -> bytes:
+        """So many bytes, or fewer at the end."""
+        while len(self._read) < count:
+            if not getattr(self._opened, "pending", int)() and not select([self._opened], [], [], _PATIENCE)[0]:
+                raise TimeoutError
+            with self._lock:
+                piece = self._opened.recv(1 << 18)
+            if not piece:
+                break
+            self._read += piece
+        found, self._read = self._read[:count], self._read[count:]
+        return found
+
+    def sendall(self, data: bytes) -> None:
+        for at in range(0, len(data), 1 << 16):
+            with self._lock:
+                self._opened.sendall(data[at : at + (1 << 16)])
+
+    def cut(self) -> None:
+        with self._lock:
+            self._opened.shutdown(socket.SHUT_RDWR)
+
+
 def play(opened: socket.socket, case: Case, *, masked: bool) -> Verdict:
     """Send a case and read what comes, until the other end is gone."""
     opened.settimeout(_PATIENCE)
+    shared = _Shared(opened)
     seen: list[Any] = []
-    reader = threading.Thread(target=_read_frames, args=(opened, seen))
+    reader = threading.Thread(target=_read_frames, args=(shared, seen))
     reader.start()
     is_closed_after = case.ends == "close"
     frames = [*case.frames, _LAST] if is_closed_after and masked else case.frames
@@ -53,19 +88,19 @@ def play(opened: socket.socket, case: Case, *, masked: bool) -> Verdict:
     try:
         step = case.step or len(data)
         for at in range(0, len(data), step):
-            opened.sendall(data[at : at + step])
+            shared.sendall(data[at : at + step])
         if is_closed_after:
             # A server may leave out what it had to answer once a close has come: wait for its last answer.
             while masked and reader.is_alive() and _LAST_SEEN not in seen:
                 reader.join(0.005)
-            opened.sendall(close(1000).encode(masked=masked))
+            shared.sendall(close(1000).encode(masked=masked))
         if case.ends == "cut":
-            opened.shutdown(socket.SHUT_RDWR)
+            shared.cut()
         elif case.ends == "wait_or_cut":
             reader.join(0.5)
             if reader.is_alive():
                 seen.append("silence")
-                opened.shutdown(socket.SHUT_RDWR)
+                shared.cut()
     except OSError:
         pass  # The other end has seen enough.
     reader.join(_PATIENCE + 5)
@@ -73,8 +108,7 @@ def play(opened: socket.socket, case: Case, *, masked: bool) -> Verdict:
     return ("cut",) if case.ends == "cut" else tuple(seen)
 
 
-def _read_frames(opened: socket.socket, seen: list[Any]) -> None:
-    stream = opened.makefile("rb")
+def _read_frames(stream: _Shared, seen: list[Any]) -> None:
     message = b""
     try:
         while head := stream.read(2):
@@ -233,7 +267,7 @@ def listen_websockets(url: str, fields: dict[str, str], ca: Any) -> Verdict:
         with connect(url, ssl=context, additional_headers=fields, **options) as connection:
             try:
                 while True:
-                    messages.append(connection.recv(timeout=_PATIENCE))
+                    messages.append(connection.recv(timeout=_LISTENING))
             except ConnectionClosed:
                 pass
             except TimeoutError:
@@ -246,7 +280,7 @@ def listen_websockets(url: str, fields: dict[str, str], ca: Any) -> Verdict:
 def listen_wsproto(url: str, fields: dict[str, str], ca: Any) -> Verdict:
     """A client by ``wsproto``, after a handshake made by hand."""
     opened = dial(url, fields, ca)
-    opened.settimeout(_PATIENCE)
+    opened.settimeout(_LISTENING)
     protocol = _opened_client()
     with opened:
         return _follow(opened, protocol, echo=False)

@@ -9,8 +9,8 @@ from tests.acceptance.lab_of import Lab, NotHeld
 from tests.acceptance.websocket_cases import table
 from tests.acceptance.websocket_ends import CLIENTS, SERVERS, CaseServer, Verdict, dial, play
 
-# How an end reports that the other one vanished.
-_LOST = (1006, "end")
+# How an end reports that the other one vanished: by itself, or told by the portal.
+_LOST = (1006, "end", 1001, 1011)
 
 
 def run(lab: Lab) -> None:
@@ -21,10 +21,10 @@ def run(lab: Lab) -> None:
     different: list[str] = []
 
     def compare(what: str, direct: Any, through: Any) -> None:
-        # Who vanishes without a word is a lost connection to the other end; the portal tells it by a code (1001).
-        if direct[0] == ("cut",) or "silence" in direct[0]:
-            direct = tuple((*one[:-1], 1001) if one[-1] in _LOST else one for one in direct)
-            through = tuple((*one[:-1], 1001) if one[-1] in _LOST else one for one in through)
+        # Who vanishes without a word is a lost connection to the other end. The portal tells of it by a code: 1001 to
+        # the application, 1011 to the browser, as long as no frame was cut in two.
+        if direct[0] == ("cut",) or direct[1] == ("cut",) or "silence" in (*direct[0], *direct[1]):
+            direct, through = (tuple(map(_told, one)) for one in (direct, through))
         if direct != through:
             different.append(what)
             lab.saw(f"DIFFERENT {what}\n      directly {_short(direct)}\n      through  {_short(through)}")
@@ -40,7 +40,7 @@ def run(lab: Lab) -> None:
                     opened = dial(url, fields, portal.ca)
                 except ConnectionError as error:
                     portal.portal.stop()  # Its last audit lines are written then.
-                    raise NotHeld("\n".join([f"{case.name}: {error}", *portal.portal.printed[-9:]])) from None
+                    raise NotHeld("\n".join([f"{case.name}: {url} {error}", *portal.portal.printed[-9:]])) from None
                 sent = play(opened, case, masked=True)
                 found.append((sent, verdicts.get(timeout=30)))
             compare(f"to a server of {name}: {case.name}", *found)
@@ -52,7 +52,11 @@ def run(lab: Lab) -> None:
             server.case = case
             found = []
             for url in ways:
-                heard = listen(url, fields, portal.ca)
+                try:
+                    heard = listen(url, fields, portal.ca)
+                except (OSError, queue.Empty) as error:
+                    portal.portal.stop()
+                    raise NotHeld("\n".join([f"{case.name}: {url} {error}", *portal.portal.printed[-9:]])) from None
                 found.append((heard, server.verdicts.get(timeout=30)))
             compare(f"to a client of {name}: {case.name}", *found)
         lab.saw(f"{len(cases)} cases to a client of {name}")
@@ -60,6 +64,10 @@ def run(lab: Lab) -> None:
     if different:
         raise NotHeld(f"{len(different)} of {4 * len(cases)} verdicts differ")
     lab.saw(f"all {4 * len(cases)} verdicts are the same")
+
+
+def _told(verdict: Verdict) -> Verdict:
+    return (*verdict[:-1], "vanished") if verdict[-1] in _LOST else verdict
 
 
 def _short(verdict: Any) -> str:

@@ -36,3 +36,6 @@ class FakeOwners:
         if self.is_silent:
             raise Undecided("no node answers")
         return self.connections.get(port, self.listeners.get(port))
+
+    async def with_group(self, owner: SocketOwner) -> SocketOwner:
+        return owner

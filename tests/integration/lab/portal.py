@@ -71,7 +71,17 @@ class Twistd:
 
     def link(self, number: int = 1) -> str:
         """The nth link, once it is printed."""
-        return until(lambda: self.links()[number - 1 : number], f"link {number} in {self.printed[-5:]}")[0]
+
+        def find() -> list[str]:
+            if self.process.poll() is not None:
+                self._reader.join(1)
+                raise ChildProcessError("\n".join([f"it ended with {self.process.returncode}:", *self.printed]))
+            return self.links()[number - 1 : number]
+
+        try:
+            return until(find, f"link {number}", within=20)[0]
+        except TimeoutError as error:
+            raise TimeoutError("\n".join([str(error), *self.printed[-20:]])) from None
 
     def tell_to_stop(self) -> None:
         """Send it the signal of a service manager, once."""
