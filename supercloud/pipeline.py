@@ -295,7 +295,7 @@ def _note(exchange: Exchange, about: Permit | Grant, rule: str) -> None:
     line, owner = exchange.audit, about.owner
     line.verdict, line.rule = about.verdict.value, rule
     line.pid, line.uid, line.gid = owner.pid, owner.uid, owner.gid
-    line.age = round(owner.age, 6)
+    line.age = owner.age
 
 
 def drive(coroutine: Coroutine[Deferred[Any], Any, None]) -> Callable[[], object] | None:

@@ -111,30 +111,41 @@ class ResponseHead:
         return 100 <= self.status < 200 and self.status != 101
 
 
-class _Collector:
-    """What httptools calls while it reads one head; one parser a message."""
+class _Nobody:
+    """What httptools tells while it reads a head: nothing; it judges, and the fields are cut out afterwards."""
 
-    def __init__(self) -> None:
-        self.url = b""
-        self.reason = b""
-        self.fields: list[Field] = []
-        self.first: dict[bytes, bytes] = {}
 
-    def on_url(self, url: bytes) -> None:
-        self.url += url
+_NOBODY: Final = _Nobody()
+# Values of nearly all Connection fields.
+_USUAL_OPTIONS = {b"keep-alive": (b"keep-alive",), b"close": (b"close",), b"upgrade": (b"upgrade",)}
 
-    def on_status(self, reason: bytes) -> None:
-        self.reason += reason
 
-    def on_header(self, name: bytes, value: bytes) -> None:
+def _cut(raw: bytes) -> tuple[bytes, list[Field], dict[bytes, bytes]]:
+    """The first line, the fields, and the first value of each, of a head that llhttp has read without complaint.
+
+    That leaves one way to cut it: llhttp refuses bare CR and LF, folded fields, and space before a colon. Its own
+    callbacks, one a field, would cost twice as much.
+    """
+    start, *lines = raw[:-4].split(b"\r\n")
+    fields: list[Field] = []
+    first: dict[bytes, bytes] = {}
+    for text in lines:
+        name, _, value = text.partition(b":")
         lower = name.lower()
         value = value.strip(b" \t")
-        self.fields.append((lower, name, value))
-        self.first.setdefault(lower, value)
+        fields.append((lower, name, value))
+        if lower not in first:
+            first[lower] = value
+    return start, fields, first
 
 
-def _options(fields: list[Field]) -> tuple[bytes, ...]:
+def _options(fields: list[Field], first: dict[bytes, bytes]) -> tuple[bytes, ...]:
     """The connection options of a message, in lower case (RFC 9110 section 7.6.1)."""
+    value = first.get(b"connection")
+    if value is None:
+        return ()
+    if len(first) == len(fields) and (usual := _USUAL_OPTIONS.get(value.lower())) is not None:
+        return usual
     values = [value.lower() for lower, _, value in fields if lower == b"connection"]
     return tuple(token.strip(b" \t") for value in values for token in value.split(b",") if token.strip(b" \t"))
 
@@ -148,19 +159,17 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     """
     if not _REQUEST.fullmatch(raw):
         raise _why_not(raw)
-    found = _Collector()
-    parser = httptools.HttpRequestParser(found)
     try:
-        parser.feed_data(raw)
+        httptools.HttpRequestParser(_NOBODY).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass  # An upgrade or CONNECT; what follows the head is not the parser's.
     except httptools.HttpParserError as error:
         raise BadMessage(f"head refused: {error}") from None
-    fields = found.fields
+    start, fields, first = _cut(raw)
+    method, target, version = start.split(b" ")
     if len(fields) > most_fields:
         raise HeadTooLarge(f"{len(fields)} fields")
-    minor = int(parser.get_http_version()[-1])
-    first = found.first
+    minor = version[-1] - 0x30
     if len(first) != len(fields) and any(sum(lower == one for lower, _, _ in fields) > 1 for one in _ONCE):
         raise BadMessage("Host, Content-Length or Transfer-Encoding more than once")
     host = first.get(b"host", b"").lower()
@@ -176,7 +185,7 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
         if b"content-length" in first or minor == 0 or value.lower() != b"chunked":
             raise BadMessage(f"Transfer-Encoding {value[:40]!r}")
         length = CHUNKED
-    options = _options(fields) if b"connection" in first else ()
+    options = _options(fields, first)
     upgrade = first.get(b"upgrade", b"").lower()
     if upgrade and (b"upgrade" not in options or minor == 0 or not _TOKEN.fullmatch(upgrade)):
         upgrade = b""
@@ -185,8 +194,7 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     if upgrade and length:
         raise BadMessage("an upgrade with a body")
     keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
-    method = bytes(parser.get_method())
-    target = _origin_form(found.url, method, host)
+    target = _origin_form(target, method, host)
     return RequestHead(method, target, minor, fields, host, length, keep_alive, upgrade, options, raw, first)
 
 
@@ -232,22 +240,19 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
     """
     if not raw.startswith(b"HTTP/1."):
         raise Unreachable(f"malformed response head {raw[:60]!r}")
-    found = _Collector()
-    parser = httptools.HttpResponseParser(found)
     try:
-        parser.feed_data(raw)
+        httptools.HttpResponseParser(_NOBODY).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass
     except httptools.HttpParserError as error:
         raise Unreachable(f"response head refused: {error}") from None
-    fields = found.fields
+    start, fields, first = _cut(raw)
+    status, reason = int(start[9:12]), start[13:]
     if len(fields) > most_fields:
         raise Unreachable(f"{len(fields)} fields in a response")
-    status = parser.get_status_code()
-    if status < 100 or (found.reason != b"OK" and not _REASON.fullmatch(found.reason)):
+    if status < 100 or (reason != b"OK" and not _REASON.fullmatch(reason)):
         raise Unreachable(f"malformed status line {raw[:60]!r}")
-    minor = int(parser.get_http_version()[-1])
-    first = found.first
+    minor = start[7] - 0x30
     length = UNTIL_CLOSE
     if (value := first.get(b"content-length")) is not None:
         if not _LENGTH.fullmatch(value) or (len(first) != len(fields) and _differ(fields)):
@@ -257,14 +262,14 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
         if length != UNTIL_CLOSE or minor == 0 or value.lower() != b"chunked" or _is_repeated(fields):
             raise Unreachable(f"Transfer-Encoding {value[:40]!r} in a response")
         length = CHUNKED
-    options = _options(fields) if b"connection" in first else ()
+    options = _options(fields, first)
     upgrade = first.get(b"upgrade", b"").lower()
     if method == b"HEAD" or status < 200 or status in (204, 304):
         length = 0
     keep_alive = (
         length != UNTIL_CLOSE and b"close" not in options and (minor == 1 or b"keep-alive" in options) and status != 101
     )
-    return ResponseHead(status, found.reason, minor, fields, length, keep_alive, upgrade, options, raw)
+    return ResponseHead(status, reason, minor, fields, length, keep_alive, upgrade, options, raw)
 
 
 def _differ(fields: list[Field]) -> bool:

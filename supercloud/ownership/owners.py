@@ -59,7 +59,7 @@ class Owners:
             gid=reply.gid,
             pid=reply.answer.pid if reply.is_held else None,
             is_accepted=reply.is_held,
-            age=reply.age(self._clock.seconds()),
+            age=round(reply.age(self._clock.seconds()), 6),
         )
 
     async def with_group(self, owner: SocketOwner) -> SocketOwner:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import os
@@ -13,8 +14,8 @@ from collections.abc import Callable
 from select import select
 from typing import Any
 
-from websockets.exceptions import ConnectionClosed, InvalidMessage
-from websockets.sync.client import connect
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import serve
 from wsproto import ConnectionType, WSConnection
 from wsproto.events import AcceptConnection, CloseConnection, Message, Ping, Request
@@ -259,22 +260,23 @@ def _follow(opened: socket.socket, protocol: WSConnection, *, echo: bool) -> Ver
 
 
 def listen_websockets(url: str, fields: dict[str, str], ca: Any) -> Verdict:
-    """A client by ``websockets``."""
+    """A client by ``websockets``; its one with threads would read and write TLS at once, see `_Shared`."""
+    return asyncio.run(_listen_websockets(url, fields, ca))
+
+
+async def _listen_websockets(url: str, fields: dict[str, str], ca: Any) -> Verdict:
     context = ssl.create_default_context(cafile=str(ca)) if url.startswith("wss") else None
     options: dict[str, Any] = {"max_size": None, "compression": None, "ping_interval": None, "proxy": None}
     messages: list[Any] = []
-    try:
-        with connect(url, ssl=context, additional_headers=fields, **options) as connection:
-            try:
-                while True:
-                    messages.append(connection.recv(timeout=_LISTENING))
-            except ConnectionClosed:
-                pass
-            except TimeoutError:
-                return digest(messages), "nothing came"
-            return digest(messages), connection.close_code
-    except InvalidMessage as error:
-        return ("no handshake", str(error))
+    async with connect(url, ssl=context, additional_headers=fields, **options) as connection:
+        try:
+            while True:
+                messages.append(await asyncio.wait_for(connection.recv(), _LISTENING))
+        except ConnectionClosed:
+            pass
+        except TimeoutError:
+            return digest(messages), "nothing came"
+        return digest(messages), connection.close_code
 
 
 def listen_wsproto(url: str, fields: dict[str, str], ca: Any) -> Verdict:
