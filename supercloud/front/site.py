@@ -206,13 +206,14 @@ class Site:
     async def _try(self, way: SignIn, exchange: Exchange, query: dict[str, str]) -> Principal:
         """Try one way, after whatever delay earlier failures have earned."""
         throttle, address = self._on.throttle, exchange.address
-        await throttle.admit(address, "")
+        account = f"at {address}"  # these credentials name no account before they are checked
+        await throttle.admit(address, account)
         has_succeeded = False
         try:
             principal = await way.sign_in(exchange, query)
             has_succeeded = True
         finally:
-            (throttle.succeeded if has_succeeded else throttle.failed)(address, "")
+            (throttle.succeeded if has_succeeded else throttle.failed)(address, account)
         return principal
 
     async def _logout(self, exchange: Exchange, origin: Origin) -> None:

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 from supercloud.accounts import Offloaded
 from supercloud.errors import Undecided
 from supercloud.ident2.client import NoAnswer, Reply
-from supercloud.ident2.wire import DETAILS, ESTABLISHED, EVEN_ROOT, LISTEN, Flag, Question, SocketAddress
+from supercloud.ident2.wire import DETAILS, ESTABLISHED, EVEN_ROOT, LISTEN, NO_ID, Flag, Question, SocketAddress
 from supercloud.ownership.rule import SocketOwner
 
 _WANTED = int(Flag.ANSWERED) | DETAILS & ~int(Flag.GROUPS) | EVEN_ROOT
@@ -54,6 +54,9 @@ class Owners:
             raise Undecided(str(error)) from None
         if not reply.exists:
             return None
+        if reply.uid == NO_ID:
+            # Of several accounts, or too many processes to look through in time: nobody is let in on a guess.
+            raise Undecided(f"{question.local}: the node cannot tell one holder")
         return SocketOwner(
             uid=reply.uid,
             gid=reply.gid,
