@@ -18,6 +18,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
@@ -183,9 +184,16 @@ def _read(data: bytes, offset: int) -> Socket:
 
 
 def _address(family: int, packed: bytes, port: bytes) -> SocketAddress:
+    return SocketAddress(_host(family, packed), int.from_bytes(port, "big"))
+
+
+@lru_cache(maxsize=4096)
+def _host(family: int, packed: bytes) -> IPv4Address | IPv6Address:
+    """Addresses repeat, and making one costs as much as the rest of a reply."""
     if family == socket.AF_INET:
-        return SocketAddress(IPv4Address(packed[:4]), int.from_bytes(port, "big"))
-    return _plain(SocketAddress(IPv6Address(packed), int.from_bytes(port, "big")))
+        return IPv4Address(packed[:4])
+    host = IPv6Address(packed)
+    return host.ipv4_mapped or host
 
 
 def _plain(address: SocketAddress) -> SocketAddress:

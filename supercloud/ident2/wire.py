@@ -8,6 +8,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
@@ -79,6 +80,15 @@ _ASKS = {int(Opcode.ASK_LOCAL): Opcode.ASK_LOCAL, int(Opcode.ASK_REMOTE): Opcode
 _ANSWERS = {int(Opcode.ANSWER_LOCAL): Opcode.ANSWER_LOCAL, int(Opcode.ANSWER_REMOTE): Opcode.ANSWER_REMOTE}
 
 
+# Addresses repeat, and making one costs more than packing the message around it.
+_address = lru_cache(maxsize=4096)(ip_address)
+
+
+@lru_cache(maxsize=4096)
+def _unpacked(packed: bytes) -> IPv4Address | IPv6Address:
+    return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
+
+
 class SocketAddress(NamedTuple):
     """One end of a socket.
 
@@ -95,7 +105,7 @@ class SocketAddress(NamedTuple):
 
         :raises ValueError: when it is no address literal.
         """
-        address = ip_address(host)
+        address = _address(host)
         if address.version == 6 and address.ipv4_mapped is not None:
             return cls(address.ipv4_mapped, port)
         return cls(address, port)
@@ -212,10 +222,9 @@ def decode_question(data: bytes) -> Question:
     if protocol == UDP and states:
         raise WireError(f"TCP states {states:#x} in a question about UDP")
     if version == 4:
-        host: IPv4Address | IPv6Address = IPv4Address(local[:4])
-        other: IPv4Address | IPv6Address = IPv4Address(remote[:4])
+        host, other = _unpacked(local[:4]), _unpacked(remote[:4])
     elif version == 6:
-        host, other = IPv6Address(local), IPv6Address(remote)
+        host, other = _unpacked(local), _unpacked(remote)
     else:
         raise WireError(f"IP version {version}")
     unused = not remote_port and not int(other)

@@ -238,7 +238,7 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
     :param method: of the request that it answers; a response to HEAD has no body.
     :raises Unreachable: the application's head is malformed; the text says how.
     """
-    if not raw.startswith(b"HTTP/1."):
+    if not raw.startswith(b"HTTP/1.") or raw.find(b"\r\n\r\n") != len(raw) - 4:
         raise Unreachable(f"malformed response head {raw[:60]!r}")
     try:
         httptools.HttpResponseParser(_NOBODY).feed_data(raw)

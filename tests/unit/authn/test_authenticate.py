@@ -1,0 +1,160 @@
+"""Who a request's cookie says is asking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
+from supercloud.authn.session import Session, Visit
+from supercloud.errors import NotAuthenticated
+from supercloud.message.head import UNREADABLE, RequestHead
+from supercloud.target import Application, Origin
+from tests.fakes.accounts import ALICE, BOB, FakeAccounts
+from tests.fakes.awaiting import run
+from tests.fakes.sessions import FakeSessions
+from tests.unit.authn.conftest import IDLE, Portal
+
+PORTAL = Origin("portal.test")
+HERS = Origin("localhost-8080.fh.portal.test", Application("localhost", 8080))
+
+
+class Counting(FakeSessions):
+    """Counts the seals that are opened."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened = 0
+
+    async def verify(self, cookie: str, *, origin: str) -> Visit | None:
+        self.opened += 1
+        return await super().verify(cookie, origin=origin)
+
+
+class Bench:
+    """An authenticator, and the memory of one downstream connection."""
+
+    def __init__(self) -> None:
+        self.sessions = Counting()
+        self.accounts = FakeAccounts()
+        sessions: Any = self.sessions
+        self.authenticator = Authenticator(sessions, self.accounts)
+        self.memory: dict[str, object] = {}
+
+    def cookie(self, session: Session, origin: Origin = PORTAL) -> str:
+        return self.sessions.cookie(session, origin=origin.host, owner=1001)
+
+    def viewer(self, cookie: str | None, origin: Origin = PORTAL) -> Any:
+        return run(self.authenticator.authenticate(head(cookie), origin, self.memory))
+
+
+def head(cookie: str | None) -> RequestHead:
+    if cookie is None:
+        return replace(UNREADABLE, fields=[])
+    value = b"a=b; " + SESSION_COOKIE + b"=" + cookie.encode("latin-1")
+    return replace(UNREADABLE, fields=[(b"cookie", b"Cookie", value)])
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_a_session_of_this_origin_is_its_viewer(bench: Bench) -> None:
+    session = bench.sessions.begin(ALICE)
+    viewer = bench.viewer(bench.cookie(session))
+    assert (viewer.principal, viewer.session, viewer.owner) == (ALICE, session, 1001)
+
+
+@pytest.mark.parametrize("cookie", [None, "", "nonsense", "\xe9\xff"])
+def test_without_a_session_there_is_no_viewer(bench: Bench, cookie: str | None) -> None:
+    with pytest.raises(NotAuthenticated):
+        bench.viewer(cookie)
+
+
+def test_equal_bytes_are_not_opened_again(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    first = bench.viewer(cookie)
+    assert bench.viewer(cookie) is first
+    assert bench.sessions.opened == 1
+
+
+def test_other_bytes_on_the_same_connection_are_opened_for_themselves(bench: Bench) -> None:
+    bench.viewer(bench.cookie(bench.sessions.begin(ALICE)))
+    assert bench.viewer(bench.cookie(bench.sessions.begin(BOB))).principal == BOB
+    assert bench.sessions.opened == 2
+
+
+def test_each_request_touches_its_session(bench: Bench) -> None:
+    session = bench.sessions.begin(ALICE)
+    cookie = bench.cookie(session)
+    for _ in range(2):
+        session.last_seen = 0.0
+        bench.viewer(cookie)
+        assert session.last_seen == 1.0
+
+
+def test_a_websocket_that_carries_something_touches_its_session(bench: Bench) -> None:
+    session = bench.sessions.begin(ALICE)
+    viewer = bench.viewer(bench.cookie(session))
+    session.last_seen = 0.0
+    bench.authenticator.touch(viewer)
+    assert session.last_seen == 1.0
+
+
+def test_cookie_of_another_origin_is_refused_even_on_a_connection_that_knows_it(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE), HERS)
+    bench.viewer(cookie, HERS)
+    with pytest.raises(NotAuthenticated, match="session cookie refused"):
+        bench.viewer(cookie, PORTAL)
+    assert bench.sessions.opened == 2
+
+
+def test_cookie_of_a_session_that_ended_is_refused_on_a_connection_that_knows_it(bench: Bench) -> None:
+    session = bench.sessions.begin(ALICE)
+    cookie = bench.cookie(session)
+    bench.viewer(cookie)
+    session.end("signed out")
+    with pytest.raises(NotAuthenticated):
+        bench.viewer(cookie)
+    assert bench.memory == {}
+
+
+def test_a_session_that_is_over_is_looked_up_once_more(portal: Portal) -> None:
+    here, there = portal.process(), portal.process()
+    session = run(here.sessions.open(ALICE, scheme="link", address="192.0.2.1"))
+    cookie = here.sessions.cookie(session, origin=PORTAL.host, owner=1001)
+    authenticator = Authenticator(here.sessions, FakeAccounts())
+    memory: dict[str, object] = {}
+    run(authenticator.authenticate(head(cookie), PORTAL, memory))
+    portal.clock.advance(IDLE - 600)
+    elsewhere = run(there.sessions.verify(cookie, origin=PORTAL.host))
+    assert elsewhere is not None
+    there.sessions.touch(elsewhere.session)
+    portal.clock.advance(600.05)
+    assert not here.sessions.is_live(session)
+    again = run(authenticator.authenticate(head(cookie), PORTAL, memory))
+    assert here.sessions.is_live(again.session)
+
+
+def test_cookie_of_a_uid_that_went_to_another_account_is_refused(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    bench.accounts.known = {1001: replace(ALICE, login="mallory")}
+    with pytest.raises(NotAuthenticated, match="uid 1001 was alice, is mallory"):
+        bench.viewer(cookie)
+
+
+def test_cookie_of_an_account_that_is_gone_is_refused(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    bench.accounts.known.clear()
+    with pytest.raises(NotAuthenticated, match="no account 1001"):
+        bench.viewer(cookie)
+
+
+def test_groups_are_those_of_now_not_of_sign_in(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    now = replace(ALICE, groups=frozenset({1001, 3000}))
+    bench.accounts.known = {1001: now}
+    assert bench.viewer(cookie).principal == now

@@ -1,0 +1,425 @@
+"""The front as a service, over a reactor in memory; on real sockets: tests/integration."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
+
+from supercloud import portal as module
+from supercloud.config import (
+    Authn,
+    CertificateScheme,
+    Duration,
+    Front,
+    Listen,
+    Settings,
+    WrongSettings,
+    embedded,
+)
+from supercloud.identity import NoAccount, Principal
+from supercloud.portal import Portal
+from tests.fakes.accounts import ALICE
+from tests.fakes.offload import FakeOffload
+from tests.fakes.transport import FakeTransport
+
+ME = os.geteuid()
+
+
+class Port:
+    """A bound listener."""
+
+    def __init__(self, address: str, port: int) -> None:
+        self._host = IPv4Address("TCP", address, port)
+
+    def getHost(self) -> IPv4Address:
+        return self._host
+
+    def stopListening(self) -> None:
+        """At once."""
+
+
+class Reactor(MemoryReactorClock):
+    """Starts no process and has one thread."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spawned: list[tuple[ProcessProtocol, list[str], dict[str, str]]] = []
+
+    def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        super().listenTCP(port, factory, backlog, interface)
+        return Port(interface, port)
+
+    def callFromThread(self, call: Callable[..., object], *args: object) -> None:
+        call(*args)
+
+    def spawnProcess(
+        self, protocol: ProcessProtocol, executable: str, words: list[str], environment: dict[str, str], path: str
+    ) -> None:
+        self.spawned.append((protocol, words, environment))
+
+
+class Offload(FakeOffload):
+    """Has no threads to start."""
+
+    stopped = 0
+
+    def __init__(self, *_: object, **__: object) -> None:
+        super().__init__()
+
+    def start(self) -> None:
+        """At once."""
+
+    def stop(self) -> None:
+        Offload.stopped += 1
+
+
+@pytest.fixture(autouse=True)
+def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "Offload", Offload)
+    monkeypatch.setattr(Offload, "stopped", 0)
+    monkeypatch.setattr(module, "read_account", {ME: ALICE}.__getitem__)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+
+@pytest.fixture
+def reactor() -> Reactor:
+    return Reactor()
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    made = io.StringIO()
+    monkeypatch.setattr(sys, "__stdout__", made)
+    return made
+
+
+@pytest.fixture
+def logged() -> Iterator[list[str]]:
+    found: list[str] = []
+
+    def keep(event: LogEvent) -> None:
+        found.append(formatEvent(event))
+
+    globalLogPublisher.addObserver(keep)
+    yield found
+    globalLogPublisher.removeObserver(keep)
+
+
+@pytest.fixture(scope="module")
+def issued() -> tuple[bytes, bytes, bytes]:
+    authority = trustme.CA()
+    made = authority.issue_cert("localhost")
+    chain = b"".join(pem.bytes() for pem in made.cert_chain_pems)
+    return chain, made.private_key_pem.bytes(), authority.cert_pem.bytes()
+
+
+@pytest.fixture
+def state(tmp_path: Path, issued: tuple[bytes, bytes, bytes]) -> Path:
+    made = tmp_path / "state"
+    made.mkdir(mode=0o700)
+    for name, data in zip(("fullchain.pem", "key.pem", "ca.pem"), issued, strict=True):
+        (tmp_path / name).write_bytes(data)
+    (tmp_path / "map.toml").write_text('[[account]]\nlogin = "alice"\nemail = "alice@lab.example"\n')
+    return made
+
+
+def settings(state: Path, *, asks_certificate: bool = False, **front: Any) -> Settings:
+    folder = state.parent
+    kind = "tls-cert" if asks_certificate else "tls"
+    scheme = CertificateScheme(ca=str(folder / "ca.pem"), map=str(folder / "map.toml"))
+    return Settings(
+        state=state,
+        front=Front(
+            **{
+                "listen": (Listen.parse(f"{kind}:127.0.0.1:443"),),
+                "certificate": folder / "fullchain.pem",
+                "private_key": folder / "key.pem",
+                "account": "",
+            }
+            | front
+        ),
+        authn=Authn(certificate=scheme if asks_certificate else CertificateScheme()),
+    )
+
+
+def portal_of(chosen: Settings, reactor: Reactor) -> Portal:
+    assert chosen.front is not None
+    client: Any = None
+    return Portal(chosen, chosen.front, reactor, client, (), now=reactor.seconds)
+
+
+def start(made: Portal) -> Portal:
+    made.privilegedStartService()
+    made.startService()
+    return made
+
+
+def stop(made: Portal, reactor: Reactor) -> Deferred[Any]:
+    done = made.stopService()
+    reactor.advance(0)
+    return done
+
+
+@pytest.mark.parametrize("asks_certificate", [True, False])
+def test_good_settings_pass_the_check(state: Path, asks_certificate: bool) -> None:
+    Portal.check(settings(state, asks_certificate=asks_certificate))
+
+
+def test_a_node_has_no_files_to_check() -> None:
+    Portal.check(Settings())
+
+
+def test_the_embedded_portal_makes_its_own_files(tmp_path: Path) -> None:
+    Portal.check(embedded(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("fullchain.pem", "front.certificate, front.private_key or authn.certificate: .*fullchain.pem"),
+        ("key.pem", "front.certificate, front.private_key or authn.certificate: .*key.pem"),
+        ("ca.pem", "front.certificate, front.private_key or authn.certificate: .*ca.pem"),
+        ("map.toml", "map.toml: No such file or directory; name a certificate map that can be read"),
+    ],
+)
+def test_check_names_the_file_that_is_missing(state: Path, missing: str, said: str) -> None:
+    (state.parent / missing).unlink()
+    with pytest.raises(WrongSettings, match=said):
+        Portal.check(settings(state, asks_certificate=True))
+
+
+def test_check_says_that_the_state_folder_is_missing_and_how_to_make_it(state: Path) -> None:
+    state.rmdir()
+    with pytest.raises(WrongSettings) as caught:
+        Portal.check(settings(state))
+    assert str(caught.value) == (
+        f"state: {state}: No such file or directory; make it with: install -d -m 700 -o {ME} {state}"
+    )
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o705, 0o701, 0o777])
+def test_a_state_folder_that_others_can_look_into_is_refused(state: Path, mode: int) -> None:
+    state.chmod(mode)
+    with pytest.raises(WrongSettings) as caught:
+        Portal.check(settings(state))
+    assert str(caught.value) == (
+        f"state: {state}: must be a folder of uid {ME} with mode 0700; make it with: install -d -m 700 -o {ME} {state}"
+    )
+
+
+def test_a_state_folder_of_somebody_else_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: ME + 1)
+    with pytest.raises(WrongSettings, match=f"must be a folder of uid {ME + 1} with mode 0700"):
+        Portal.check(settings(state))
+
+
+def test_a_file_in_place_of_the_state_folder_is_refused(state: Path) -> None:
+    state.rmdir()
+    state.touch(0o600)
+    with pytest.raises(WrongSettings, match="must be a folder"):
+        Portal.check(settings(state))
+
+
+@pytest.fixture
+def is_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+@pytest.mark.usefixtures("is_root")
+def test_started_by_root_the_state_folder_must_be_the_fronts_account(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = Principal("supercloud", 990, 990, frozenset({990}))
+    monkeypatch.setattr(module, "read_account", {"supercloud": front}.__getitem__)
+    with pytest.raises(WrongSettings, match="of uid 990 with mode 0700; make it with: install -d -m 700 -o supercloud"):
+        Portal.check(settings(state, account="supercloud"))
+
+
+@pytest.mark.usefixtures("is_root")
+def test_an_account_of_the_front_that_does_not_exist_is_said_so(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(login: str) -> Principal:
+        raise NoAccount(f"no account {login!r}")
+
+    monkeypatch.setattr(module, "read_account", none)
+    with pytest.raises(WrongSettings, match=r"front\.account: no account 'x'; make a system account, or name another"):
+        Portal.check(settings(state, account="x"))
+
+
+@pytest.mark.usefixtures("is_root")
+def test_roots_rights_are_left_behind_before_the_state_is_opened(
+    state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    became: list[tuple[Principal, list[Path]]] = []
+    monkeypatch.setattr(module, "read_account", {"alice": ALICE}.__getitem__)
+    monkeypatch.setattr(module, "become", lambda account: became.append((account, list(state.iterdir()))))
+    made = start(portal_of(settings(state, account="alice"), reactor))
+    assert became == [(ALICE, [])]
+    stop(made, reactor)
+
+
+def test_listeners_are_bound_where_the_settings_say_and_serve_nobody_until_they_may(
+    state: Path, reactor: Reactor
+) -> None:
+    made = portal_of(settings(state), reactor)
+    made.privilegedStartService()
+    [(port, factory, _, address)] = reactor.tcpServers
+    assert (address, port) == ("127.0.0.1", 443)
+    assert factory.wrappedFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000)) is None
+    made.startService()
+    assert factory.wrappedFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000)) is not None
+    assert made.url == "https://localhost"
+    stop(made, reactor)
+
+
+def test_a_started_portal_says_where_it_listens(state: Path, reactor: Reactor, logged: list[str]) -> None:
+    stop(start(portal_of(settings(state), reactor)), reactor)
+    assert "listens at 127.0.0.1 port 443" in logged
+
+
+def test_a_public_port_stands_in_the_portals_own_address(state: Path, reactor: Reactor) -> None:
+    made = start(portal_of(settings(state, public_port=8443), reactor))
+    assert made.url == "https://localhost:8443"
+    stop(made, reactor)
+
+
+def test_a_stopped_portal_leaves_no_timer_and_no_thread(state: Path, reactor: Reactor) -> None:
+    done = stop(start(portal_of(settings(state, stop_within=Duration(1)), reactor)), reactor)
+    assert done.called
+    assert reactor.getDelayedCalls() == []
+    assert Offload.stopped == 2
+
+
+def test_a_state_that_cannot_be_opened_leaves_no_thread_behind(state: Path, reactor: Reactor) -> None:
+    made = portal_of(settings(state), reactor)
+    made.privilegedStartService()
+    (state / "sessions.sqlite").mkdir()
+    with pytest.raises(Exception, match=r"sessions\.sqlite"):
+        made.startService()
+    assert Offload.stopped == 2
+
+
+def test_sighup_reads_certificates_and_the_map_again(state: Path, reactor: Reactor, logged: list[str]) -> None:
+    made = start(portal_of(settings(state, asks_certificate=True), reactor))
+    made.reload()
+    assert [line for line in logged if "read again" in line] == [
+        "read again: the files of tls-cert listeners",
+        "read again: the map of certificates",
+    ]
+    stop(made, reactor)
+
+
+def test_files_that_are_wrong_at_sighup_are_told_and_change_nothing(
+    state: Path, reactor: Reactor, logged: list[str]
+) -> None:
+    made = start(portal_of(settings(state), reactor))
+    (state.parent / "key.pem").write_text("nonsense")
+    made.reload()
+    assert logged[-1].startswith("not read again, going on as before: ")
+    stop(made, reactor)
+
+
+def test_audit_lines_go_to_the_file_that_the_settings_name(state: Path, reactor: Reactor) -> None:
+    made = start(portal_of(settings(state, audit=str(state / "audit.log")), reactor))
+    [(_, factory, _, _)] = reactor.tcpServers
+    channel = factory.wrappedFactory.buildProtocol(None)
+    transport = FakeTransport(reactor, channel)
+    channel.makeConnection(transport)
+    channel.dataReceived(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    transport.lose()
+    stop(made, reactor)
+    assert b'"path":"/healthz"' in (state / "audit.log").read_bytes()
+
+
+def start_embedded(state: Path, reactor: Reactor) -> Portal:
+    made = portal_of(embedded(state, port=9443), reactor)
+    made.embed(ME)
+    return start(made)
+
+
+def test_the_embedded_portal_prints_its_link_once_the_demonstration_listens(
+    tmp_path: Path, reactor: Reactor, terminal: io.StringIO
+) -> None:
+    made = start_embedded(tmp_path / "state", reactor)
+    [(process, words, environment)] = reactor.spawned
+    assert words == [sys.executable, "-m", "supercloud.demo"]
+    assert environment.keys() <= {"PATH", "HOME", "LANG"}
+    assert terminal.getvalue() == ""
+    process.outReceived(b"40000\n")
+    assert terminal.getvalue().startswith("Open https://localhost:9443/login?link=")
+    process.processEnded(Failure(Exception()))
+    assert terminal.getvalue().count("\n") == 1
+    stop(made, reactor)
+
+
+def test_a_demonstration_that_fails_to_start_does_not_keep_the_link_back(
+    tmp_path: Path, reactor: Reactor, terminal: io.StringIO
+) -> None:
+    made = start_embedded(tmp_path / "state", reactor)
+    reactor.spawned[0][0].processEnded(Failure(Exception()))
+    assert "login?link=" in terminal.getvalue()
+    stop(made, reactor)
+
+
+def test_the_demonstration_ends_with_the_portal(tmp_path: Path, reactor: Reactor, terminal: io.StringIO) -> None:
+    made = start_embedded(tmp_path / "state", reactor)
+    process = reactor.spawned[0][0]
+    transport = process.transport = StringTransport()
+    stop(made, reactor)
+    assert transport.disconnecting
+    process.processEnded(Failure(Exception()))
+    assert terminal.getvalue() == ""
+
+
+def test_without_a_terminal_the_log_says_what_to_do(
+    tmp_path: Path, reactor: Reactor, logged: list[str], terminal: io.StringIO
+) -> None:
+    made = start_embedded(tmp_path / "state", reactor)
+    terminal.close()
+    reactor.spawned[0][0].outReceived(b"40000\n")
+    assert logged[-1] == "no terminal to print the sign-in link on; run twistd with -n"
+    stop(made, reactor)
+
+
+def test_the_embedded_portals_authority_is_its_own_accounts_only(tmp_path: Path, reactor: Reactor) -> None:
+    portal_of(embedded(tmp_path / "deep" / "state"), reactor).embed(ME)
+    assert (tmp_path / "deep" / "state").stat().st_mode & 0o777 == 0o700
+    assert (tmp_path / "deep" / "state" / "tls" / "key.pem").stat().st_mode & 0o077 == 0
+
+
+def test_a_state_folder_that_cannot_be_made_is_said_so(tmp_path: Path, reactor: Reactor) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(WrongSettings, match="Not a directory; name another folder by --state"):
+        portal_of(embedded(tmp_path / "file" / "state"), reactor).embed(ME)
+
+
+def test_an_account_without_an_entry_cannot_run_the_embedded_portal(
+    tmp_path: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(uid: int) -> Principal:
+        raise NoAccount(f"no account {uid}")
+
+    monkeypatch.setattr(module, "read_account", none)
+    with pytest.raises(WrongSettings, match="no account 4242 on this host; run the portal as an account that has"):
+        portal_of(embedded(tmp_path / "state"), reactor).embed(4242)
+
+
+def test_an_embedded_portal_of_root_is_warned_about(
+    tmp_path: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch, logged: list[str]
+) -> None:
+    monkeypatch.setattr(module, "read_account", {0: ALICE}.__getitem__)
+    portal_of(embedded(tmp_path / "state"), reactor).embed(0)
+    assert "this portal runs as root and opens root's applications; run it as yourself instead" in logged
