@@ -315,7 +315,8 @@ def read(file: Path) -> Settings:
     return settings
 
 
-_SCHEMES = ("session", "certificate", "link")
+# "link" is the embedded portal's: its links are printed on the terminal of the one account that it serves.
+_SCHEMES = ("session", "certificate")
 
 
 def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:

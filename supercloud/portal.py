@@ -124,7 +124,7 @@ class Portal(Service):
         :raises WrongSettings: says which cannot be used, and why.
         """
         front = settings.front
-        if front is None or "link" in settings.authn.schemes:
+        if front is None:
             return
         for asks in {one.asks_certificate for one in front.listen}:
             try:
@@ -148,6 +148,7 @@ class Portal(Service):
         state = self._settings.state
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _check_state(state, None)
             authority.ensure(state / "tls", self._front.hostname)
         except OSError as error:
             raise WrongSettings(

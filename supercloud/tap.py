@@ -32,7 +32,7 @@ class Options(usage.Options):
         """Read the settings; whatever is wrong ends here, before anything is bound."""
         try:
             self.settings, self.is_embedded = read_settings(self["config"], self["port"], self["state"])
-            described = describe(self.settings)
+            described = describe(self.settings, is_embedded=self.is_embedded)
         except WrongSettings as error:
             self._leave(str(error))
         if self["check"]:
@@ -62,8 +62,10 @@ def read_settings(file: str | None, port: str | None, state: str | None) -> tupl
     return config.embedded(folder.absolute(), port=int(port or 8443)), True
 
 
-def describe(settings: Settings) -> str:
+def describe(settings: Settings, *, is_embedded: bool = False) -> str:
     """What would run, for ``--check``.
+
+    :param is_embedded: what the settings name is made when it starts, and not looked at before.
 
     :raises WrongSettings: when files that the settings name cannot be used.
     """
@@ -74,7 +76,8 @@ def describe(settings: Settings) -> str:
         lines += [f"sign-in: {', '.join(settings.authn.schemes)}"]
         lines += [f"nodes: {', '.join(settings.nodes.allow) or 'none'}; ports {settings.nodes.ports[0]} to "
                   f"{settings.nodes.ports[1]}"]  # fmt: skip
-        Portal.check(settings)
+        if not is_embedded:
+            Portal.check(settings)
     if settings.ident2.responder:
         udp = ", ".join(f"udp {host} port {port}" for host, port in settings.ident2.udp)
         lines += [f"ident2: {', '.join(filter(None, (settings.ident2.socket, udp))) or 'in this process only'}"]

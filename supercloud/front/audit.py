@@ -23,6 +23,8 @@ class AuditFile:
     def _append(self, lines: bytes) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, lines)
+            left = memoryview(lines)
+            while left:
+                left = left[os.write(descriptor, left) :]
         finally:
             os.close(descriptor)

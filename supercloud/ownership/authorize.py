@@ -165,10 +165,12 @@ class Authorizer:
         if verdict is Verdict.SAME_USER:
             return principal, verdict
         try:
-            principal = await self._accounts.find(principal.uid)
+            afresh = await self._accounts.find(principal.uid)
         except LookupError as error:
             raise NotAuthorized(f"{principal}: {error}") from None
-        return principal, judge(principal, await self._owners.with_group(owner), self._shared_gids)
+        if afresh.login != principal.login:
+            raise NotAuthorized(f"uid {principal.uid} was {principal}, is {afresh}")
+        return afresh, judge(afresh, await self._owners.with_group(owner), self._shared_gids)
 
 
 def _sleep(clock: IReactorTime, seconds: float) -> Deferred[None]:

@@ -82,7 +82,9 @@ class TcpDialer:
             return await done
         except ConnectionRefusedError:
             raise NothingListens(f"{address} port {port} refused") from None
-        except UserError:
+        except UserError as error:
+            if isinstance(error, TimeoutError):  # Twisted's is one of UserError's
+                raise Unreachable(f"{address} port {port}: {error}") from None
             raise CancelledError from None
-        except (TimeoutError, ConnectError) as error:
+        except ConnectError as error:
             raise Unreachable(f"{address} port {port}: {error}") from None

@@ -75,6 +75,7 @@ def test_the_node_example_holds_every_key_with_its_default() -> None:
         ('[nodes]\nallow = ["node[1-99999999]"]', "nodes.allow"),
         ('state = "here"', "state: 'here' is not an absolute path"),
         ('[authn]\nschemes = ["session", "telepathy"]', "authn.schemes: 'telepathy' is not a scheme"),
+        ('[authn]\nschemes = ["session", "link"]', "authn.schemes: 'link' is not a scheme"),
         ('[front]\n[authn]\nschemes = ["certificate"]', 'authn.schemes: must hold "session"'),
         ('[front]\nlisten = ["tls-cert:0.0.0.0:444"]', "authn.certificate.ca: must name a PEM file"),
         ('[front]\n[authn.session]\nidle = "2d"', "authn.session.idle: is longer than"),

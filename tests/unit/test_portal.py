@@ -183,8 +183,9 @@ def test_a_node_has_no_files_to_check() -> None:
     Portal.check(Settings())
 
 
-def test_the_embedded_portal_makes_its_own_files(tmp_path: Path) -> None:
-    Portal.check(embedded(tmp_path / "none"))
+def test_check_looks_at_an_embedded_portals_files_like_at_any_others(tmp_path: Path) -> None:
+    with pytest.raises(WrongSettings, match="fullchain.pem: cannot be read"):
+        Portal.check(embedded(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
@@ -264,8 +265,13 @@ def test_roots_rights_are_left_behind_before_the_state_is_opened(
     state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     became: list[tuple[Principal, list[Path]]] = []
+
+    def become(account: Principal) -> None:
+        became.append((account, list(state.iterdir())))
+        monkeypatch.setattr(os, "geteuid", lambda: ME)
+
     monkeypatch.setattr(module, "read_account", {"alice": ALICE}.__getitem__)
-    monkeypatch.setattr(module, "become", lambda account: became.append((account, list(state.iterdir()))))
+    monkeypatch.setattr(module, "become", become)
     made = start(portal_of(settings(state, account="alice"), reactor))
     assert became == [(ALICE, [])]
     stop(made, reactor)

@@ -75,6 +75,12 @@ def test_applications_are_listed_by_port_and_each_port_once(host: Host) -> None:
     assert ports() == ["localhost:2000", "localhost:8080", "localhost:8888"]
 
 
+def test_a_port_at_several_addresses_is_called_as_the_first_that_the_kernel_told(host: Host) -> None:
+    host.add("127.0.0.1", 8080, pid=os.getpid())
+    host.add("::1", 8080)
+    assert [one.name for one in listed()] != ["a program"]
+
+
 @pytest.mark.parametrize(("port", "is_listed"), [(1023, False), (1024, True), (9000, True), (9001, False)])
 def test_ports_that_may_not_be_opened_are_left_out(host: Host, port: int, is_listed: bool) -> None:
     host.add("127.0.0.1", port)

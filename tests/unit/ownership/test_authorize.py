@@ -180,6 +180,13 @@ def test_an_account_that_is_gone_has_no_groups(bench: Bench) -> None:
         bench.authorize(BOB)
 
 
+def test_a_uid_that_went_to_another_account_does_not_bring_its_groups(bench: Bench) -> None:
+    bench.owners.listeners[PORT] = TAKEN
+    bench.accounts.known[BOB.uid] = replace(BOB, login="mallory")
+    with pytest.raises(NotAuthorized, match="uid 1002 was bob, is mallory"):
+        bench.authorize(BOB)
+
+
 def test_a_group_that_the_site_shares_permits_nobody() -> None:
     bench = Bench(shared_gids=frozenset({2000}))
     bench.owners.listeners[PORT] = TAKEN

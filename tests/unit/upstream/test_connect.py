@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionRefusedError, NoRouteError, TCPTimedOutError, UserError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionRefusedError,
+    NoRouteError,
+    TCPTimedOutError,
+    TimeoutError,
+    UserError,
+)
 from twisted.internet.testing import MemoryReactorClock
 from twisted.python.failure import Failure
 
@@ -61,6 +68,7 @@ def test_a_connection_is_told_once_it_stands() -> None:
     [
         (ConnectionRefusedError(), NothingListens, "10.0.0.1 port 8080 refused"),
         (TCPTimedOutError(), Unreachable, "10.0.0.1 port 8080: "),
+        (TimeoutError(), Unreachable, "10.0.0.1 port 8080: "),
         (NoRouteError(), Unreachable, "10.0.0.1 port 8080: "),
         (ConnectError(), Unreachable, "10.0.0.1 port 8080: "),
     ],
