@@ -184,7 +184,7 @@ def test_a_node_has_no_files_to_check() -> None:
 
 
 def test_check_looks_at_an_embedded_portals_files_like_at_any_others(tmp_path: Path) -> None:
-    with pytest.raises(WrongSettings, match="fullchain.pem: cannot be read"):
+    with pytest.raises(WrongSettings, match=r"fullchain\.pem: cannot be read"):
         Portal.check(embedded(tmp_path / "none"))
 
 
