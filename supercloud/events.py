@@ -31,14 +31,10 @@ def new_request_id() -> str:
     return f"{_run}-{next(_count):x}"
 
 
-# Until the exchange is over.
-NEVER: Final = datetime.fromtimestamp(0, UTC)
-
-
 class AuditLine(msgspec.Struct, omit_defaults=False):
     """One decision of the portal, as one line of JSON.
 
-    :ivar time: when the exchange began, RFC 3339 in UTC.
+    :ivar time: when the exchange began: unix time until it is written, then RFC 3339 in UTC.
     :ivar id: shown on error pages too.
     :ivar principal: login; empty when nobody was authenticated.
     :ivar address: of the browser.
@@ -52,7 +48,7 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     :ivar outcome: served, refused, unreachable, abandoned, broken, timed-out.
     """
 
-    time: datetime
+    time: datetime | float
     id: str
     principal: str = ""
     address: str = ""
@@ -99,6 +95,9 @@ class Audit:
             self._call.cancel()
         self._call = None
         lines, self._lines = self._lines, []
+        for line in lines:
+            if isinstance(line.time, float):
+                line.time = datetime.fromtimestamp(line.time, UTC)
         if lines:
             self._write(self._encoder.encode_lines(lines))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -87,7 +86,7 @@ class Door(Factory):
         """Write what became of it."""
         line = exchange.audit
         line.seconds = round(line.seconds, 6)
-        line.time = datetime.fromtimestamp(self._now() - line.seconds, UTC)
+        line.time = self._now() - line.seconds
         self._audit.add(line)
 
     def opened(self, channel: Channel) -> None:

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from supercloud.errors import PortalError
-from supercloud.events import NEVER, AuditLine, new_request_id
+from supercloud.events import AuditLine, new_request_id
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.fields import line
 from supercloud.message.head import RequestHead, ResponseHead
@@ -73,7 +73,7 @@ class Exchange:
         self.outward: Callable[[ResponseHead], list[bytes]] | None = None
         self.on_over: list[Callable[[], object]] = []
         self.pending: Callable[[], object] | None = None
-        self.audit = AuditLine(time=NEVER, id=new_request_id(), address=channel.address)
+        self.audit = AuditLine(time=0.0, id=new_request_id(), address=channel.address)
         self.audit.method = head.method.decode("ascii")
         self.audit.path = head.path.decode("ascii")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import httptools
@@ -29,7 +30,8 @@ _REQUEST = re.compile(
 )
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
+_MAX_DIGITS = 18  # of a length: an exabyte
+_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z/-]+")
 _ONCE = (b"host", b"content-length", b"transfer-encoding")
@@ -116,6 +118,16 @@ class _Nobody:
 
 
 _NOBODY: Final = _Nobody()
+# A head whose field names are all among these needs no look at each letter of them.
+_KNOWN_NAMES: Final = frozenset(
+    b"host connection cache-control pragma upgrade-insecure-requests user-agent accept accept-encoding accept-language "
+    b"accept-charset cookie referer origin range if-range if-match if-none-match if-modified-since if-unmodified-since "
+    b"content-type content-length content-encoding content-disposition content-range transfer-encoding te trailer "
+    b"expect authorization upgrade date from via forwarded dnt priority purpose x-requested-with x-xsrftoken "
+    b"x-csrf-token x-forwarded-for x-forwarded-proto x-forwarded-host x-request-id sec-fetch-site sec-fetch-mode "
+    b"sec-fetch-dest sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-websocket-key "
+    b"sec-websocket-version sec-websocket-protocol sec-websocket-extensions service-worker".split()
+)
 # Values of nearly all Connection fields.
 _USUAL_OPTIONS = {b"keep-alive": (b"keep-alive",), b"close": (b"close",), b"upgrade": (b"upgrade",)}
 
@@ -157,27 +169,32 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
         names among it; the text says what.
     :raises HeadTooLarge: more fields than allowed.
     """
-    if not _REQUEST.fullmatch(raw):
+    if raw.find(b"\r\n\r\n") != len(raw) - 4:
         raise _why_not(raw)
     try:
         httptools.HttpRequestParser(_NOBODY).feed_data(raw)
     except httptools.HttpParserUpgrade:
         pass  # An upgrade or CONNECT; what follows the head is not the parser's.
-    except httptools.HttpParserError as error:
-        raise BadMessage(f"head refused: {error}") from None
+    except httptools.HttpParserError:
+        raise _why_not(raw) from None
     start, fields, first = _cut(raw)
-    method, target, version = start.split(b" ")
+    if not _KNOWN_NAMES.issuperset(first) and not _REQUEST.fullmatch(raw):
+        raise _why_not(raw)
+    line = start.split(b" ")
+    if len(line) != 3 or line[2] not in _VERSIONS:
+        raise _why_not(raw)
+    method, target, version = line
     if len(fields) > most_fields:
         raise HeadTooLarge(f"{len(fields)} fields")
     minor = version[-1] - 0x30
     if len(first) != len(fields) and any(sum(lower == one for lower, _, _ in fields) > 1 for one in _ONCE):
         raise BadMessage("Host, Content-Length or Transfer-Encoding more than once")
     host = first.get(b"host", b"").lower()
-    if not _HOST.fullmatch(host):
+    if not _is_host(host):
         raise BadMessage(f"Host {host[:80]!r}" if host else "no Host")
     length = 0
     if (value := first.get(b"content-length")) is not None:
-        if not _LENGTH.fullmatch(value):
+        if not value.isdigit() or len(value) > _MAX_DIGITS:
             raise BadMessage(f"Content-Length {value[:40]!r}")
         length = int(value)
     if (value := first.get(b"transfer-encoding")) is not None:
@@ -196,6 +213,11 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
     target = _origin_form(target, method, host)
     return RequestHead(method, target, minor, fields, host, length, keep_alive, upgrade, options, raw, first)
+
+
+@lru_cache(maxsize=1024)
+def _is_host(host: bytes) -> bool:
+    return _HOST.fullmatch(host) is not None
 
 
 def _origin_form(target: bytes, method: bytes, host: bytes) -> bytes:
@@ -255,7 +277,7 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
     minor = start[7] - 0x30
     length = UNTIL_CLOSE
     if (value := first.get(b"content-length")) is not None:
-        if not _LENGTH.fullmatch(value) or (len(first) != len(fields) and _differ(fields)):
+        if not value.isdigit() or len(value) > _MAX_DIGITS or (len(first) != len(fields) and _differ(fields)):
             raise Unreachable(f"Content-Length {value[:40]!r} in a response")
         length = int(value)
     if (value := first.get(b"transfer-encoding")) is not None:

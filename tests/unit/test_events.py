@@ -15,7 +15,7 @@ from twisted.logger import LogEvent, LogLevel, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from supercloud import events
-from supercloud.events import FLUSH_AFTER, NEVER, Audit, AuditLine
+from supercloud.events import FLUSH_AFTER, Audit, AuditLine
 from tests.fakes.portal import OK, FakePortal, get
 
 KEYS = [
@@ -65,7 +65,7 @@ def logged() -> Iterator[list[LogEvent]]:
 
 
 def test_an_audit_line_is_one_whole_line_of_json_with_every_key(written: Written) -> None:
-    written.audit.add(AuditLine(NEVER, "x-1", reason='two\nlines, "quoted", \u2028 and ä'))
+    written.audit.add(AuditLine(0.0, "x-1", reason='two\nlines, "quoted", \u2028 and ä'))
     written.audit.flush()
     [data] = written.writes
     assert data.count(b"\n") == 1
@@ -83,7 +83,7 @@ def test_the_time_is_rfc_3339_in_utc(written: Written) -> None:
 
 def test_lines_are_written_in_batches_and_in_order(written: Written) -> None:
     for number in range(3):
-        written.audit.add(AuditLine(NEVER, f"x-{number}"))
+        written.audit.add(AuditLine(0.0, f"x-{number}"))
     written.clock.advance(FLUSH_AFTER - 0.01)
     assert written.writes == []
     written.clock.advance(0.01)
@@ -93,13 +93,13 @@ def test_lines_are_written_in_batches_and_in_order(written: Written) -> None:
 
 def test_a_batch_follows_a_batch(written: Written) -> None:
     for number in range(2):
-        written.audit.add(AuditLine(NEVER, f"x-{number}"))
+        written.audit.add(AuditLine(0.0, f"x-{number}"))
         written.clock.advance(FLUSH_AFTER)
     assert len(written.writes) == 2
 
 
 def test_a_flush_at_the_end_writes_everything_and_leaves_no_timer(written: Written) -> None:
-    written.audit.add(AuditLine(NEVER, "x-1"))
+    written.audit.add(AuditLine(0.0, "x-1"))
     written.audit.flush()
     assert len(written.writes) == 1
     assert written.clock.getDelayedCalls() == []
