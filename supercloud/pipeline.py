@@ -33,8 +33,9 @@ from supercloud.errors import (
 )
 from supercloud.message.head import RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant, Permit
+from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import Downstream, HttpRelay
-from supercloud.relay.websocket import Handshakes, WebSocketRelay
+from supercloud.relay.websocket import WebSocketRelay
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.place import Place, inward, names_via, outward

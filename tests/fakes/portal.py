@@ -25,7 +25,7 @@ from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
 from supercloud.pipeline import Pipeline, Stages
-from supercloud.relay.websocket import Handshakes
+from supercloud.relay.handshake import Handshakes
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.upstream.pool import Pool
