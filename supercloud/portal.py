@@ -47,7 +47,7 @@ from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
-from supercloud.workers.become import become
+from supercloud.workers.become import become, failure_as
 
 
 class _Demonstration(ProcessProtocol):
@@ -126,14 +126,11 @@ class Portal(Service):
         front = settings.front
         if front is None:
             return
-        for asks in {one.asks_certificate for one in front.listen}:
-            try:
-                TlsMaterial(_tls_files(settings, front, asks_certificate=asks))
-            except BadMaterial as error:
-                raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
-        if settings.authn.certificate.map:
-            Book.read(settings.authn.certificate)
-        _check_state(settings.state, _account(front))
+        account = _account(front)
+        _look_at_files(settings, front)
+        _check_state(settings.state, account)
+        if account is not None and (wrong := failure_as(account, lambda: _look_at_files(settings, front))):
+            raise WrongSettings(f"{wrong}; {account} must be able to read it, for SIGHUP")
 
     def embed(self, uid: int) -> None:
         """Be the portal of one account: its links, its sockets, its throw-away authority; blocks.
@@ -338,6 +335,20 @@ class Portal(Service):
         demonstration = _Demonstration(self._print_link)
         self._reactor.spawnProcess(demonstration, command[0], command, environment, path="/")
         self._stop.append(demonstration.end)
+
+
+def _look_at_files(settings: Settings, front: Front) -> None:
+    """Read what the settings name; blocks.
+
+    :raises WrongSettings: says which file cannot be used, and why.
+    """
+    for asks in sorted({one.asks_certificate for one in front.listen}):
+        try:
+            TlsMaterial(_tls_files(settings, front, asks_certificate=asks))
+        except BadMaterial as error:
+            raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
+    if settings.authn.certificate.map:
+        Book.read(settings.authn.certificate)
 
 
 def _account(front: Front) -> Principal | None:

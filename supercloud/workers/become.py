@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Final
 
 from supercloud.identity import Principal
@@ -34,3 +35,25 @@ def become(account: Principal) -> None:
     except PermissionError:
         return
     raise StillPrivileged(f"{account} became root again")
+
+
+def failure_as(account: Principal, call: Callable[[], object]) -> str | None:
+    """What goes wrong when an account does something, tried in a child that becomes it; None when nothing does.
+
+    Blocks, and forks: only before the reactor runs and before any thread is started.
+    """
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            become(account)
+            call()
+        except BaseException as error:  # the child must end here, whatever happens in it
+            os.write(writing, (str(error) or repr(error)).encode()[:4000])
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as told:
+        text = told.read().decode("utf-8", "replace")
+    os.waitpid(child, 0)
+    return text or None

@@ -429,3 +429,15 @@ def test_an_embedded_portal_of_root_is_warned_about(
     monkeypatch.setattr(module, "read_account", {0: ALICE}.__getitem__)
     portal_of(embedded(tmp_path / "state"), reactor).embed(0)
     assert "this portal runs as root and opens root's applications; run it as yourself instead" in logged
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_started_by_root_the_fronts_account_must_be_able_to_read_the_files_again(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = Principal("nobody", 65534, 65534, frozenset({65534}))
+    monkeypatch.setattr(module, "read_account", {"nobody": nobody}.__getitem__)
+    os.chown(state, nobody.uid, nobody.gid)
+    (state.parent / "key.pem").chmod(0o600)
+    with pytest.raises(WrongSettings, match="cannot be read: Permission denied; nobody must be able to read it"):
+        Portal.check(settings(state, account="nobody"))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from unittest import mock
 
 import pytest
 
 from supercloud.identity import Principal
 from supercloud.workers import become as module
-from supercloud.workers.become import StillPrivileged, become
+from supercloud.workers.become import StillPrivileged, become, failure_as
 
 NOBODY = Principal("nobody", 65534, 65534, frozenset({65534, 2000, 3000}))
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
@@ -162,3 +164,25 @@ def test_the_kernel_may_leave_the_gid_out_of_the_groups_or_in(calls: Calls) -> N
         calls.groups = groups
         with mock.patch.object(module, "os", calls):
             become(NOBODY)
+
+
+@root
+def test_what_an_account_cannot_do_is_told_and_this_process_stays_who_it_is(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("only root's")
+    secret.chmod(0o600)
+    said = failure_as(NOBODY, secret.read_text)
+    assert said is not None
+    assert "Permission denied" in said
+    assert os.geteuid() == 0
+
+
+@root
+def test_what_an_account_can_do_leaves_nothing_to_tell() -> None:
+    assert failure_as(NOBODY, lambda: None) is None
+
+
+@root
+def test_an_account_that_cannot_be_taken_does_not_try_as_root() -> None:
+    said = failure_as(replace(NOBODY, uid=0), lambda: None)
+    assert said == "nobody is root"
