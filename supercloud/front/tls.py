@@ -330,6 +330,7 @@ class TlsFactory(TLSMemoryBIOFactory):
     """Makes `TlsTransport`; wraps the factory of an HTTP channel and is what a port listens with."""
 
     protocol = TlsTransport
+    noisy = False
 
     def __init__(self, material: TlsMaterial, wrapped: IProtocolFactory, clock: IReactorTime) -> None:
         super().__init__(material, False, wrapped, clock)
