@@ -126,8 +126,8 @@ class Portal(Service):
         front = settings.front
         if front is None:
             return
-        account = _account(front)
         _look_at_files(settings, front)
+        account = _account(front)
         _check_state(settings.state, account)
         if account is not None and (wrong := failure_as(account, lambda: _look_at_files(settings, front))):
             raise WrongSettings(f"{wrong}; {account} must be able to read it, for SIGHUP")
