@@ -12,6 +12,8 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, NamedTuple
 
+import msgspec
+
 MAX_GROUPS: Final = 350  # QS_Max_Remote_SupGroups of the original: 1,400 bytes, one Ethernet frame
 NO_ID: Final = 0xFFFFFFFF  # (uid_t)-1, which no account has: "several, and they differ"
 QUESTION_SIZE: Final = 60  # bytes with the opcode
@@ -114,8 +116,7 @@ class SocketAddress(NamedTuple):
         return f"[{self.host}]:{self.port}" if self.host.version == 6 else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
+class Question(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds this socket?
 
     :ivar local: the end on the side of the node that is asked.
@@ -151,8 +152,7 @@ class Question:
             raise WireError(f"question does not fit: {error}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds it, or (without ``Flag.ANSWERED``) that there is no such socket.
 
     :ivar uid: effective; the socket's own uid without ``Flag.PROCESS``: nobody has accepted it yet, or the holder
