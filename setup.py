@@ -14,15 +14,10 @@ setup(
         "Twisted[tls]==26.10.0",
         "autobahn==26.10.2",
         "pyOpenSSL==26.4.0",
-        "Automat>=25.4",
         "click>=8.1",
         "cryptography>=43",
         "httptools>=0.9,<1",
-        "idna>=3.7",
         "msgspec>=0.19",
-        # For the endpoint over the whole file system; pinned here so that one lock serves both.
-        "wsgidav>=4.3,<5",
-        "cheroot>=10,<12",
     ],
     extras_require={
         "test": [

@@ -49,7 +49,6 @@ class Exchange:
         "_out",
         "_relay",
         "_responding",
-        "_responds_body",
         "_started",
         "audit",
         "head",
@@ -64,7 +63,6 @@ class Exchange:
         self._out: list[bytes] = []
         self._started = channel.door.clock.seconds()
         self._responding = False
-        self._responds_body = True
         self._chunked = False
         self._is_tunnel = False
         self._is_over = False
