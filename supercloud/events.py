@@ -26,19 +26,17 @@ _run = secrets.token_hex(4)
 _count = itertools.count(1)
 
 
-def new_request_id() -> str:
-    """A name for one exchange, unique over restarts; short enough to be read out on the telephone."""
-    return f"{_run}-{next(_count):x}"
-
-
 class AuditLine(msgspec.Struct, omit_defaults=False):
     """One decision of the portal, as one line of JSON.
 
-    :ivar time: when the exchange began: unix time until it is written, then RFC 3339 in UTC.
-    :ivar id: shown on error pages too.
+    What costs time to write out is kept as it came until a batch is written: ``time`` in unix time, ``id`` as a number,
+    ``method`` and ``path`` in bytes.
+
+    :ivar time: when the exchange began, RFC 3339 in UTC.
+    :ivar id: unique over restarts, and short enough to be read out on the telephone: error pages show it.
     :ivar principal: login; empty when nobody was authenticated.
     :ivar address: of the browser.
-    :ivar path: without its query.
+    :ivar path: without its query, which is cut off when the line is written.
     :ivar target: node and port, or empty.
     :ivar verdict: what the firewall rule said; ``rule`` tells on what ground it was asked: of the listener
         (``listener``), of the connection itself (``connection``), or of a connection checked before (``kept``).
@@ -48,13 +46,13 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     :ivar outcome: served, refused, unreachable, abandoned, broken, timed-out.
     """
 
-    time: datetime | float
-    id: str
+    time: datetime | float = 0.0
+    id: str | int = msgspec.field(default_factory=_count.__next__)
     principal: str = ""
     address: str = ""
-    method: str = ""
+    method: str | bytes = ""
     origin: str = ""
-    path: str = ""
+    path: str | bytes = ""
     target: str = ""
     verdict: str = ""
     rule: str = ""
@@ -68,6 +66,11 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     seconds: float = 0.0
     outcome: str = ""
     reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """The ``id`` as it is written out."""
+        return self.id if isinstance(self.id, str) else f"{_run}-{self.id:x}"
 
 
 class Audit:
@@ -96,10 +99,20 @@ class Audit:
         self._call = None
         lines, self._lines = self._lines, []
         for line in lines:
-            if isinstance(line.time, float):
-                line.time = datetime.fromtimestamp(line.time, UTC)
+            _write_out(line)
         if lines:
             self._write(self._encoder.encode_lines(lines))
+
+
+def _write_out(line: AuditLine) -> None:
+    if isinstance(line.time, float):
+        line.time = datetime.fromtimestamp(line.time, UTC)
+    line.id = line.name
+    if isinstance(line.method, bytes):
+        line.method = line.method.decode("ascii")
+    if isinstance(line.path, bytes):
+        line.path = line.path.partition(b"?")[0].decode("ascii", "backslashreplace")
+    line.seconds = round(line.seconds, 6)
 
 
 def unexpected(doing: str, failure: Failure | None = None) -> None:

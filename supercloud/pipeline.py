@@ -13,11 +13,11 @@ from typing import Any, Final, Protocol
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.python.failure import Failure
 
 from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Authenticator, Viewer
+from supercloud.drive import drive
 from supercloud.errors import (
     BadAddress,
     CrossSite,
@@ -31,18 +31,18 @@ from supercloud.errors import (
     TooMany,
     Unreachable,
 )
-from supercloud.message.head import RequestHead, ResponseHead
+from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant, Permit
 from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import Downstream, HttpRelay
 from supercloud.relay.websocket import WebSocketRelay
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
-from supercloud.routing.place import Place, inward, names_via, outward
+from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
 from supercloud.routing.prefixes import read_prefix
 from supercloud.target import Application, Origin
 from supercloud.upstream.connect import Dialer
-from supercloud.upstream.pool import Kept, Pool
+from supercloud.upstream.pool import Kept, Key, Pool
 
 # RFC 9110 section 9.2.2: may be sent again when a kept connection turns out to be closed.
 _IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
@@ -54,7 +54,7 @@ class Exchange(Downstream, Protocol):
 
     head: RequestHead
     audit: events.AuditLine
-    outward: Callable[[ResponseHead], list[bytes]] | None
+    outward: Callable[[ResponseHead], bytes] | None
     on_over: list[Callable[[], object]]
     pending: Callable[[], object] | None
 
@@ -101,6 +101,30 @@ class Stages:
     paths_for_others: frozenset[str] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Trodden:
+    """The way that a request took, for the next one on its connection that differs in its target only.
+
+    All of it follows from the fields, the connection and the owner of the listener; whether the session lives, what
+    the target leads to and whose the upstream connection is are looked at for each request.
+
+    :ivar fields: of the request; `parse_like` gives the very same object to the next.
+    :ivar owner: uid of the listener.
+    :ivar inward: what follows the target in the head that the application gets.
+    :ivar target: node and port, for the audit line.
+    """
+
+    fields: list[Field]
+    viewer: Viewer
+    place: Place
+    key: Key
+    owner: int
+    may_repeat: bool
+    inward: bytes
+    outward: Outward
+    target: str
+
+
 class Pipeline:
     """Carries exchanges through the stages."""
 
@@ -110,7 +134,36 @@ class Pipeline:
 
     def serve(self, exchange: Exchange) -> None:
         """Carry one exchange; whatever is raised on the way becomes its answer."""
-        self._drive(exchange, self._serve(exchange))
+        if not self._serve_like_last(exchange):
+            self._drive(exchange, self._serve(exchange))
+
+    def _serve_like_last(self, exchange: Exchange) -> bool:
+        """Carry a request that can take the way of the last one on its connection: nothing is found out anew.
+
+        :returns: whether it could.
+        """
+        trodden = exchange.memory.get("trodden")
+        if not isinstance(trodden, Trodden):
+            return False
+        head, viewer, place = exchange.head, trodden.viewer, trodden.place
+        if head.fields is not trodden.fields or not _leads_into(head.target, place):
+            return False
+        uid = viewer.principal.uid
+        if self._streams.get(uid, 0) >= self._on.streams or not self._on.authenticator.is_live(viewer):
+            return False
+        kept = self._on.pool.take(trodden.key, must_be_fresh=not trodden.may_repeat)
+        if kept is None:
+            return False
+        if kept.grant.permit.owner.uid != trodden.owner:
+            kept.connection.released(kept.connection)
+            return False
+        audit = exchange.audit
+        audit.origin, audit.target = place.origin.host, trodden.target
+        audit.principal = viewer.principal.login
+        self._count_stream(exchange, uid)
+        _note(exchange, kept.grant, "kept")
+        self._relay(exchange, kept, trodden, is_kept=True)
+        return True
 
     def _drive(self, exchange: Exchange, carrying: Coroutine[Deferred[Any], Any, None]) -> None:
         cancel = drive(self._guarded(exchange, carrying))
@@ -125,7 +178,7 @@ class Pipeline:
         except CancelledError:
             pass  # The browser is gone, and with it whoever would read an answer.
         except Exception:
-            events.unexpected(f"carrying {exchange.audit.id}")
+            events.unexpected(f"carrying {exchange.audit.name}")
             exchange.fail(PortalError("mistake of the portal's own"))
         finally:
             exchange.pending = None
@@ -171,29 +224,44 @@ class Pipeline:
         if exchange.is_over:
             kept.connection.released(kept.connection)
             return
-        if place.origin.owner is not None or grant.permit.owner.uid != viewer.principal.uid:
-            place = Place(place.origin, place.application, place.prefix, place.is_cut, is_foreign=True)
-        exchange.outward = lambda response: outward(response, place)
-        request = inward(
+        owner = grant.permit.owner.uid
+        shown = place
+        if place.origin.owner is not None or owner != viewer.principal.uid:
+            shown = Place(place.origin, place.application, place.prefix, place.is_cut, is_foreign=True)
+        fields = inward_fields(
             head, place, login=viewer.principal.login, address=exchange.address, via=b"1.1 " + on.pseudonym
         )
+        trodden = Trodden(
+            head.fields, viewer, place, key, owner, may_repeat, fields, Outward(shown), str(place.application)
+        )
         if head.upgrade == b"websocket":
-            socket = WebSocketRelay(
-                exchange,
-                kept.connection,
-                handshakes=on.handshakes,
-                extra=exchange.outward,
-                is_used=lambda: on.authenticator.touch(viewer),
-                clock=on.clock,
-                ping=on.ping,
-            )
-            exchange.carry(socket)
-            socket.start(head, request)
-            return
-        retry = (lambda: self._again(exchange, viewer, place)) if may_repeat and is_kept else None
+            self._relay_websocket(exchange, kept, trodden)
+        else:
+            exchange.memory["trodden"] = trodden
+            self._relay(exchange, kept, trodden, is_kept=is_kept)
+
+    def _relay(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden, *, is_kept: bool) -> None:
+        head, viewer, place = exchange.head, trodden.viewer, trodden.place
+        exchange.outward = trodden.outward
+        retry = (lambda: self._again(exchange, viewer, place)) if trodden.may_repeat and is_kept else None
         relay = HttpRelay(exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), retry=retry)
         exchange.carry(relay)
-        relay.start(head.method, request)
+        relay.start(head.method, head.method + b" " + inward_target(head.target, place) + trodden.inward)
+
+    def _relay_websocket(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden) -> None:
+        on, head = self._on, exchange.head
+        exchange.outward = trodden.outward
+        relay = WebSocketRelay(
+            exchange,
+            kept.connection,
+            handshakes=on.handshakes,
+            extra=trodden.outward,
+            is_used=lambda: on.authenticator.touch(trodden.viewer),
+            clock=on.clock,
+            ping=on.ping,
+        )
+        exchange.carry(relay)
+        relay.start(head, head.method + b" " + inward_target(head.target, trodden.place) + trodden.inward)
 
     def _again(self, exchange: Exchange, viewer: Viewer, place: Place) -> None:
         """The kept connection was closed by the application before it saw the request."""
@@ -262,14 +330,22 @@ def _place_of(head: RequestHead, origin: Origin, memory: dict[str, object]) -> P
 
     :param memory: of the downstream connection, whose requests mostly go to one place.
     """
-    target = head.target
-    if target.startswith(b"/.portal") and (head.path == b"/.portal" or target.startswith(b"/.portal/")):
+    if _is_own(head.target):
         return None
     known = memory.get("place")
-    if isinstance(known, Place) and known.origin is origin and target.startswith(known.prefix + b"/"):
+    if isinstance(known, Place) and known.origin is origin and head.target.startswith(known.root):
         return known
     place = memory["place"] = _read_place(head, origin)
     return place
+
+
+def _is_own(target: bytes) -> bool:
+    """The portal's own machinery, on every origin."""
+    return target.startswith(b"/.portal") and target[8:9] in (b"", b"/", b"?")
+
+
+def _leads_into(target: bytes, place: Place) -> bool:
+    return target.startswith(place.root) and not _is_own(target)
 
 
 def _read_place(head: RequestHead, origin: Origin) -> Place | None:
@@ -297,54 +373,3 @@ def _note(exchange: Exchange, about: Permit | Grant, rule: str) -> None:
     line.verdict, line.rule = about.verdict.value, rule
     line.pid, line.uid, line.gid = owner.pid, owner.uid, owner.gid
     line.age = owner.age
-
-
-def drive(coroutine: Coroutine[Deferred[Any], Any, None]) -> Callable[[], object] | None:
-    """Run a coroutine up to its first real wait, and on from there when what it waits for has come.
-
-    :returns: None when it is done already; else what cancels it. Nothing but the coroutine itself is made for one
-        that never waits (a Deferred for each request costs 4 microseconds).
-    """
-    try:
-        waiting: Deferred[Any] | None = coroutine.send(None)
-    except StopIteration:
-        return None
-    return _drive_on(coroutine, waiting)
-
-
-def _drive_on(
-    coroutine: Coroutine[Deferred[Any], Any, None], waiting: Deferred[Any] | None
-) -> Callable[[], object] | None:
-    is_stepping = False
-    result: list[tuple[Callable[..., Any], Any]] = []
-
-    def step() -> None:
-        nonlocal waiting, is_stepping
-        is_stepping = True
-        while result:
-            send, value = result.pop()
-            try:
-                waiting = send(value)
-            except StopIteration:
-                waiting = None
-                break
-            waiting.addCallbacks(came, failed)
-        is_stepping = False
-
-    def came(value: Any) -> None:
-        result.append((coroutine.send, value))
-        if not is_stepping:
-            step()
-
-    def failed(failure: Failure) -> None:
-        result.append((coroutine.throw, failure.value))
-        if not is_stepping:
-            step()
-
-    def cancel() -> None:
-        if waiting is not None:
-            waiting.cancel()
-
-    if waiting is not None:
-        waiting.addCallbacks(came, failed)
-    return None if waiting is None else cancel

@@ -52,8 +52,7 @@ class Authenticator:
         known = memory.get("viewer")
         if isinstance(known, tuple) and known[0] == sealed and known[1] == origin.host:
             viewer: Viewer = known[2]
-            if self._sessions.is_live(viewer.session):
-                self._sessions.touch(viewer.session)
+            if self.is_live(viewer):
                 return viewer
             # It may have been used through another process of the portal meanwhile: the store knows.
             del memory["viewer"]
@@ -61,6 +60,13 @@ class Authenticator:
         memory["viewer"] = (sealed, origin.host, viewer)
         self._sessions.touch(viewer.session)
         return viewer
+
+    def is_live(self, viewer: Viewer) -> bool:
+        """Whether the session of a viewer found before still lives; it is in use then."""
+        if self._sessions.is_live(viewer.session):
+            self._sessions.touch(viewer.session)
+            return True
+        return False
 
     def touch(self, viewer: Viewer) -> None:
         """The viewer's session is in use, though no request came: a WebSocket carries something."""

@@ -21,13 +21,16 @@ from supercloud.deadline import Deadline
 from supercloud.errors import BadMessage, HeadTooLarge, PortalError, TooSlow
 from supercloud.front.exchange import Exchange
 from supercloud.message.body import Body, Malformed, reader_for
-from supercloud.message.head import UNREADABLE, RequestHead, parse_request
+from supercloud.message.head import UNREADABLE, RequestHead, parse_like, parse_request
 from supercloud.relay.leg import Transport
 
 # Pipelined bytes that are kept while an exchange is under way; beyond it the browser waits.
 MAX_AHEAD: Final = 64 * 1024
 # Seconds for the rest of a request that was answered early, and for a browser to close after we did.
 LINGER: Final = 5.0
+
+# Bytes of a request's head that a connection remembers, to know the next one again.
+MAX_REMEMBERED: Final = 8 * 1024
 
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 
@@ -69,6 +72,7 @@ class Channel(TwistedProtocol):
         self._seen = 0  # bytes of it that were looked at
         self._holds = False  # the exchange takes no body for now
         self._is_ahead = False  # more was sent ahead than is kept
+        self._last = UNREADABLE
         self._exchange: Exchange | None = None
         self._body: Body | None = None
         self._deadline = Deadline(door.clock, self._expired)
@@ -173,6 +177,8 @@ class Channel(TwistedProtocol):
     def enter_tunnel(self) -> None:
         """From here on bytes are the tunnel's."""
         self._step = self._in_tunnel
+        self._last = UNREADABLE
+        self.memory.clear()
         self._deadline.clear()
         if self._is_ahead:
             self._is_ahead = False
@@ -246,11 +252,14 @@ class Channel(TwistedProtocol):
         self._is_partial = False
         self._seen = 0
         raw, self._buffer = buffer[: end + 4], buffer[end + 4 :]
-        try:
-            head = parse_request(raw, most_fields=limits.fields)
-        except PortalError as error:
-            self._refuse(error)
-            return False
+        head = parse_like(raw, self._last)
+        if head is None:
+            try:
+                head = parse_request(raw, most_fields=limits.fields)
+            except PortalError as error:
+                self._refuse(error)
+                return False
+        self._last = head if len(raw) <= MAX_REMEMBERED else UNREADABLE
         self._begin(head)
         return True
 

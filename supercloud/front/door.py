@@ -85,7 +85,6 @@ class Door(Factory):
     def exchange_over(self, exchange: Exchange) -> None:
         """Write what became of it."""
         line = exchange.audit
-        line.seconds = round(line.seconds, 6)
         line.time = self._now() - line.seconds
         self._audit.add(line)
 

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
 from supercloud.errors import PortalError
-from supercloud.events import AuditLine, new_request_id
+from supercloud.events import AuditLine
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.fields import line
 from supercloud.message.head import RequestHead, ResponseHead
@@ -68,12 +68,10 @@ class Exchange:
         self._is_over = False
         self._keep = head.keep_alive and not head.upgrade
         self.head = head
-        self.outward: Callable[[ResponseHead], list[bytes]] | None = None
+        self.outward: Callable[[ResponseHead], bytes] | None = None
         self.on_over: list[Callable[[], object]] = []
         self.pending: Callable[[], object] | None = None
-        self.audit = AuditLine(time=0.0, id=new_request_id(), address=channel.address)
-        self.audit.method = head.method.decode("ascii")
-        self.audit.path = head.path.decode("ascii")
+        self.audit = AuditLine(address=channel.address, method=head.method, path=head.target)
 
     @property
     def address(self) -> str:
@@ -153,14 +151,15 @@ class Exchange:
             return
         if head.is_interim:
             if request.minor == 1:
-                lines = self.outward(head) if self.outward is not None and head.fields else []
-                self._channel.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, b"".join(lines)))
+                fields = self.outward(head) if self.outward is not None and head.fields else b""
+                self._channel.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, fields))
             return
         self._responding = True
         self.audit.status = head.status
         out = self._out
         out.append(b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason))
-        out += self.outward(head) if self.outward is not None else []
+        if self.outward is not None:
+            out.append(self.outward(head))
         if head.length < 0:
             if request.minor == 1:
                 self._chunked = True
@@ -210,10 +209,9 @@ class Exchange:
         self._responding = True
         self._is_tunnel = True
         self.audit.status = 101
-        lines = [b"HTTP/1.1 101 Switching Protocols\r\n"]
-        lines += self.outward(head) if self.outward is not None else []
-        lines.append(b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade)
-        self.enter_tunnel(b"".join(lines))
+        fields = self.outward(head) if self.outward is not None else b""
+        start = b"HTTP/1.1 101 Switching Protocols\r\n"
+        self.enter_tunnel(start + fields + b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade)
 
     def enter_tunnel(self, head: bytes) -> None:
         """Send a 101 head that somebody else made, and pass bytes from here on."""

@@ -129,11 +129,11 @@ class Site:
         if isinstance(error, MethodRefused):
             fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
         if provenance.wants_page(head):
-            body = pages.refusal(error.status.phrase, error.public, exchange.audit.id, waits=waits)
+            body = pages.refusal(error.status.phrase, error.public, exchange.audit.name, waits=waits)
             exchange.respond(error.status.value, [*pages.FIELDS, *fields], body)
         else:
             fields += [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Cache-Control", b"no-store")]
-            text = f"{error.public}\nRequest {exchange.audit.id}\n"
+            text = f"{error.public}\nRequest {exchange.audit.name}\n"
             exchange.respond(error.status.value, fields, text.encode())
 
     def _may_sign_in(self, exchange: Exchange, head: RequestHead) -> bool:

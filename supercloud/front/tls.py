@@ -189,7 +189,7 @@ def _public(key: PublicKeyTypes) -> bytes:
 # lists or cipher suites on a context that CertificateOptions makes, or replaces what TLSMemoryBIOProtocol does for each
 # record. test_tls.py notices when one of them goes.
 #   CertificateOptions: _makeContext, _cipherString.
-#   TLSMemoryBIOProtocol: _write, _flushSendBIO, _flushReceiveBIO, _bufferedWrite, _shutdownTLS, _tlsShutdownFinished,
+#   TLSMemoryBIOProtocol: _write, _flushSendBIO, _flushReceiveBIO, _bufferedWrite, _appSendBuffer, _handshakeDone, _shutdownTLS, _tlsShutdownFinished,
 #     _tlsConnection, _lostTLSConnection, _aborted.
 #   pyOpenSSL: _util.lib, _util.ffi; of a Connection _ssl, _into_ssl, _from_ssl, _raise_ssl_error. Its public calls tell
 #     by an exception that nothing is there (3 µs, twice a request; to look takes 0.2) and copy each record twice.
@@ -268,19 +268,28 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     transport: Any
 
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes from TCP."""
+        if self._handshakeDone and not self._appSendBuffer:
+            if lib.BIO_write(self._tlsConnection._into_ssl, data, len(data)) == len(data):
+                self._flushReceiveBIO()
+                return
+        super().dataReceived(data)
+
     def _write(self, data: bytes) -> None:
         """Encrypt and send; what cannot be encrypted yet waits for the handshake, with the producer paused."""
-        left: bytes | memoryview = data if len(data) <= CHUNK else memoryview(data)
-        while left and not self._lostTLSConnection:
-            try:
-                sent = self._tlsConnection.send(left[:CHUNK])
-            except SSL.WantReadError:
-                self._bufferedWrite(bytes(left))
+        while data and not self._lostTLSConnection:
+            connection = self._tlsConnection
+            sent = lib.SSL_write(connection._ssl, data, min(len(data), CHUNK))
+            if sent <= 0:
+                try:
+                    connection._raise_ssl_error(connection._ssl, sent)
+                except SSL.WantReadError:
+                    self._bufferedWrite(data)
+                except SSL.Error:
+                    self._tlsShutdownFinished(Failure())
                 return
-            except SSL.Error:
-                self._tlsShutdownFinished(Failure())
-                return
-            left = left[sent:]
+            data = data[sent:]
             self._flushSendBIO()
 
     def _flushSendBIO(self) -> None:

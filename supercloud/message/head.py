@@ -35,6 +35,7 @@ _VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z/-]+")
 _ONCE = (b"host", b"content-length", b"transfer-encoding")
+_PLAIN_TARGET = re.compile(rb"/[!\x22\x24-~]*")  # origin form without "#"
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([/?].*)?", re.IGNORECASE | re.DOTALL)
 
 
@@ -49,6 +50,7 @@ class RequestHead:
     :ivar keep_alive: whether the connection may carry another request.
     :ivar upgrade: the protocol asked for, in lower case; empty for none.
     :ivar options: connection options (RFC 9110 section 7.6.1), in lower case.
+    :ivar raw: the head as it came; ``rest`` is what follows the target in it.
     :ivar first: the first value of each field, by its name in lower case.
     """
 
@@ -62,6 +64,7 @@ class RequestHead:
     upgrade: bytes
     options: tuple[bytes, ...]
     raw: bytes
+    rest: bytes
     first: dict[bytes, bytes]
 
     def get(self, name: bytes) -> bytes | None:
@@ -79,7 +82,7 @@ class RequestHead:
 
 
 # Stands for a head that could not be read, while it is refused.
-UNREADABLE: Final = RequestHead(b"", b"/", 1, [], b"", 0, False, b"", (), b"", {})
+UNREADABLE: Final = RequestHead(b"", b"/", 1, [], b"", 0, False, b"", (), b"", b"", {})
 
 
 @dataclass(slots=True)
@@ -211,8 +214,32 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     if upgrade and length:
         raise BadMessage("an upgrade with a body")
     keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options)
+    rest = raw[len(method) + 1 + len(target) :]
     target = _origin_form(target, method, host)
-    return RequestHead(method, target, minor, fields, host, length, keep_alive, upgrade, options, raw, first)
+    return RequestHead(method, target, minor, fields, host, length, keep_alive, upgrade, options, raw, rest, first)
+
+
+def parse_like(raw: bytes, last: RequestHead) -> RequestHead | None:
+    """Read a head that differs from the last one on its connection in nothing but its target, if anything.
+
+    What programs and scripts send mostly does, and then all else that was found out about the last head holds for this
+    one: its ``fields`` are the very object of the last. The target is held against a grammar that is stricter than
+    `parse_request`'s.
+
+    :returns: None for any other head.
+    """
+    if raw == last.raw:
+        return last
+    rest, start = last.rest, len(last.method) + 1
+    if not raw.endswith(rest) or raw[:start] != last.raw[:start]:
+        return None
+    target = raw[start : -len(rest)]
+    if not _PLAIN_TARGET.fullmatch(target):
+        return None
+    return RequestHead(
+        last.method, target, last.minor, last.fields, last.host, last.length, last.keep_alive, last.upgrade,
+        last.options, raw, rest, last.first,
+    )  # fmt: skip
 
 
 @lru_cache(maxsize=1024)

@@ -60,7 +60,7 @@ class WebSocketRelay:
         upstream: Upstream,
         *,
         handshakes: Handshakes,
-        extra: Callable[[ResponseHead], list[bytes]],
+        extra: Callable[[ResponseHead], bytes],
         is_used: Callable[[], object],
         clock: IReactorTime,
         ping: float,
@@ -177,8 +177,8 @@ class WebSocketRelay:
             self._give_up(Unreachable(f"WebSocket handshake: {client.refused}"))
             return
         fields: dict[str, list[str]] = {}
-        for line in self._extra(head):
-            name, _, value = line.rstrip(b"\r\n").partition(b": ")
+        for line in self._extra(head).split(b"\r\n")[:-1]:
+            name, _, value = line.partition(b": ")
             if not name.lower().startswith(b"sec-websocket-"):
                 fields.setdefault(name.decode("ascii"), []).append(value.decode("utf-8", "replace"))
         server.chosen.callback((client.websocket_protocol_in_use, fields))

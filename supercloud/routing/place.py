@@ -56,6 +56,7 @@ class Place:
     :ivar prefix: path prefix on the portal's own origin, without a slash at its end; empty on an own origin.
     :ivar is_cut: the application sees the path after the prefix only.
     :ivar is_foreign: its owner is not the viewer.
+    :ivar root: the beginning of all targets in it.
     :ivar outside: what stands for the application's root in the browser's address line, without the slash.
     :ivar inside: the application's authority, as it sees it in ``Host``.
     :ivar told: the X-Forwarded lines that are the same for each request.
@@ -66,6 +67,7 @@ class Place:
     prefix: bytes = b""
     is_cut: bool = True
     is_foreign: bool = False
+    root: bytes = field(init=False, repr=False, compare=False)
     outside: bytes = field(init=False, repr=False, compare=False)
     inside: bytes = field(init=False, repr=False, compare=False)
     told: bytes = field(init=False, repr=False, compare=False)
@@ -73,24 +75,35 @@ class Place:
     def __post_init__(self) -> None:
         cut = self.prefix if self.is_cut else b""
         told = line(b"X-Forwarded-Proto", b"https") + line(b"X-Forwarded-Host", self.origin.host.encode("ascii"))
+        object.__setattr__(self, "root", self.prefix + b"/")
         object.__setattr__(self, "outside", self.origin.url.encode("ascii") + cut)
         object.__setattr__(self, "inside", str(self.application).encode("ascii"))
         object.__setattr__(self, "told", told + line(b"X-Forwarded-Prefix", cut) if cut else told)
 
 
 def inward(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
-    """The head that the application gets.
+    """The head that the application gets; see `inward_target` and `inward_fields`."""
+    fields = inward_fields(head, place, login=login, address=address, via=via)
+    return head.method + b" " + inward_target(head.target, place) + fields
+
+
+def inward_target(target: bytes, place: Place) -> bytes:
+    """A request's target as the application knows it."""
+    if place.prefix and place.is_cut:
+        target = target[len(place.prefix) :]
+        if not target.startswith(b"/"):
+            target = b"/" + target
+    return target
+
+
+def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
+    """What follows the target in the head that the application gets.
 
     :param login: the viewer's account.
     :param address: the browser's.
     :param via: the portal's own entry of ``Via`` (RFC 9110 section 7.6.3).
     """
-    target = head.target
-    if place.prefix and place.is_cut:
-        target = target[len(place.prefix) :]
-        if not target.startswith(b"/"):
-            target = b"/" + target
-    out = [b"%b %b HTTP/1.1\r\nHost: %b\r\n" % (head.method, target, place.inside)]
+    out = [b" HTTP/1.1\r\nHost: %b\r\n" % place.inside]
     options = head.options
     for lower, name, value in head.fields:
         if lower in _INWARD_DROPPED or lower in options or (lower[0] == _X and lower.startswith(_TOLD_BEGINNINGS)):
@@ -144,6 +157,23 @@ def outward(head: ResponseHead, place: Place) -> list[bytes]:
     if place.is_foreign:
         out.append(_NO_STORE)
     return out
+
+
+class Outward:
+    """Writes an application's fields for the browser, and remembers the last: heads repeat."""
+
+    __slots__ = ("_place", "_raw", "_written")
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._raw = b""
+        self._written = b""
+
+    def __call__(self, head: ResponseHead) -> bytes:
+        """The field lines that the browser gets, without those of the framing."""
+        if head.raw != self._raw:
+            self._raw, self._written = head.raw, b"".join(outward(head, self._place))
+        return self._written
 
 
 def _rewrite(lower: bytes, value: bytes, place: Place) -> bytes | None:

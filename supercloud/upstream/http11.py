@@ -22,6 +22,8 @@ from supercloud.relay.leg import Transport, send
 
 # Bytes of a response head; applications with many large cookies reach 32 KiB (nginx proxy_buffer_size 4k to 8k).
 MAX_HEAD: Final = 128 * 1024
+# Bytes of a response head that a connection remembers: an application repeats itself within the second of its Date.
+MAX_REMEMBERED: Final = 2 * 1024
 # 1xx responses before a final one; a hint page sends one or two.
 MAX_INTERIM: Final = 16
 
@@ -78,6 +80,8 @@ class Connection(TwistedProtocol):
         self._sink: Sink | None = None
         self._held = b""
         self._method = b""
+        self._last: ResponseHead | None = None
+        self._last_method = b""
         self._head: ResponseHead | None = None
         self._body: Body | None = None
         self._interim = 0
@@ -227,8 +231,12 @@ class Connection(TwistedProtocol):
             self._held = data
             return b""
         self._held = b""
-        head = parse_response(data[: end + 4], method=self._method)
-        rest = data[end + 4 :]
+        raw, rest = data[: end + 4], data[end + 4 :]
+        head = self._last
+        if head is None or head.raw != raw or self._last_method != self._method:
+            head = parse_response(raw, method=self._method)
+            if len(raw) <= MAX_REMEMBERED:
+                self._last, self._last_method = head, self._method
         if head.is_interim:
             self._interim += 1
             if self._interim > MAX_INTERIM:

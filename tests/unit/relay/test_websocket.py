@@ -29,7 +29,7 @@ class Relayed:
             self.down,
             self.up,
             handshakes=handshakes(),
-            extra=lambda head: [],
+            extra=lambda head: b"",
             clock=self.clock,
             ping=25.0,
             is_used=lambda: None,
