@@ -45,6 +45,7 @@ from supercloud.pipeline import Pipeline, Stages
 from supercloud.relay.handshake import Handshakes
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
+from supercloud.turns import quicken
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
 from supercloud.workers.become import become, failure_as
@@ -176,6 +177,7 @@ class Portal(Service):
     def startService(self) -> None:
         """Leave root's rights behind, open the state, and begin to serve."""
         super().startService()  # type: ignore[no-untyped-call]
+        quicken(self._reactor)
         self._leave_root()
         self._offload.start()
         self._storage.start()

@@ -189,8 +189,8 @@ def _public(key: PublicKeyTypes) -> bytes:
 # lists or cipher suites on a context that CertificateOptions makes, or replaces what TLSMemoryBIOProtocol does for each
 # record. test_tls.py notices when one of them goes.
 #   CertificateOptions: _makeContext, _cipherString.
-#   TLSMemoryBIOProtocol: _write, _flushSendBIO, _flushReceiveBIO, _bufferedWrite, _appSendBuffer, _handshakeDone, _shutdownTLS, _tlsShutdownFinished,
-#     _tlsConnection, _lostTLSConnection, _aborted.
+#   TLSMemoryBIOProtocol: _write, _flushSendBIO, _flushReceiveBIO, _bufferedWrite, _appSendBuffer, _handshakeDone,
+#     _shutdownTLS, _tlsShutdownFinished, _tlsConnection, _lostTLSConnection, _aborted.
 #   pyOpenSSL: _util.lib, _util.ffi; of a Connection _ssl, _into_ssl, _from_ssl, _raise_ssl_error. Its public calls tell
 #     by an exception that nothing is there (3 µs, twice a request; to look takes 0.2) and copy each record twice.
 # Measured beside Twisted's TLSMemoryBIOProtocol, in memory: 64 KiB writes 1.7 times the bytes/s, 64 KiB segments
@@ -271,10 +271,10 @@ class TlsTransport(TLSMemoryBIOProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes from TCP."""
         if self._handshakeDone and not self._appSendBuffer:
-            if lib.BIO_write(self._tlsConnection._into_ssl, data, len(data)) == len(data):
-                self._flushReceiveBIO()
-                return
-        super().dataReceived(data)
+            lib.BIO_write(self._tlsConnection._into_ssl, data, len(data))  # memory: it takes all
+            self._flushReceiveBIO()
+        else:
+            super().dataReceived(data)
 
     def _write(self, data: bytes) -> None:
         """Encrypt and send; what cannot be encrypted yet waits for the handshake, with the producer paused."""

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-from twisted.logger import LogEvent, formatEvent, globalLogPublisher
+from twisted.logger import LogEvent, formatEvent
 
 from supercloud.front.audit import AuditFile
 from tests.fakes.offload import FakeOffload
-
-
-@pytest.fixture
-def logged() -> Iterator[list[LogEvent]]:
-    found: list[LogEvent] = []
-    globalLogPublisher.addObserver(found.append)
-    yield found
-    globalLogPublisher.removeObserver(found.append)
 
 
 def test_lines_are_appended_in_order(tmp_path: Path) -> None:
