@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from supercloud.errors import BadMessage, PortalError, Unreachable
 from supercloud.message.body import Chunked, Malformed, Sized, chunk, last_chunk, reader_for
-from supercloud.message.head import parse_request, parse_response
+from supercloud.message.head import parse_like, parse_request, parse_response
 
 cuts = st.lists(st.integers(0, 400), max_size=12)
 payloads = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
@@ -156,3 +156,27 @@ def test_any_response_head_is_read_or_refused(raw: bytes) -> None:
     assert not any(b"\r" in part or b"\n" in part for field in head.fields for part in field)
     assert not issubclass(Unreachable, BadMessage)
     assert issubclass(Unreachable, PortalError)
+
+
+_lines = st.lists(
+    st.sampled_from([b"Accept: */*", b"Cookie: a=b", b"Connection: close", b"Content-Length: 3", b"X-A: b", b"Via: x"]),
+    max_size=4,
+    unique=True,
+)
+_targets = st.one_of(
+    st.text(st.characters(max_codepoint=255), max_size=12).map(lambda text: b"/" + text.encode("latin-1")),
+    st.sampled_from([b"*", b"/x HTTP/1.1\r\nX: y", b"http://portal.test/x", b"/%2e%2e/", b"//evil.test/"]),
+)
+
+
+@given(st.sampled_from([b"GET", b"POST", b"OPTIONS"]), _lines, _targets, st.sampled_from([b"GET", b"HEAD"]))
+def test_a_head_like_the_last_one_reads_as_if_it_were_the_first(
+    method: bytes, lines: list[bytes], target: bytes, other: bytes
+) -> None:
+    rest = b" HTTP/1.1\r\nHost: portal.test\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n"
+    last = parse_request(method + b" /last" + rest)
+    for raw in (method + b" " + target + rest, other + b" " + target + rest):
+        like = parse_like(raw, last)
+        if like is not None:
+            assert like == parse_request(raw)
+            assert like.fields is last.fields
