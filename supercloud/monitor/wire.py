@@ -1,0 +1,172 @@
+"""What the front may ask of the monitor, and what it is answered. See PROTOCOL.md in this folder.
+
+One msgpack message a packet (`supercloud.packets`), each a map with its kind under ``type``. A request that is not in
+this table ends the monitor, and with it the portal.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+VERSION: Final = 1
+
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Uid = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
+Login = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+Text = Annotated[str, msgspec.Meta(max_length=1024)]
+
+
+class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
+    """:ivar id: the front's number of a request; its answer bears the same."""
+
+    id: Id
+
+
+# Requests.
+
+
+class CheckPassword(_Message, frozen=True, tag="check-password"):
+    """Is that the account's password? Its one descriptor is the reading end of a pipe that holds the password, at most
+    1,024 bytes, and is closed on the writing side. A child made for this one check reads it.
+
+    :ivar address: of the browser, for PAM's rhost.
+    """
+
+    login: Login
+    address: Annotated[str, msgspec.Meta(max_length=64)]
+
+
+class ReadAccount(_Message, frozen=True, tag="read-account"):
+    """May this account be used now?"""
+
+    uid: Uid
+
+
+class StartWorker(_Message, frozen=True, tag="start-worker"):
+    """Start a worker of an account that signed in under that login."""
+
+    uid: Uid
+    login: Login
+
+
+class StopWorker(_Message, frozen=True, tag="stop-worker"):
+    """End a worker; `WorkerEnded` follows, and nothing else does.
+
+    :ivar worker: its number, from `WorkerStarted`.
+    """
+
+    worker: Id
+
+
+class ReadHolders(_Message, frozen=True, tag="read-holders"):
+    """Which processes of this host hold a socket?
+
+    :ivar inode: of the socket; not 0.
+    :ivar uid: of the account whose processes are searched; 0 searches all, for a socket that root made.
+    """
+
+    inode: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    uid: Uid
+
+
+Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders
+
+
+# Answers.
+
+PasswordOutcome = Literal["good", "bad", "locked", "expired", "closed", "busy", "slow", "broken"]
+AccountState = Literal["good", "unknown", "renamed", "root", "below-minimum", "locked", "expired", "closed", "broken"]
+
+
+class PasswordChecked(_Message, frozen=True, tag="password-checked"):
+    """:ivar outcome: ``closed`` while /etc/nologin is there; ``busy``: too many checks at once; ``slow``: PAM did not
+    answer within the deadline; ``broken``: PAM failed in another way. Only ``good`` lets anybody in.
+    """
+
+    outcome: PasswordOutcome
+
+
+class AccountRead(_Message, frozen=True, tag="account-read"):
+    """:ivar state: only ``good`` lets anybody in."""
+
+    state: AccountState
+
+
+class WorkerStarted(_Message, frozen=True, tag="worker-started"):
+    """The worker listens, as its account.
+
+    :ivar worker: its number, never used again.
+    :ivar path: of the unix socket that it listens on.
+    """
+
+    worker: Id
+    path: Annotated[str, msgspec.Meta(max_length=107)]
+    pid: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class WorkerRefused(_Message, frozen=True, tag="worker-refused"):
+    """:ivar state: why the account may have none; ``good`` when the reason is another.
+    :ivar reason: for the administrator.
+    """
+
+    state: AccountState
+    reason: Text
+
+
+class WorkerEnded(_Message, frozen=True, tag="worker-ended"):
+    """A worker is gone; said once about each that was started. ``id`` is that of the request that started it.
+
+    :ivar how: ``exit 0``, ``signal 9``, ``stopped``, ...
+    """
+
+    worker: Id
+    how: Text
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """A process that holds a socket: its effective ids (the fields Uid, Gid and Groups of /proc/PID/status)."""
+
+    pid: int
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+class HoldersRead(_Message, frozen=True, tag="holders-read"):
+    """:ivar holders: none when nobody holds it.
+    :ivar is_complete: the search ended in time; False means that nothing may be concluded.
+    """
+
+    holders: tuple[Holder, ...]
+    is_complete: bool
+
+
+Answer = PasswordChecked | AccountRead | WorkerStarted | WorkerRefused | WorkerEnded | HoldersRead
+
+
+class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the monitor is started with, as JSON in its arguments: from the settings, read while twistd was still root.
+
+    :ivar front_uid: whom the front runs as; workers take connections from that account only, and the folder of
+        sockets is open to it only.
+    :ivar only_uid: the embedded portal's one account: the monitor has no rights of root then, and starts workers of
+        that account only, as itself; None with root.
+    :ivar min_uid: accounts below it get no worker.
+    :ivar pam_service: for passwords and sessions; ``""``: no PAM.
+    :ivar run: folder for sockets; ``run/workers`` is the monitor's to make.
+    :ivar desk: path of the portal's own socket, for workers' questions.
+    :ivar roots: address below /dav to folder; ``~`` is the user's home.
+    :ivar umask: of workers; None leaves what PAM or the site's login settings give, else 0o022.
+    """
+
+    version: int
+    front_uid: int
+    only_uid: int | None
+    min_uid: int
+    pam_service: str
+    run: str
+    desk: str
+    roots: dict[str, str]
+    umask: int | None = None
