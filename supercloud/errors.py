@@ -128,6 +128,22 @@ class Busy(PortalError):
     outcome = "refused"
 
 
+class NoWorker(PortalError):
+    """The process that would act as the user could not be started, or ended before its answer."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "The portal could not start the process that works as you. Try again in a moment."
+    outcome = "unreachable"
+
+
+class AccountClosed(PortalError):
+    """The account is there, and may not be used now; ``public`` says why."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "This account may not be used now."
+    outcome = "refused"
+
+
 class TooMany(PortalError):
     """This principal has as many connections or streams open as the site allows."""
 

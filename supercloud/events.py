@@ -155,6 +155,16 @@ def signed_in(scheme: str, login: str, address: str) -> None:
     _log.info("{login} signed in by {scheme} from {address}", scheme=scheme, login=login, address=address)
 
 
+def worker_started(login: str, number: int, pid: int) -> None:
+    """A process runs as that account."""
+    _log.info("worker {number} of {login} is process {pid}", number=number, login=login, pid=pid)
+
+
+def worker_ended(uid: int, number: int, how: str) -> None:
+    """A worker's process is gone."""
+    _log.info("worker {number} of uid {uid} ended: {how}", number=number, uid=uid, how=how)
+
+
 def reloaded(what: str) -> None:
     """Settings of a running portal were read again."""
     _log.info("read again: {what}", what=what)

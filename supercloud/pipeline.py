@@ -19,7 +19,6 @@ from supercloud.authn import provenance
 from supercloud.authn.authenticate import Authenticator, Viewer
 from supercloud.drive import drive
 from supercloud.errors import (
-    BadAddress,
     CrossSite,
     Elsewhere,
     LoopNoticed,
@@ -34,18 +33,17 @@ from supercloud.errors import (
 from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant, Permit
 from supercloud.relay.handshake import Handshakes
-from supercloud.relay.http import Downstream, HttpRelay
+from supercloud.relay.http import REPEATABLE, Downstream, HttpRelay
 from supercloud.relay.websocket import WebSocketRelay
 from supercloud.routing.hosts import Hosts
+from supercloud.routing.locate import leads_into, place_of
 from supercloud.routing.nodes import Nodes
+from supercloud.routing.own_worker import leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
-from supercloud.routing.prefixes import read_prefix
-from supercloud.target import Application, Origin
+from supercloud.target import Origin
 from supercloud.upstream.connect import Dialer
 from supercloud.upstream.pool import Kept, Key, Pool
 
-# RFC 9110 section 9.2.2: may be sent again when a kept connection turns out to be closed.
-_IDEMPOTENT: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
 _NEVER: Final = frozenset({b"CONNECT", b"TRACE"})
 
 
@@ -77,12 +75,22 @@ class OwnPages(Protocol):
         """
 
 
+class ToWorker(Protocol):
+    """The viewer's own worker; see workers.way."""
+
+    async def carry(
+        self, exchange: Any, viewer: Viewer, again: Callable[[Coroutine[Deferred[Any], Any, None]], object]
+    ) -> None:
+        """:raises PortalError: there is no worker for this account now, or it does not answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """The parts that a pipeline is made of.
 
     :ivar via: the portal's entry of ``Via``; ``pseudonym`` is the name in it.
     :ivar streams: requests of one principal under way at once.
+    :ivar worker: carries requests to the viewer's own worker; None where there are no workers.
     :ivar paths_for_others: nodes whose applications may be served under the portal's own origin to non-owners.
     """
 
@@ -98,6 +106,7 @@ class Stages:
     clock: IReactorTime
     streams: int
     ping: float
+    worker: ToWorker | None = None
     paths_for_others: frozenset[str] = frozenset()
 
 
@@ -146,7 +155,7 @@ class Pipeline:
         if not isinstance(trodden, Trodden):
             return False
         head, viewer, place = exchange.head, trodden.viewer, trodden.place
-        if head.fields is not trodden.fields or not _leads_into(head.target, place):
+        if head.fields is not trodden.fields or not leads_into(head.target, place):
             return False
         uid = viewer.principal.uid
         if self._streams.get(uid, 0) >= self._on.streams or not self._on.authenticator.is_live(viewer):
@@ -190,21 +199,28 @@ class Pipeline:
         origin = on.hosts.of(head.host)
         exchange.audit.origin = origin.host
         provenance.check(head, origin)
-        place = _place_of(head, origin, exchange.memory)
+        place = place_of(head, origin, exchange.memory)
         if place is None:
-            await on.pages.answer(exchange, origin)
+            if on.worker is None or not origin.is_portal or not leads_to_worker(head.path):
+                await on.pages.answer(exchange, origin)
+                return
+            viewer = await self._viewer(exchange, origin)
+            await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
             return
         exchange.audit.target = str(place.application)
         if names_via(head, on.pseudonym):
             raise LoopNoticed(f"Via names {on.pseudonym.decode()}")
-        viewer = await on.authenticator.authenticate(head, origin, exchange.memory)
+        await self._carry(exchange, await self._viewer(exchange, origin), place)
+
+    async def _viewer(self, exchange: Exchange, origin: Origin) -> Viewer:
+        viewer = await self._on.authenticator.authenticate(exchange.head, origin, exchange.memory)
         exchange.audit.principal = viewer.principal.login
         self._count_stream(exchange, viewer.principal.uid)
-        await self._carry(exchange, viewer, place)
+        return viewer
 
     async def _carry(self, exchange: Exchange, viewer: Viewer, place: Place, *, afresh: bool = False) -> None:
         on, head = self._on, exchange.head
-        may_repeat = head.method in _IDEMPOTENT and head.length == 0
+        may_repeat = head.method in REPEATABLE and head.length == 0
         key = (viewer.principal.uid, place.application.node, place.application.port)
         kept = None if afresh else on.pool.take(key, must_be_fresh=not may_repeat)
         is_kept = kept is not None
@@ -323,49 +339,6 @@ class Pipeline:
                 del streams[uid]
 
         exchange.on_over.append(over)
-
-
-def _place_of(head: RequestHead, origin: Origin, memory: dict[str, object]) -> Place | None:
-    """Where the request leads, as far as its address says; None for the portal's own pages.
-
-    :param memory: of the downstream connection, whose requests mostly go to one place.
-    """
-    if _is_own(head.target):
-        return None
-    known = memory.get("place")
-    if isinstance(known, Place) and known.origin is origin and head.target.startswith(known.root):
-        return known
-    place = memory["place"] = _read_place(head, origin)
-    return place
-
-
-def _is_own(target: bytes) -> bool:
-    """The portal's own machinery, on every origin."""
-    return target.startswith(b"/.portal") and target[8:9] in (b"", b"/", b"?")
-
-
-def _leads_into(target: bytes, place: Place) -> bool:
-    return target.startswith(place.root) and not _is_own(target)
-
-
-def _read_place(head: RequestHead, origin: Origin) -> Place | None:
-    path = head.path
-    if origin.application is not None:
-        return Place(origin, origin.application)
-    route = read_prefix(path)
-    if route is None:
-        return None
-    if len(route.prefix) == len(path) and not head.upgrade:
-        # The slash was left out: without it the application's relative links would lead beside it.
-        query = head.target[len(path) :].decode("ascii")
-        raise Elsewhere(f"{origin.url}{path.decode('ascii')}/{query}", status=HTTPStatus.PERMANENT_REDIRECT)
-    if not _is_node_name(route.application):
-        raise BadAddress(f"node {route.application.node!r}")
-    return Place(origin, route.application, route.prefix, route.is_cut)
-
-
-def _is_node_name(application: Application) -> bool:
-    return ".." not in application.node
 
 
 def _note(exchange: Exchange, about: Permit | Grant, rule: str) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from supercloud.errors import PortalError, Unreachable
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.head import CHUNKED, ResponseHead
+
+# RFC 9110 section 9.2.2, RFC 4918: may be sent again when a kept connection turns out to be closed.
+REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
 
 
 class Upstream(Protocol):

@@ -15,18 +15,18 @@ from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
 from supercloud.target import Application, Origin
 
 # Told by the portal, never believed from a browser. X-Forwarded-* and X-Supercloud-* are matched by their beginning.
-_TOLD_BY_US = frozenset(
+TOLD_BY_US = frozenset(
     b"forwarded x-real-ip x-client-ip x-original-host x-host x-remote-user remote-user x-authenticated-user "
     b"x-webauth-user x-script-name x-original-uri x-original-url x-rewrite-url".split()
 )
 _X: Final = 0x78  # all of the following begin with it; one comparison spares most fields the others
-_TOLD_BEGINNINGS = (b"x-forwarded", b"x-supercloud-", b"x-auth-request-")
-_INWARD_DROPPED = HOP_BY_HOP | _TOLD_BY_US | {b"host", b"origin", b"content-length", b"x-request-id", b"via"}
+TOLD_BEGINNINGS = (b"x-forwarded", b"x-supercloud-", b"x-auth-request-")
+_INWARD_DROPPED = HOP_BY_HOP | TOLD_BY_US | {b"host", b"origin", b"content-length", b"x-request-id", b"via"}
 _INWARD_REWRITTEN = frozenset({b"cookie", b"referer"})
 
 # RFC 9110, and the fields that speak for a whole origin, or for the transport that is the portal's.
 _OUTWARD_DROPPED = HOP_BY_HOP | {b"cross-origin-resource-policy", b"strict-transport-security", b"alt-svc"}
-_PORTAL_DROPPED = frozenset(
+_OF_AN_ORIGIN = frozenset(
     {
         b"clear-site-data",
         b"nel",
@@ -37,11 +37,11 @@ _PORTAL_DROPPED = frozenset(
         b"public-key-pins",
     }
 )
-_OUTWARD_PORTAL_DROPPED = _OUTWARD_DROPPED | _PORTAL_DROPPED
+PORTAL_DROPPED = _OUTWARD_DROPPED | _OF_AN_ORIGIN
 _CACHING = frozenset({b"cache-control", b"expires", b"pragma", b"age"})
 _REWRITTEN = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 
-_GUARD: Final = b"Content-Security-Policy: frame-ancestors 'self'\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+GUARD: Final = b"Content-Security-Policy: frame-ancestors 'self'\r\nCross-Origin-Resource-Policy: same-origin\r\n"
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 _ABSOLUTE = re.compile(rb"(https?):(//)([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
 # Possessive, and the end is left to `strip`: a value of 100 KB must not be tried from each of its spaces anew.
@@ -106,7 +106,7 @@ def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, 
     out = [b" HTTP/1.1\r\nHost: %b\r\n" % place.inside]
     options = head.options
     for lower, name, value in head.fields:
-        if lower in _INWARD_DROPPED or lower in options or (lower[0] == _X and lower.startswith(_TOLD_BEGINNINGS)):
+        if lower in _INWARD_DROPPED or lower in options or (lower[0] == _X and lower.startswith(TOLD_BEGINNINGS)):
             continue
         if lower in _INWARD_REWRITTEN:
             value = without_reserved(value) if lower == b"cookie" else _referer(value, place)
@@ -140,7 +140,7 @@ def _referer(value: bytes, place: Place) -> bytes:
 def outward(head: ResponseHead, place: Place) -> list[bytes]:
     """The field lines that the browser gets, without those of the framing."""
     out: list[bytes] = []
-    dropped = _OUTWARD_PORTAL_DROPPED if place.origin.application is None else _OUTWARD_DROPPED
+    dropped = PORTAL_DROPPED if place.origin.application is None else _OUTWARD_DROPPED
     options = head.options
     for lower, name, value in head.fields:
         if lower in dropped or (lower in options and lower != b"content-length"):
@@ -153,7 +153,7 @@ def outward(head: ResponseHead, place: Place) -> list[bytes]:
         elif place.is_foreign and lower in _CACHING:
             continue
         out.append(name + b": " + value + b"\r\n")
-    out.append(_GUARD)
+    out.append(GUARD)
     if place.is_foreign:
         out.append(_NO_STORE)
     return out

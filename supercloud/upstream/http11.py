@@ -91,11 +91,15 @@ class Connection(TwistedProtocol):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
-        """Small writes leave at once; a dead peer is noticed in the end."""
+        """The connection stands."""
         self.is_open = True
+        self.set_options()
+        self.transport.registerProducer(self, True)
+
+    def set_options(self) -> None:
+        """Small writes leave at once; a dead peer is noticed in the end."""
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
-        self.transport.registerProducer(self, True)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the application, for the exchange under way."""

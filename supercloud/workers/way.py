@@ -1,0 +1,87 @@
+"""A request's way to its viewer's own worker: the worker, a connection to it that was verified, the relay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from supercloud.authn.authenticate import Viewer
+from supercloud.errors import NoWorker
+from supercloud.ownership.rule import Verdict
+from supercloud.relay.http import REPEATABLE, HttpRelay
+from supercloud.routing.own_worker import inward, outward
+from supercloud.upstream.pool import Kept, Key, Pool
+from supercloud.upstream.unix import WorkerDialer
+from supercloud.workers.pool import One, Workers
+
+Again = Callable[[Coroutine[Deferred[Any], Any, None]], object]
+
+
+class WayToWorker:
+    """Carries requests to workers.
+
+    :param pool: of connections to workers; a worker's number is in the key, so that none outlives its worker.
+    """
+
+    def __init__(self, workers: Workers, dialer: WorkerDialer, pool: Pool[One]) -> None:
+        self._workers = workers
+        self._dialer = dialer
+        self._pool = pool
+
+    async def carry(self, exchange: Any, viewer: Viewer, again: Again, *, afresh: bool = False) -> None:
+        """Carry one exchange.
+
+        :param again: has this carried once more, when the kept connection was closed before the worker saw it.
+        :raises PortalError: there is no worker for this account now, or it does not answer.
+        """
+        head, principal = exchange.head, viewer.principal
+        exchange.audit.target = "worker"
+        one = await self._workers.of(principal)
+        if exchange.is_over:
+            return
+        self._workers.begin(one)
+        exchange.on_over.append(lambda: self._workers.done(one))
+        may_repeat = head.method in REPEATABLE and head.length == 0
+        key = (principal.uid, "worker", one.facts.number)
+        kept = None if afresh else self._pool.take(key, must_be_fresh=not may_repeat)
+        is_kept = kept is not None
+        if kept is None:
+            kept = await self._connect(key, one)
+        _note(exchange, principal.uid, is_kept=is_kept)
+        if exchange.is_over:
+            kept.connection.released(kept.connection)
+            return
+        exchange.outward = outward
+        retry = None
+        if may_repeat and is_kept:
+
+            def retry() -> object:
+                return again(self.carry(exchange, viewer, again, afresh=True))
+
+        relay = HttpRelay(exchange, kept.connection, length=head.length, retry=retry)
+        exchange.carry(relay)
+        relay.start(head.method, inward(head, address=exchange.address))
+
+    def close(self) -> None:
+        """Close what is unused."""
+        self._pool.close()
+
+    async def _connect(self, key: Key, one: One) -> Kept[One]:
+        uid = key[0]
+        self._pool.reserve(uid)
+        try:
+            connection = await self._dialer.dial(one.facts.path, uid)
+        except BaseException:
+            self._pool.unreserve(uid)
+            raise
+        if not connection.is_open:
+            self._pool.unreserve(uid)
+            raise NoWorker(f"worker {one.facts.number} of uid {uid} closed the connection")
+        return self._pool.add(key, connection, one)
+
+
+def _note(exchange: Any, uid: int, *, is_kept: bool) -> None:
+    line = exchange.audit
+    line.verdict, line.rule, line.uid = Verdict.SAME_USER.value, "kept" if is_kept else "connection", uid
