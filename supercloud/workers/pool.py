@@ -97,10 +97,11 @@ class Workers:
         one = self._current.get(principal.uid)
         if one is not None and one.worker.is_serving():
             return one
-        if one is None or not one.worker.is_starting():
-            one = self._start(principal)
         waiting: Deferred[None] = Deferred()
-        one.facts.waiting.append(waiting)
+        if one is not None and one.worker.is_starting():
+            one.facts.waiting.append(waiting)
+        else:
+            one = self._start(principal, waiting)
         await waiting
         return one
 
@@ -131,11 +132,11 @@ class Workers:
         """All that are there."""
         return len(self._all)
 
-    def _start(self, principal: Principal) -> One:
+    def _start(self, principal: Principal, waiting: Deferred[None]) -> One:
         if self._is_stopped:
             raise Busy("the portal stops")
         self._make_room()
-        one = One(Facts(principal.uid, principal.groups, self._monitor.stop_worker, unused_since=self._clock.seconds()))
+        one = One(Facts(principal.uid, principal.groups, self._monitor.stop_worker, waiting=[waiting]))
         self._all.add(one)
         self._current[principal.uid] = one
         starting = Deferred.fromCoroutine(self._have_started(one, principal))

@@ -29,12 +29,15 @@ from supercloud.relay.handshake import Handshakes
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.upstream.pool import Pool
+from supercloud.workers.pool import One, Workers
+from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.dialer import FakeDialer, FakeUpstream
 from tests.fakes.offload import FakeOffload
 from tests.fakes.owners import FakeOwners
 from tests.fakes.sessions import FakeSessions
 from tests.fakes.transport import FakeTransport
+from tests.fakes.workers import FakeMonitor, FakeWorkerDialer
 
 PORT = 8080  # alice's application
 HIS_PORT = 9090  # bob's, closed to others
@@ -155,6 +158,10 @@ class FakePortal:
             now=self.clock.seconds,
         )
         self.pool: Pool[Grant] = Pool(self.clock, most=connections)
+        self.monitor = FakeMonitor()
+        self.worker_dialer = FakeWorkerDialer(self.clock)
+        self.workers = Workers(self.monitor, self.accounts, self.clock, limit=10, idle=600.0)
+        self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
         self.listed: list[Listed] = []
         self.site = Site(
             Parts(
@@ -183,6 +190,7 @@ class FakePortal:
                 clock=self.clock,
                 streams=streams,
                 ping=25.0,
+                worker=WayToWorker(self.workers, self.worker_dialer, self.workers_pool),
                 paths_for_others=paths_for_others,
             )
         )
