@@ -25,6 +25,7 @@ _HEADER = struct.Struct("=IHHII")
 _IFADDRMSG = struct.Struct("=BBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 _BUFFER: Final = 1 << 16
+_REMEMBERED: Final = 4096  # addresses of which it is known whether they are own
 _PATIENCE: Final = struct.pack("@ll", 2, 0)
 
 Address = IPv4Address | IPv6Address
@@ -40,17 +41,24 @@ class OwnAddresses:
     def __init__(self, reactor: IReactorFDSet) -> None:
         self._reactor = reactor
         self._own: frozenset[Address] = frozenset()
+        self._known: dict[object, bool] = {}
         self._socket: socket.socket | None = None
 
     def __contains__(self, address: object) -> bool:
-        return address in self._own or (isinstance(address, IPv4Address | IPv6Address) and address.is_loopback)
+        known = self._known.get(address)
+        if known is None:
+            known = address in self._own or (isinstance(address, IPv4Address | IPv6Address) and address.is_loopback)
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            self._known[address] = known
+        return known
 
     def start(self) -> None:
         """Read the addresses and follow their changes."""
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, _NETLINK_ROUTE)
         self._socket.bind((0, _GROUPS))
         self._reactor.addReader(self)
-        self._own = read_addresses()
+        self._read()
 
     def stop(self) -> None:
         """Follow no more."""
@@ -70,7 +78,11 @@ class OwnAddresses:
                 pass
         except OSError:
             pass
+        self._read()
+
+    def _read(self) -> None:
         self._own = read_addresses()
+        self._known.clear()
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass
 from typing import Any, Protocol
 
+import msgspec
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads, IReactorTime
@@ -21,8 +21,7 @@ _log = Logger()
 __all__ = ["DaemonConnection", "Ident2Client", "InProcess", "NoAnswer", "Reason", "Reply"]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer and when it came.
 
     :ivar received: seconds of the clock that the client was given.

@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -99,7 +100,7 @@ class DatagramSocket:
                 _log.failure("a datagram was not understood")
 
     def _hand_on(self, data: bytes, ancillary: Ancillary, flags: int, peer: Peer) -> None:
-        self._received(data, (peer[0], peer[1]), [_reversed(*item) for item in ancillary])
+        self._received(data, peer[:2], ancillary)
 
     def send(self, data: bytes, peer: Peer, ancillary: Ancillary | None = None) -> None:
         """Send one datagram; any thread may. What cannot be sent is lost, as datagrams are.
@@ -108,7 +109,7 @@ class DatagramSocket:
         """
         try:
             if ancillary:
-                self._socket.sendmsg([data], ancillary, 0, peer)
+                self._socket.sendmsg([data], [_reversed(*item) for item in ancillary], 0, peer)
             else:
                 self._socket.sendto(data, peer)
         except OSError as error:
@@ -147,6 +148,7 @@ def same_host(text: str) -> IPv4Address | IPv6Address:
     return ip_address(text.partition("%")[0])
 
 
+@lru_cache(maxsize=256)
 def _reversed(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
     """Make "it came to this address" into "send from this address"; the route, not the interface, decides the way."""
     if level == socket.IPPROTO_IP and kind == _IP_PKTINFO and len(data) == _IN_PKTINFO.size:

@@ -136,13 +136,13 @@ def describe(question: Question, uid: int, holders: list[Process]) -> Answer:
     """
     if not holders:
         return _answer(question, flags=ANSWERED, uid=uid)
-    first = holders[0]
-    if any(other.uid != first.uid for other in holders):
+    first, *others = holders
+    if others and any(other.uid != first.uid for other in others):
         return _answer(question, flags=ANSWERED | PROCESS, uid=NO_ID, gid=NO_ID)
     if not first.uid and not question.flags & EVEN_ROOT:
         return _answer(question, flags=ANSWERED, uid=0)
     flags, gid = ANSWERED | PROCESS, NO_ID
-    if all(other.gid == first.gid for other in holders):
+    if not others or all(other.gid == first.gid for other in others):
         flags, gid = flags | GID, first.gid
     groups: tuple[int, ...] = ()
     if question.flags & GROUPS:

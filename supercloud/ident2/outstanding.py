@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,7 +75,7 @@ class Outstanding:
         """
         if len(self._waiting) >= self._limit:
             raise NoAnswer(Reason.BUSY, question)
-        identity = secrets.randbits(64)
+        identity = int.from_bytes(os.urandom(8), "little")
         question = replace(question, question_id=identity, client_id=0)
 
         def forget(_: Deferred[Answer]) -> None:

@@ -73,7 +73,8 @@ class Peers:
         self._submit = submit
         self._lowest_untrusted = lowest_untrusted
         self._sockets: dict[int, Datagrams] = {}
-        self._texts: dict[str, IPv4Address | IPv6Address] = {}
+        self._texts: dict[str, bool] = {}
+        self._nodes: dict[IPv4Address | IPv6Address, tuple[Datagrams, Peer]] = {}
         self._in_reactor = in_reactor or _at_once
         self._foreign = Occasional(clock, _foreign)
         self._malformed = Occasional(clock, _malformed)
@@ -83,19 +84,14 @@ class Peers:
     def use(self, datagrams: Datagrams) -> None:
         """Ask nodes of that socket's address family through it."""
         self._sockets[datagrams.version] = datagrams
+        self._nodes.clear()
 
     def ask(self, question: Question) -> Deferred[Answer]:
         """Ask the node that ``question.local`` belongs to.
 
         :raises NoAnswer: at once, when the node is outside the networks, or there is no socket of its address family.
         """
-        host = question.local.host
-        if host not in self.networks:
-            raise NoAnswer(Reason.OUTSIDE, question)
-        datagrams = self._sockets.get(host.version)
-        if datagrams is None:
-            raise NoAnswer(Reason.REFUSED, question)
-        node = str(host), self._port
+        datagrams, node = self._nodes.get(question.local.host) or self._node(question)
 
         def send(question: Question) -> None:
             datagrams.send(question.encode(), node)
@@ -122,6 +118,19 @@ class Peers:
             case _:
                 self._in_reactor(self._malformed.note, f"{peer[0]}: {message.opcode.name} between nodes")
 
+    def _node(self, question: Question) -> tuple[Datagrams, Peer]:
+        """:raises NoAnswer: see `ask`."""
+        host = question.local.host
+        if host not in self.networks:
+            raise NoAnswer(Reason.OUTSIDE, question)
+        datagrams = self._sockets.get(host.version)
+        if datagrams is None:
+            raise NoAnswer(Reason.REFUSED, question)
+        if len(self._nodes) >= 4096:
+            self._nodes.clear()
+        node = self._nodes[host] = datagrams, (str(host), self._port)
+        return node
+
     def _answer(self, datagrams: Datagrams, question: Question, peer: Peer, ancillary: Ancillary) -> None:
         def deliver(answer: Answer) -> None:
             datagrams.send(answer.encode(), peer, ancillary)
@@ -134,12 +143,12 @@ class Peers:
             self._stray.note(peer[0])
 
     def _admits(self, text: str) -> bool:
-        host = self._texts.get(text)
-        if host is None:
+        admits = self._texts.get(text)
+        if admits is None:
             if len(self._texts) >= 4096:
                 self._texts.clear()
-            host = self._texts[text] = same_host(text)
-        return host in self.networks
+            admits = self._texts[text] = same_host(text) in self.networks
+        return admits
 
 
 def _at_once(call: Callable[..., object], *args: object) -> None:

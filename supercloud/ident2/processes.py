@@ -12,17 +12,25 @@ from __future__ import annotations
 
 import os
 import time
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 CACHED: Final = 512  # inodes whose holders are remembered
 FRESH: Final = 10.0  # seconds after which a search is made anew, so that a new co-holder is noticed
 FRESH_ANY: Final = 2.0  # seconds, for a search of all accounts' processes
 SEARCH: Final = 0.3  # seconds a search may take: the asker's patience is 0.5 s a try
+OPEN: Final = 64  # processes whose folders are kept open
 GUESSES: Final = 4  # descriptor numbers that are tried before those of a process are listed
+LIKELY: Final = 64  # descriptor numbers at which a process had connections
+SEEN: Final = 1024  # descriptors of a process that were seen in passing
 QUICK: Final = 256  # descriptors of a process that are looked at without a search, about 1 ms
+_NO_GROUPS: Final[frozenset[int]] = frozenset()
 _MOST = 8192  # bytes of a status file at the first read; only with very many groups is there more
 
 
@@ -37,8 +45,7 @@ class SearchTooLong(Exception):
     """Not all processes could be looked at in time, so nothing is known of the holders."""
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
+class Process(msgspec.Struct, frozen=True):
     """A holder.
 
     :ivar uid: effective. :ivar gid: effective.
@@ -55,6 +62,8 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class _Holding:
+    """A descriptor as it was seen: ``fd/NUMBER`` of a process."""
+
     pid: int
     fd: str
     started: int
@@ -66,11 +75,93 @@ class _Found:
     until: float
 
 
+class _Folder:
+    """A process's folder of /proc, kept open.
+
+    It stays that process's: what was opened belongs to one ``struct pid`` (proc_pid_make_inode in fs/proc/base.c), and
+    once the process has ended nothing is found there, though another one bear its number. So the start time is read
+    once, when the folder is opened, and not for each question: that would cost more than all else.
+
+    :ivar fd: of the folder; closed when nobody refers to it any more.
+    """
+
+    __slots__ = ("__weakref__", "_likely", "_seen", "fd", "pid", "started")
+
+    def __init__(self, proc: str, pid: int) -> None:
+        """:raises OSError: or Changed, when there is no such process."""
+        self.pid = pid
+        self.fd = os.open(f"{proc}/{pid}", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self.fd)
+        self.started = _started("stat", self.fd)
+        self._seen: dict[str, str] = {}  # descriptors by where they led; only ever a hint
+        self._likely: list[str] = []  # where connections were found, the one that was found last at the end
+
+    def process(self, *, groups: bool) -> Process:
+        """The ids as they are now.
+
+        :raises Changed: when it has no status.
+        """
+        if groups:
+            uid, gid, supplementary = _ids(_slurp("status", self.fd))
+            return Process(self.pid, uid, gid, supplementary, self.started)
+        # The owner of /proc/PID itself is always the effective ids, dumpable or not (task_dump_owner in
+        # fs/proc/base.c); its status says the same and takes five times as long.
+        status = os.fstat(self.fd)
+        return Process(self.pid, status.st_uid, status.st_gid, _NO_GROUPS, self.started)
+
+    def read(self, fd: str) -> str | None:
+        """Where a descriptor leads now; None when it is not open.
+
+        :raises OSError: when the process has ended, or may not be looked at.
+        """
+        try:
+            return os.readlink(fd, dir_fd=self.fd)
+        except FileNotFoundError:
+            return None
+
+    def guess(self, link: str) -> str | None:
+        """A descriptor that leads there, if it is where it is likely to be.
+
+        That is where it was seen while another was looked for, as several connections are mostly asked about at once;
+        or at a number that is used again: a server closes connections in the order in which they came, or at once.
+        """
+        likely = self._likely
+        seen = self._seen.get(link)
+        return self.look_through((*(() if seen is None else (seen,)), *likely[:1], *likely[-1:-GUESSES:-1]), link)
+
+    def look_through(self, fds: Iterable[str], link: str) -> str | None:
+        """Which of these descriptors leads there.
+
+        :raises OSError: when the process has ended.
+        """
+        for fd in fds:
+            found = self.read(fd)
+            if found is not None:
+                self._see(found, fd)
+            if found == link:
+                self._expect(fd)
+                return fd
+        return None
+
+    def _see(self, link: str, fd: str) -> None:
+        if len(self._seen) >= SEEN:
+            self._seen.clear()
+        self._seen[link] = fd
+
+    def _expect(self, fd: str) -> None:
+        """Here was a connection; there may be another one later."""
+        with suppress(ValueError):  # another thread may do the same
+            self._likely.remove(fd)
+        self._likely.append(fd)
+        del self._likely[:-LIKELY]
+
+
 class Processes:
     """Finds the holders of a socket; any thread may ask.
 
-    A finding is remembered for a moment only, and never believed: each use reads the effective ids, then the
-    descriptor's link and the start time again, so neither a pid that was used again nor a closed descriptor passes.
+    A finding is remembered for a moment only, and never believed: each use reads the effective ids and then the
+    descriptor's link again, in the folder of the very process that was found, so neither a pid that was used again nor
+    a closed descriptor passes.
 
     :param proc: where procfs is mounted.
     :param monotonic: seconds.
@@ -80,7 +171,7 @@ class Processes:
         self._proc = proc
         self._monotonic = monotonic
         self._cache: OrderedDict[Key, _Found] = OrderedDict()
-        self._likely: OrderedDict[int, tuple[str, ...]] = OrderedDict()
+        self._folders: OrderedDict[int, _Folder] = OrderedDict()
 
     def remembered(
         self, inode: int, uid: int, *, accepted_from: Key | None = None, groups: bool = False
@@ -101,10 +192,12 @@ class Processes:
                 return []  # one is gone, or holds it by another number: the others are not all there is to say
         near = self._cache.get(accepted_from) if uid and accepted_from is not None else None
         if near is not None and now < near.until:
-            for holding in near.holdings:
-                process = self._try(holding, inode, groups=groups)
-                if process is not None and process.uid == uid:
-                    return [process]
+            # The one that started last first: of a server that forks it is not the first process that accepts.
+            for look in (self._guess, self._list):
+                for holding in reversed(near.holdings):
+                    process = look(holding, inode, groups=groups)
+                    if process is not None and process.uid == uid:
+                        return [process]
         return []
 
     def search(self, inode: int, uid: int, *, groups: bool = False) -> list[Process]:
@@ -148,80 +241,87 @@ class Processes:
                     continue
                 fd = self._descriptor(int(name), link)
                 if fd is not None:
-                    yield _Holding(int(name), fd, self._started(int(name)))
+                    yield _Holding(int(name), fd, _started(f"{self._proc}/{name}/stat"))
             except (OSError, Changed):
                 continue
 
-    def _try(self, near: _Holding, inode: int, *, groups: bool) -> Process | None:
-        """Look for the socket among the descriptors of a process that holds another one."""
-        likely = self._likely.get(near.pid, ())
+    def _guess(self, near: _Holding, inode: int, *, groups: bool) -> Process | None:
+        """See whether the process that holds another socket holds this one where it is likely to."""
         try:
-            fd = self._descriptor(near.pid, f"socket:[{inode}]", likely, most=QUICK)
-            if fd is None:
-                return None
-            process = self._confirm(_Holding(near.pid, fd, near.started), inode, groups=groups)
+            folder = self._folder(near)
+            process = folder.process(groups=groups)
+            return None if folder.guess(f"socket:[{inode}]") is None else process
         except (OSError, Changed):
             return None
-        if fd not in likely[:1]:
-            self._likely[near.pid] = (fd, *(other for other in likely if other != fd))[:GUESSES]
-            while len(self._likely) > CACHED:
-                self._likely.popitem(last=False)
-        return process
 
-    def _descriptor(self, pid: int, link: str, guesses: Iterable[str] = (), *, most: int | None = None) -> str | None:
+    def _list(self, near: _Holding, inode: int, *, groups: bool) -> Process | None:
+        """Look for the socket among all descriptors of such a process, if they are not very many."""
+        try:
+            folder = self._folder(near)
+            numbers = os.listdir(f"{self._proc}/{near.pid}/fd")[: -QUICK - 1 : -1]  # the newest are usually last
+            fd = folder.look_through((f"fd/{number}" for number in numbers), f"socket:[{inode}]")
+            if fd is None:
+                return None
+            return self._confirm(_Holding(near.pid, fd, near.started), inode, groups=groups)
+        except (OSError, Changed):
+            return None
+
+    def _descriptor(self, pid: int, link: str) -> str | None:
         """:raises OSError: when the process is gone or may not be looked at."""
         folder = f"{self._proc}/{pid}/fd/"
-        for fd in guesses:
-            if _read_link(folder + fd) == link:
-                return fd
-        for fd in os.listdir(folder)[: -most - 1 if most else None : -1]:  # the newest are usually last
-            if _read_link(folder + fd) == link:
-                return fd
+        for number in reversed(os.listdir(folder)):  # the newest are usually last
+            if _read_link(folder + number) == link:
+                return f"fd/{number}"
         return None
 
     def _confirm(self, holding: _Holding, inode: int, *, groups: bool) -> Process:
-        """Read the ids, then see that the process holds the socket, and then that it was one process all the time.
+        """Read the ids, then see that the same process holds the socket: it had those ids and was not another.
 
-        :raises Changed: or OSError, when it is not.
+        :raises Changed: or OSError, when it does not.
         """
-        folder = f"{self._proc}/{holding.pid}"
-        if groups:
-            uid, gid, supplementary = self._status(holding.pid)
-        else:
-            # The owner of /proc/PID itself is always the effective ids, dumpable or not (task_dump_owner in
-            # fs/proc/base.c); its status says the same and takes five times as long.
-            status = os.stat(folder)
-            uid, gid, supplementary = status.st_uid, status.st_gid, frozenset()
-        if os.readlink(f"{folder}/fd/{holding.fd}") != f"socket:[{inode}]":
+        folder = self._folder(holding)
+        process = folder.process(groups=groups)
+        if folder.read(holding.fd) != f"socket:[{inode}]":
             raise Changed
-        if self._started(holding.pid) != holding.started:
-            raise Changed
-        return Process(holding.pid, uid, gid, supplementary, holding.started)
+        return process
 
-    def _status(self, pid: int) -> tuple[int, int, frozenset[int]]:
-        """Effective uid and gid and the supplementary groups, at one moment.
+    def _folder(self, holding: _Holding) -> _Folder:
+        """:raises Changed: or OSError, when the process that was seen has ended."""
+        folder = self._folders.get(holding.pid)
+        if folder is None or folder.started != holding.started:
+            folder = _Folder(self._proc, holding.pid)
+            if folder.started != holding.started:
+                raise Changed
+            self._folders[holding.pid] = folder
+            while len(self._folders) > OPEN:
+                self._folders.popitem(last=False)
+        return folder
 
-        :raises Changed: when it is no status.
-        """
-        text = _slurp(f"{self._proc}/{pid}/status")
-        try:
-            # Uid: real effective saved file-system
-            uid = int(text.split(b"\nUid:", 1)[1].split(None, 2)[1])
-            gid = int(text.split(b"\nGid:", 1)[1].split(None, 2)[1])
-            groups = text.split(b"\nGroups:", 1)[1].split(b"\n", 1)[0]
-        except (IndexError, ValueError):
-            raise Changed from None
-        return uid, gid, frozenset(map(int, groups.split()))
 
-    def _started(self, pid: int) -> int:
-        """Field 22 of stat (proc(5)); the name in field 2 may hold spaces and parentheses.
+def _ids(status: bytes) -> tuple[int, int, frozenset[int]]:
+    """Effective uid and gid and the supplementary groups, at one moment.
 
-        :raises Changed: when there is no such field.
-        """
-        try:
-            return int(_slurp(f"{self._proc}/{pid}/stat").rpartition(b")")[2].split(None, 20)[19])
-        except (IndexError, ValueError):
-            raise Changed from None
+    :raises Changed: when it is no status.
+    """
+    try:
+        # Uid: real effective saved file-system
+        uid = int(status.split(b"\nUid:", 1)[1].split(None, 2)[1])
+        gid = int(status.split(b"\nGid:", 1)[1].split(None, 2)[1])
+        groups = status.split(b"\nGroups:", 1)[1].split(b"\n", 1)[0]
+    except (IndexError, ValueError):
+        raise Changed from None
+    return uid, gid, frozenset(map(int, groups.split()))
+
+
+def _started(path: str, folder: int | None = None) -> int:
+    """Field 22 of stat (proc(5)); the name in field 2 may hold spaces and parentheses.
+
+    :raises Changed: when there is no such field.
+    """
+    try:
+        return int(_slurp(path, folder).rpartition(b")")[2].split(None, 20)[19])
+    except (IndexError, ValueError):
+        raise Changed from None
 
 
 def _read_link(path: str) -> str | None:
@@ -231,8 +331,8 @@ def _read_link(path: str) -> str | None:
         return None
 
 
-def _slurp(path: str) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+def _slurp(path: str, folder: int | None = None) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
     try:
         data = os.read(fd, _MOST)
         if len(data) == _MOST:

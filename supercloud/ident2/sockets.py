@@ -17,10 +17,11 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
+
+import msgspec
 
 from supercloud.ident2.wire import LISTEN, TCP, UDP, SocketAddress
 
@@ -37,8 +38,11 @@ _REQUEST = struct.Struct("=IHHII BBxxI 2s2s16s16sI8s")
 _HEADER = struct.Struct("=IHHII")
 # struct inet_diag_msg up to and with the inode.
 _REPLY = struct.Struct("=BBBB 2s2s16s16sI8s IIIII")
+_End = tuple[bytes, bytes]
+_NOWHERE: Final[_End] = (b"", b"")
 _ANY_COOKIE = b"\xff" * 8
 _BUFFER: Final = 1 << 16  # bytes; the kernel fills dumps in pieces of at most 32 KB
+_ONE: Final = 4096  # bytes of one socket, with attributes that nobody asked for: about 200
 _PATIENCE: Final = struct.pack("@ll", 2, 0)  # seconds for a reply that the kernel has already queued
 
 
@@ -46,8 +50,7 @@ class KernelSilent(OSError):
     """The kernel refused a look-up, or has no sock_diag."""
 
 
-@dataclass(frozen=True, slots=True)
-class Socket:
+class Socket(msgspec.Struct, frozen=True):
     """What the kernel tells of a socket.
 
     :ivar state: one bit of :class:`State`.
@@ -87,18 +90,14 @@ class Sockets:
         """
         if states == LISTEN:
             remote = None
-        local = _plain(local)
-        host = local.host
-        family = socket.AF_INET if host.version == 4 else socket.AF_INET6
-        there, there_port = (b"", 0) if remote is None else (_plain(remote).host.packed, remote.port)
-        ends = [(host.packed, local.port), (there, there_port)]
-        if protocol == UDP:
-            ends.reverse()
-        for found in self._ask(family, protocol, 0xFFFFFFFF, ends[0], ends[1], dump=False):
-            if states and not found.state & states:
-                return None
-            return found
-        return None
+        here = _packed(local)
+        there = _NOWHERE if remote is None else _packed(remote)
+        source, destination = (there, here) if protocol == UDP else (here, there)
+        family = socket.AF_INET if len(here[0]) == 4 else socket.AF_INET6
+        found = self._ask(family, protocol, 0xFFFFFFFF, source, destination, dump=False)
+        if not found or (states and not found[0].state & states):
+            return None
+        return found[0]
 
     def listeners(self, uid: int) -> list[Socket]:
         """The listening TCP sockets that were opened by ``uid``.
@@ -108,11 +107,10 @@ class Sockets:
 
         :raises KernelSilent: when the kernel does not answer.
         """
-        nothing = (b"", 0)
         return [
             found
             for family in (socket.AF_INET, socket.AF_INET6)
-            for found in self._ask(family, TCP, LISTEN, nothing, nothing, dump=True)
+            for found in self._ask(family, TCP, LISTEN, _NOWHERE, _NOWHERE, dump=True)
             if found.uid == uid
         ]
 
@@ -122,15 +120,13 @@ class Sockets:
             self._forget()
 
     def _ask(
-        self, family: int, protocol: int, states: int, source: tuple[bytes, int], destination: tuple[bytes, int],
-        *, dump: bool,
-    ) -> list[Socket]:  # fmt: skip
+        self, family: int, protocol: int, states: int, source: _End, destination: _End, *, dump: bool
+    ) -> list[Socket]:
         with self._lock:
             self._sequence = (self._sequence + 1) & 0xFFFFFFFF
             request = _REQUEST.pack(
                 _REQUEST.size, _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST | (_NLM_F_DUMP if dump else 0), self._sequence, 0,
-                family, protocol, states, source[1].to_bytes(2, "big"), destination[1].to_bytes(2, "big"),
-                source[0], destination[0], 0, _ANY_COOKIE,
+                family, protocol, states, source[1], destination[1], source[0], destination[0], 0, _ANY_COOKIE,
             )  # fmt: skip
             try:
                 netlink = self._netlink or self._open()
@@ -142,7 +138,7 @@ class Sockets:
 
     def _replies(self, netlink: socket.socket, *, dump: bool) -> Iterator[Socket]:
         while True:
-            data = netlink.recv(_BUFFER)
+            data = netlink.recv(_BUFFER if dump else _ONE)
             offset = 0
             while offset + _HEADER.size <= len(data):
                 size, kind, _flags, sequence, _port = _HEADER.unpack_from(data, offset)
@@ -196,8 +192,9 @@ def _host(family: int, packed: bytes) -> IPv4Address | IPv6Address:
     return host.ipv4_mapped or host
 
 
-def _plain(address: SocketAddress) -> SocketAddress:
+def _packed(address: SocketAddress) -> _End:
+    """Address and port in network order; an IPv4 address in IPv6's clothes is plain IPv4."""
     host = address.host
-    if isinstance(host, IPv6Address) and host.ipv4_mapped is not None:
-        return SocketAddress(host.ipv4_mapped, address.port)
-    return address
+    if isinstance(host, IPv6Address):
+        host = host.ipv4_mapped or host
+    return host.packed, address.port.to_bytes(2, "big")

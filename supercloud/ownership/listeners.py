@@ -24,6 +24,7 @@ class Listeners:
         """Whether a connection to an address of this host would reach the portal itself."""
         if (address, port) in self._bound:
             return True
-        is_everywhere = ("0.0.0.0", port) in self._bound or ("::", port) in self._bound  # noqa: S104
+        if ("0.0.0.0", port) not in self._bound and ("::", port) not in self._bound:  # noqa: S104
+            return False
         literal = ip_address(address)
-        return is_everywhere and (literal in self._own or literal.is_unspecified)
+        return literal in self._own or literal.is_unspecified

@@ -48,6 +48,8 @@ class Nodes:
         if not low <= application.port <= high:
             raise BadAddress(f"port {application.port} is outside {low} to {high}")
         node = application.node
+        if known := self._believed(node):
+            return Target(application, known)
         if node == "localhost" and node in self._names:
             return Target(application, ("127.0.0.1", "::1"))
         try:
@@ -67,22 +69,25 @@ class Nodes:
         is_named = node in self._names
         if not is_named and not self._networks:
             raise BadAddress(f"node {node!r} is not in nodes.allow")
-        now = self._clock.seconds()
-        known = self._remembered.get(node)
-        if known is not None and now - known[0] < BELIEVED:
-            addresses = known[1]
-        else:
-            addresses = await self._offload.run(_addresses, node)
-            self._remembered[node] = (now, addresses)
+        inside = self._believed(node)
+        if inside is None:
+            now = self._clock.seconds()
+            addresses: tuple[str, ...] = await self._offload.run(_addresses, node)
+            inside = addresses if is_named else tuple(one for one in addresses if self._is_inside(one))
+            self._remembered[node] = (now, inside)
             self._remembered.move_to_end(node)
             if len(self._remembered) > _MOST_REMEMBERED:
                 self._remembered.popitem(last=False)
-        inside = addresses if is_named else tuple(one for one in addresses if self._is_inside(one))
         if not inside:
             if is_named:
                 raise NothingListens(f"node {node!r} has no address")
             raise BadAddress(f"node {node!r} is not in nodes.allow")
         return inside
+
+    def _believed(self, node: str) -> tuple[str, ...] | None:
+        """What a name was found to stand for a moment ago, as far as the site allows it; None when it must be asked."""
+        known = self._remembered.get(node)
+        return known[1] if known is not None and self._clock.seconds() - known[0] < BELIEVED else None
 
     def _is_inside(self, address: str) -> bool:
         literal = ipaddress.ip_address(address)

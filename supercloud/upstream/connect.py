@@ -1,17 +1,30 @@
-"""From a permit to a verified connection: connect to the pinned address, then ask who holds that connection."""
+"""From a permit to a verified connection: connect to the pinned address, then ask who holds that connection.
+
+Not by way of Twisted's connectors: a factory, a connector, a client, a timer and two turns of the reactor for each
+connection cost as much as both questions about it (measured with `make bench`).
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+import os
+import socket
+from collections.abc import Callable
+from errno import EALREADY, EINPROGRESS, EISCONN
+from typing import Any, Protocol
 
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectError, ConnectionRefusedError, TimeoutError, UserError
-from twisted.internet.interfaces import IReactorTCP
-from twisted.internet.protocol import ClientFactory
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IWriteDescriptor
+from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from supercloud.errors import NothingListens, Unreachable
 from supercloud.upstream.http11 import Connection
+
+_KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
 class Dialer(Protocol):
@@ -20,51 +33,20 @@ class Dialer(Protocol):
     async def dial(self, address: str, port: int) -> Connection: ...
 
 
-class _Dial(ClientFactory):
-    noisy = False
-
-    def __init__(self, done: Deferred[Connection]) -> None:
-        self._done: Deferred[Connection] | None = done
-
-    def buildProtocol(self, addr: object) -> Connection:
-        return _Announced(self)
-
-    def connected(self, connection: Connection) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done.callback(connection)
-        else:
-            connection.abort()
-
-    def clientConnectionFailed(self, connector: object, reason: Failure) -> None:
-        done, self._done = self._done, None
-        if done is not None:
-            done.errback(reason)
-
-
-class _Announced(Connection):
-    """A connection that tells its factory once it stands."""
-
-    def __init__(self, dial: _Dial) -> None:
-        super().__init__()
-        self._dial: _Dial | None = dial
-
-    def connectionMade(self) -> None:
-        super().connectionMade()
-        dial, self._dial = self._dial, None
-        if dial is not None:
-            dial.connected(self)
-
-
 class TcpDialer:
     """Connects over TCP.
 
+    :param reactor: IReactorTime and IReactorFDSet in one.
     :param timeout: seconds for one connection.
+    :param open_socket: of an address family and a kind.
     """
 
-    def __init__(self, reactor: IReactorTCP, *, timeout: float) -> None:
+    def __init__(
+        self, reactor: Any, *, timeout: float, open_socket: Callable[[int, int], socket.socket] = socket.socket
+    ) -> None:
         self._reactor = reactor
         self._timeout = timeout
+        self._open = open_socket
 
     async def dial(self, address: str, port: int) -> Connection:
         """Connect to an address literal; may be cancelled.
@@ -72,19 +54,149 @@ class TcpDialer:
         :raises NothingListens: refused.
         :raises Unreachable: no route, or no answer in time.
         """
-
-        def cancel(_: object) -> None:
-            connector.disconnect()
-
-        done: Deferred[Connection] = Deferred(cancel)
-        connector = self._reactor.connectTCP(address, port, _Dial(done), timeout=self._timeout)
         try:
-            return await done
+            connected = await self._connect(address, port)
         except ConnectionRefusedError:
             raise NothingListens(f"{address} port {port} refused") from None
-        except UserError as error:
-            if isinstance(error, TimeoutError):  # Twisted's is one of UserError's
-                raise Unreachable(f"{address} port {port}: {error}") from None
-            raise CancelledError from None
-        except ConnectError as error:
+        except OSError as error:
             raise Unreachable(f"{address} port {port}: {error}") from None
+        connection = Connection()
+        Transport(connected, connection, self._reactor).start()
+        return connection
+
+    async def _connect(self, address: str, port: int) -> socket.socket:
+        """:raises OSError: why not."""
+        opened = self._open(socket.AF_INET6 if ":" in address else socket.AF_INET, _KIND)
+        try:
+            code = opened.connect_ex((address, port))
+            if code == EINPROGRESS:
+                # Within one machine the handshake is over by now; no turn of the reactor is needed to hear of it.
+                code = opened.connect_ex((address, port))
+            if code == EALREADY:
+                await _Handshake(self._reactor, opened, self._timeout).over
+                code = opened.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if code not in (0, EISCONN):
+                raise OSError(code, os.strerror(code))
+        except BaseException:
+            opened.close()
+            raise
+        return opened
+
+
+@implementer(IWriteDescriptor)
+class _Handshake:
+    """Waits until a socket is connected, or cannot be.
+
+    :ivar over: fails with TimeoutError when it takes too long; may be cancelled.
+    """
+
+    def __init__(self, reactor: Any, connecting: socket.socket, timeout: float) -> None:
+        self._reactor = reactor
+        self._fd = connecting.fileno()
+        self.over: Deferred[None] = Deferred(lambda _: self._leave())
+        self._limit = reactor.callLater(timeout, self._expired, timeout)
+        reactor.addWriter(self)
+
+    def fileno(self) -> int:
+        """For the reactor; the same after the socket was closed in its turn."""
+        return self._fd
+
+    def doWrite(self) -> None:
+        """It is over, well or not."""
+        self._leave()
+        self.over.callback(None)
+
+    def connectionLost(self, reason: Failure) -> None:
+        """The reactor's word for a handshake that failed; or the reactor ends."""
+        self.doWrite()
+
+    def logPrefix(self) -> str:
+        """For the reactor's log."""
+        return "upstream"
+
+    def _expired(self, seconds: float) -> None:
+        self._leave()
+        self.over.errback(TimeoutError(f"not connected within {seconds} s"))
+
+    def _leave(self) -> None:
+        self._reactor.removeWriter(self)
+        if self._limit.active():
+            self._limit.cancel()
+
+
+class Transport(tcp.Connection):
+    """A connected socket, as the reactor serves it.
+
+    One that is closed by what was just read from it is closed in that turn, where nothing waits to be written: the
+    stock transport asks the reactor to call it when it may write nothing. Relies on FileDescriptor's buffers and
+    ``_aborting``, and on ``_shouldShutdown`` (Twisted is pinned; a test holds this).
+    """
+
+    protocol: Connection
+    logstr = "upstream"
+    _shouldShutdown = False  # before close(2) it is only for sockets that other processes have too
+
+    def __init__(self, connected: socket.socket, protocol: Connection, reactor: Any) -> None:
+        super().__init__(connected, protocol, reactor)
+        self._is_reading = False
+
+    def start(self) -> None:
+        """Begin to read, and tell the protocol that the connection stands."""
+        self.connected = 1
+        self.startReading()  # type: ignore[no-untyped-call]
+        self.protocol.makeConnection(self)  # type: ignore[no-untyped-call]
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Our end.
+
+        :raises OSError: when the connection is gone.
+        """
+        return _address(self.socket.getsockname())
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The application's end.
+
+        :raises OSError: when the connection is gone.
+        """
+        return _address(self.socket.getpeername())
+
+    def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
+        """Hand on what came."""
+        try:
+            data = self.socket.recv(self.bufferSize)
+        except BlockingIOError:
+            return None
+        except OSError:
+            return CONNECTION_LOST
+        if not data:
+            return CONNECTION_DONE
+        self._is_reading = True
+        self.protocol.dataReceived(data)
+        self._is_reading = False
+        if not self.disconnecting or self._aborting:
+            return None
+        if self._has_unsent():
+            self.stopReading()  # type: ignore[no-untyped-call]
+            return None
+        return CONNECTION_DONE
+
+    def loseConnection(self) -> None:
+        """Close when what was written has left: at the end of `doRead` if that is all."""
+        if self._is_reading and self.connected and not self._writeDisconnected and not self._has_unsent():
+            self.disconnecting = 1
+        else:
+            super().loseConnection()  # type: ignore[no-untyped-call]
+
+    def readConnectionLost(self, reason: Failure) -> None:
+        """The application finished sending, or `doRead` did."""
+        if self.disconnecting:
+            self.connectionLost(reason)
+        else:
+            super().readConnectionLost(reason)
+
+    def _has_unsent(self) -> bool:
+        return bool(self.dataBuffer or self._tempDataBuffer)
+
+
+def _address(end: tuple[Any, ...]) -> IPv4Address | IPv6Address:
+    return (IPv4Address if len(end) == 2 else IPv6Address)("TCP", *end)

@@ -270,6 +270,86 @@ def test_a_process_with_very_many_descriptors_is_left_to_a_search(
     processes.search(SOCKET, ME)
     monkeypatch.setattr(module.os, "listdir", lambda folder: ["3", "4", "5", "6"])
     monkeypatch.setattr(module, "QUICK", 3)
-    assert pids(processes.remembered(1, ME, accepted_from=(SOCKET, ME))) == [42]
+    assert pids(processes.remembered(3, ME, accepted_from=(SOCKET, ME))) == [42]
     monkeypatch.setattr(module, "QUICK", 1)
     assert processes.remembered(2, ME, accepted_from=(SOCKET, ME)) == []
+
+
+@root
+def test_a_pid_that_the_kernel_gave_away_again_is_not_the_holder() -> None:
+    """The same number, account, descriptor number and socket: only the process is another one."""
+    script = "import sys; sys.stdin.read()"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        inode, processes = os.fstat(listener.fileno()).st_ino, Processes()
+
+        def start() -> subprocess.Popen[bytes]:
+            argv = ["/usr/bin/python3", "-c", script]
+            return subprocess.Popen(argv, stdin=subprocess.PIPE, pass_fds=[listener.fileno()], user=ME, group=ME)
+
+        with start() as first:
+            assert first.pid in pids(processes.search(inode, ME))
+            first.kill()
+        for _ in range(50):
+            Path("/proc/sys/kernel/ns_last_pid").write_text(str(first.pid - 1))
+            with start() as second:
+                is_again = second.pid == first.pid
+                found = processes.remembered(inode, ME)
+                second.kill()
+            if is_again:
+                break
+        else:
+            pytest.skip("the kernel gave the number to others")
+    assert found == []
+
+
+@root
+def test_a_connection_that_was_seen_while_another_was_looked_for_is_found_by_one_look(
+    proc: Proc, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(42, _3=SOCKET, _4=1, _5=2, _6=3)
+    processes.search(SOCKET, ME)
+    monkeypatch.setattr(module.os, "listdir", lambda folder: ["4", "5", "6", "3"])
+    assert pids(processes.remembered(1, ME, accepted_from=(SOCKET, ME))) == [42]
+    monkeypatch.setattr(module.os, "listdir", lambda folder: pytest.fail("listed"))
+    for inode in (3, 2, 1):
+        assert pids(processes.remembered(inode, ME, accepted_from=(SOCKET, ME))) == [42]
+
+
+@root
+def test_a_number_that_is_used_again_is_tried_first(
+    proc: Proc, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(42, _3=SOCKET, _4=1)
+    processes.search(SOCKET, ME)
+    processes.remembered(1, ME, accepted_from=(SOCKET, ME))
+    (proc.folder / "42/fd/4").unlink()
+    (proc.folder / "42/fd/4").symlink_to("socket:[2]")
+    monkeypatch.setattr(module.os, "listdir", lambda folder: pytest.fail("listed"))
+    assert pids(processes.remembered(2, ME, accepted_from=(SOCKET, ME))) == [42]
+
+
+@root
+def test_what_was_seen_in_passing_is_bounded_and_only_a_hint(
+    proc: Proc, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SEEN", 2)
+    monkeypatch.setattr(module, "LIKELY", 1)
+    proc.add(42, _3=SOCKET, _4=1, _5=2, _6=3, _7=4)
+    processes.search(SOCKET, ME)
+    for inode in (1, 2, 3, 4, 1, 2):
+        assert pids(processes.remembered(inode, ME, accepted_from=(SOCKET, ME))) == [42]
+    assert processes.remembered(5, ME, accepted_from=(SOCKET, ME)) == []
+
+
+def test_folders_are_kept_open_for_so_many_processes_only(
+    proc: Proc, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OPEN", 2)
+    before = len(os.listdir("/proc/self/fd"))
+    for pid in range(42, 47):
+        proc.add(pid, _4=pid)
+    for _ in range(2):
+        for pid in range(42, 47):
+            assert pids(processes.search(pid, 0)) == [pid]
+            assert pids(processes.remembered(pid, 0)) == [pid]
+    assert len(os.listdir("/proc/self/fd")) == before + 2
