@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
+import msgspec
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -110,8 +111,7 @@ class Stages:
     paths_for_others: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class Trodden:
+class Trodden(msgspec.Struct, frozen=True):
     """The way that a request took, for the next one on its connection that differs in its target only.
 
     All of it follows from the fields, the connection and the owner of the listener; whether the session lives, what
@@ -132,6 +132,10 @@ class Trodden:
     inward: bytes
     outward: Outward
     target: str
+
+    def goes(self, fields: list[Field], viewer: Viewer, place: Place, owner: int) -> bool:
+        """Whether it is the way of these."""
+        return self.fields is fields and self.viewer is viewer and self.place is place and self.owner == owner
 
 
 class Pipeline:
@@ -161,17 +165,18 @@ class Pipeline:
         if self._streams.get(uid, 0) >= self._on.streams or not self._on.authenticator.is_live(viewer):
             return False
         kept = self._on.pool.take(trodden.key, must_be_fresh=not trodden.may_repeat)
-        if kept is None:
-            return False
-        if kept.grant.permit.owner.uid != trodden.owner:
+        if kept is not None and kept.grant.permit.owner.uid != trodden.owner:
             kept.connection.released(kept.connection)
             return False
         audit = exchange.audit
         audit.origin, audit.target = place.origin.host, trodden.target
         audit.principal = viewer.principal.login
         self._count_stream(exchange, uid)
-        _note(exchange, kept.grant, "kept")
-        self._relay(exchange, kept, trodden, is_kept=True)
+        if kept is None:
+            self._drive(exchange, self._carry(exchange, viewer, place, afresh=True))
+        else:
+            _note(exchange, kept.grant, "kept")
+            self._relay(exchange, kept, trodden, is_kept=True)
         return True
 
     def _drive(self, exchange: Exchange, carrying: Coroutine[Deferred[Any], Any, None]) -> None:
@@ -220,9 +225,7 @@ class Pipeline:
 
     async def _carry(self, exchange: Exchange, viewer: Viewer, place: Place, *, afresh: bool = False) -> None:
         on, head = self._on, exchange.head
-        may_repeat = head.method in REPEATABLE and head.length == 0
-        key = (viewer.principal.uid, place.application.node, place.application.port)
-        kept = None if afresh else on.pool.take(key, must_be_fresh=not may_repeat)
+        kept = None if afresh else on.pool.take(_key(viewer, place), must_be_fresh=not _may_repeat(head))
         is_kept = kept is not None
         if kept is None:
             permit = await on.authorizer.authorize(viewer.principal, await on.nodes.resolve(place.application))
@@ -240,26 +243,34 @@ class Pipeline:
         if exchange.is_over:
             kept.connection.released(kept.connection)
             return
-        owner = grant.permit.owner.uid
-        shown = place
-        if place.origin.owner is not None or owner != viewer.principal.uid:
-            shown = Place(place.origin, place.application, place.prefix, place.is_cut, is_foreign=True)
-        fields = inward_fields(
-            head, place, login=viewer.principal.login, address=exchange.address, via=b"1.1 " + on.pseudonym
-        )
-        trodden = Trodden(
-            head.fields, viewer, place, key, owner, may_repeat, fields, Outward(shown), str(place.application)
-        )
+        trodden = self._tread(exchange, viewer, place, grant.permit.owner.uid)
         if head.upgrade == b"websocket":
             self._relay_websocket(exchange, kept, trodden)
         else:
             exchange.memory["trodden"] = trodden
             self._relay(exchange, kept, trodden, is_kept=is_kept)
 
+    def _tread(self, exchange: Exchange, viewer: Viewer, place: Place, owner: int) -> Trodden:
+        """What a request's fields come to; the last one's if it took the very same way."""
+        on, head, last = self._on, exchange.head, exchange.memory.get("trodden")
+        if isinstance(last, Trodden) and last.goes(head.fields, viewer, place, owner):
+            return last
+        login, via = viewer.principal.login, b"1.1 " + on.pseudonym
+        inward = inward_fields(head, place, login=login, address=exchange.address, via=via)
+        shown = place
+        if place.origin.owner is not None or owner != viewer.principal.uid:
+            shown = Place(place.origin, place.application, place.prefix, place.is_cut, is_foreign=True)
+        return Trodden(
+            head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
+            str(place.application),
+        )  # fmt: skip
+
     def _relay(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden, *, is_kept: bool) -> None:
         head, viewer, place = exchange.head, trodden.viewer, trodden.place
         exchange.outward = trodden.outward
         retry = (lambda: self._again(exchange, viewer, place)) if trodden.may_repeat and is_kept else None
+        if not is_kept:
+            kept.connection.remember(head.method, trodden.outward.last)
         relay = HttpRelay(exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), retry=retry)
         exchange.carry(relay)
         relay.start(head.method, head.method + b" " + inward_target(head.target, place) + trodden.inward)
@@ -339,6 +350,14 @@ class Pipeline:
                 del streams[uid]
 
         exchange.on_over.append(over)
+
+
+def _key(viewer: Viewer, place: Place) -> Key:
+    return viewer.principal.uid, place.application.node, place.application.port
+
+
+def _may_repeat(head: RequestHead) -> bool:
+    return head.method in REPEATABLE and head.length == 0
 
 
 def _note(exchange: Exchange, about: Permit | Grant, rule: str) -> None:

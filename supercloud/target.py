@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
+
 
 @dataclass(frozen=True, slots=True)
 class Application:
@@ -20,8 +22,7 @@ class Application:
         return f"[{self.node}]:{self.port}" if ":" in self.node else f"{self.node}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(msgspec.Struct, frozen=True):
     """An application whose node the site allows and whose name was resolved.
 
     :ivar addresses: address literals, in the order in which they are tried; what is checked is what is connected.

@@ -7,9 +7,9 @@ and the connection, so a permit opens nothing: after connecting, the node is ask
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
@@ -50,8 +50,7 @@ class OwnListeners(Protocol):
     def is_own(self, address: str, port: int) -> bool: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Permit:
+class Permit(msgspec.Struct, frozen=True):
     """Authorize's yes for a principal and a target; made only there.
 
     :ivar address: the pinned address at which the listener is.
@@ -64,8 +63,7 @@ class Permit:
     verdict: Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True):
     """What was verified about one established connection.
 
     :ivar basis: ``connection``, or ``listener`` for a connection that its listener had not accepted in time.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import grp
 import pwd
-from dataclasses import replace
 from typing import Protocol
 
+from msgspec.structs import replace
 from twisted.internet.interfaces import IReactorTime
 
 from supercloud.accounts import Offloaded

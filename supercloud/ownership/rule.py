@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+import msgspec
 
 from supercloud.identity import Principal
 
@@ -28,8 +29,7 @@ class Verdict(Enum):
 _PERMITTING = frozenset({Verdict.SAME_USER, Verdict.PRIVATE_GROUP, Verdict.TAKEN_GROUP})
 
 
-@dataclass(frozen=True, slots=True)
-class SocketOwner:
+class SocketOwner(msgspec.Struct, frozen=True):
     """Who holds a socket, as the node that has it said.
 
     :ivar uid: effective uid of the holder.

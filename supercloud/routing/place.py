@@ -160,19 +160,22 @@ def outward(head: ResponseHead, place: Place) -> list[bytes]:
 
 
 class Outward:
-    """Writes an application's fields for the browser, and remembers the last: heads repeat."""
+    """Writes an application's fields for the browser, and remembers the last: heads repeat.
 
-    __slots__ = ("_place", "_raw", "_written")
+    :ivar last: the head that was written last.
+    """
+
+    __slots__ = ("_place", "_written", "last")
 
     def __init__(self, place: Place) -> None:
         self._place = place
-        self._raw = b""
         self._written = b""
+        self.last: ResponseHead | None = None
 
     def __call__(self, head: ResponseHead) -> bytes:
         """The field lines that the browser gets, without those of the framing."""
-        if head.raw != self._raw:
-            self._raw, self._written = head.raw, b"".join(outward(head, self._place))
+        if self.last is None or head.raw != self.last.raw:
+            self.last, self._written = head, b"".join(outward(head, self._place))
         return self._written
 
 

@@ -87,19 +87,24 @@ class Connection(TwistedProtocol):
         self._interim = 0
         self._request_finished = False
         self._is_tunnel = False
+        self._is_hurried = False
 
     # What Twisted calls.
 
     def connectionMade(self) -> None:
         """The connection stands."""
         self.is_open = True
-        self.set_options()
         self.transport.registerProducer(self, True)
 
-    def set_options(self) -> None:
-        """Small writes leave at once; a dead peer is noticed in the end."""
+    def set_no_delay(self) -> None:
+        """Have small writes leave at once, also behind others that are not acknowledged yet."""
         self.transport.setTcpNoDelay(True)
-        self.transport.setTcpKeepAlive(True)
+
+    def _hurry(self) -> None:
+        """The first write of a connection leaves at once anyway, and many a connection carries no other."""
+        if not self._is_hurried:
+            self._is_hurried = True
+            self.set_no_delay()
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the application, for the exchange under way."""
@@ -169,6 +174,11 @@ class Connection(TwistedProtocol):
         """Whether another exchange may begin."""
         return self._sink is None and self.is_open and not self._is_closing
 
+    def remember(self, method: bytes, head: ResponseHead | None) -> None:
+        """A head that answered such a request: the same bytes need not be read again."""
+        if head is not None and len(head.raw) <= MAX_REMEMBERED:
+            self._last, self._last_method = head, method
+
     def begin(self, sink: Sink, method: bytes, head: bytes) -> None:
         """Send a request's head; ``sink`` hears of the response."""
         self._sink = sink
@@ -178,11 +188,14 @@ class Connection(TwistedProtocol):
         self._body = None
         self._interim = 0
         self._request_finished = False
+        if self.exchanges:
+            self._hurry()
         self.exchanges += 1
         send(self.transport, head)
 
     def write(self, data: bytes) -> None:
         """Send a part of the request's body, framed, or of a tunnel."""
+        self._hurry()
         send(self.transport, data)
 
     def finish(self) -> None:
@@ -239,8 +252,7 @@ class Connection(TwistedProtocol):
         head = self._last
         if head is None or head.raw != raw or self._last_method != self._method:
             head = parse_response(raw, method=self._method)
-            if len(raw) <= MAX_REMEMBERED:
-                self._last, self._last_method = head, self._method
+            self.remember(self._method, head)
         if head.is_interim:
             self._interim += 1
             if self._interim > MAX_INTERIM:

@@ -28,8 +28,8 @@ class _WorkerConnection(Connection):
         super().__init__()
         self._dial = dial
 
-    def set_options(self) -> None:
-        """Unix sockets have none of TCP's."""
+    def set_no_delay(self) -> None:
+        """Unix sockets delay nothing."""
 
     def connectionMade(self) -> None:
         super().connectionMade()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,5 +61,5 @@ def test_somebody_elses_listener_is_permitted_by_a_group_of_both_or_not_at_all(
 def test_what_the_account_database_does_not_know_permits_nobody_else(
     principal: Principal, owner: SocketOwner, shared: frozenset[int]
 ) -> None:
-    unknown = replace(owner, primary_gid=None, has_private_group=False)
+    unknown = msgspec.structs.replace(owner, primary_gid=None, has_private_group=False)
     assert judge(principal, unknown, shared).permits == (owner.uid == principal.uid)

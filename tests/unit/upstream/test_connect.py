@@ -134,8 +134,17 @@ def test_a_connection_is_told_once_it_stands() -> None:
     [connection] = dialling.outcome
     assert isinstance(connection, Connection)
     assert dialling.is_over
-    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, True) in dialling.socket.options
-    assert (socket.SOL_SOCKET, socket.SO_KEEPALIVE, True) in dialling.socket.options
+
+
+def test_writes_behind_the_first_do_not_wait_for_each_other() -> None:
+    dialling = Dialling(0)
+    [connection] = dialling.outcome
+    assert isinstance(connection, Connection)
+    connection.begin(None, b"POST", b"POST / HTTP/1.1\r\n\r\n")  # type: ignore[arg-type]
+    assert dialling.socket.options == []
+    connection.write(b"body")
+    connection.write(b"body")
+    assert dialling.socket.options == [(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)]
 
 
 REFUSALS = pytest.mark.parametrize(
