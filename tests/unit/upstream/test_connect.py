@@ -73,6 +73,9 @@ class FakeSocket:
     def setsockopt(self, *option: int) -> None:
         self.options.append(option)
 
+    def send(self, data: bytes) -> int:
+        return len(data)
+
     def setblocking(self, is_blocking: bool) -> None:
         assert not is_blocking
 
