@@ -65,7 +65,7 @@ def _measure(place: Place, account: Account, rounds: int) -> list[Row]:
     there, here = _take(portal, _NODE, each), _take(portal, "localhost", each)
     interleave(1, {"there": lambda: there(1), "here": lambda: here(1)})
     used = cpu_seconds(responder.pid)
-    results = interleave(rounds, {"there": lambda: there(3), "here": lambda: here(3)})
+    results = interleave(rounds, {"there": lambda: there(1), "here": lambda: here(1)})
     asked = sum(one.requests for one in results["there"])
     used = (cpu_seconds(responder.pid) - used) * 1e6 / asked
     rows = []

@@ -48,7 +48,7 @@ def load(url: str, *, connections: int, seconds: int, headers: dict[str, str], p
     """Send requests for a while.
 
     :param pid: whose processor time counts.
-    :param most: stop after that many; 0 for no such bound.
+    :param most: never send more; 0 for no such bound.
     :raises RuntimeError: something was refused or broken.
     """
     program = shutil.which("wrk")
@@ -66,6 +66,8 @@ def load(url: str, *, connections: int, seconds: int, headers: dict[str, str], p
     found = json.loads(lines[-1].removeprefix("JSON "))
     if found["broken"] or found["refused"] or not found["requests"]:
         raise RuntimeError(f"{url}: {found}")
+    if most and found["requests"] >= most:
+        raise RuntimeError(f"{url}: {most} requests were over before the time; its rate would be a rate of the bound")
     micro = used * 1e6 / found["requests"]
     return Load(found["requests"], found["microseconds"] / 1e6, found["median"], found["p99"], micro)
 

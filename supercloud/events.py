@@ -113,6 +113,7 @@ def _write_out(line: AuditLine) -> None:
     if isinstance(line.path, bytes):
         line.path = line.path.partition(b"?")[0].decode("ascii", "backslashreplace")
     line.seconds = round(line.seconds, 6)
+    line.age = None if line.age is None else round(line.age, 6)
 
 
 def unexpected(doing: str, failure: Failure | None = None) -> None:

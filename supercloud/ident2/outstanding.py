@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class Outstanding:
         self._tries = tries
         self._limit = limit
         self._waiting: dict[int, _Waiting] = {}
+        self._ids: list[int] = []
         # Every try waits equally long, so the first to be asked is the first to be asked again: one timer for all.
         self._due: deque[tuple[float, int]] = deque()
         self._timer: IDelayedCall | None = None
@@ -75,7 +77,7 @@ class Outstanding:
         """
         if len(self._waiting) >= self._limit:
             raise NoAnswer(Reason.BUSY, question)
-        identity = int.from_bytes(os.urandom(8), "little")
+        identity = self._fresh_id()
         question = replace(question, question_id=identity, client_id=0)
 
         def forget(_: Deferred[Answer]) -> None:
@@ -86,6 +88,11 @@ class Outstanding:
         self._send(waiting)
         self._arm()
         return waiting.answer
+
+    def _fresh_id(self) -> int:
+        if not self._ids:
+            self._ids += struct.unpack("<64Q", os.urandom(512))  # one call of the kernel for many
+        return self._ids.pop()
 
     def answered(self, answer: Answer, source: object) -> bool:
         """Take an answer in.

@@ -62,7 +62,7 @@ class Owners:
             gid=reply.gid,
             pid=reply.answer.pid if reply.is_held else None,
             is_accepted=reply.is_held,
-            age=round(reply.age(self._clock.seconds()), 6),
+            age=reply.age(self._clock.seconds()),
         )
 
     async def with_group(self, owner: SocketOwner) -> SocketOwner:
