@@ -10,10 +10,9 @@ import os
 import socket
 from collections.abc import Callable
 from errno import EALREADY, EINPROGRESS, EISCONN
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from twisted.internet import tcp
-from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IWriteDescriptor
@@ -25,6 +24,16 @@ from supercloud.errors import NothingListens, Unreachable
 from supercloud.upstream.http11 import Connection
 
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
+
+
+_DONE = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
+
+
+class End(NamedTuple):
+    """Address literal and port of one end of a connection."""
+
+    host: str
+    port: int
 
 
 class Dialer(Protocol):
@@ -146,19 +155,19 @@ class Transport(tcp.Connection):
         self.startReading()  # type: ignore[no-untyped-call]
         self.protocol.makeConnection(self)  # type: ignore[no-untyped-call]
 
-    def getHost(self) -> IPv4Address | IPv6Address:
+    def getHost(self) -> End:
         """Our end.
 
         :raises OSError: when the connection is gone.
         """
-        return _address(self.socket.getsockname())
+        return End(*self.socket.getsockname()[:2])
 
-    def getPeer(self) -> IPv4Address | IPv6Address:
+    def getPeer(self) -> End:
         """The application's end.
 
         :raises OSError: when the connection is gone.
         """
-        return _address(self.socket.getpeername())
+        return End(*self.socket.getpeername()[:2])
 
     def doRead(self) -> ConnectionDone | ConnectionLost | None:  # type: ignore[override]
         """Hand on what came."""
@@ -177,8 +186,9 @@ class Transport(tcp.Connection):
             return None
         if self._has_unsent():
             self.stopReading()  # type: ignore[no-untyped-call]
-            return None
-        return CONNECTION_DONE
+        else:
+            self._finish()
+        return None
 
     def loseConnection(self) -> None:
         """Close when what was written has left: at the end of `doRead` if that is all."""
@@ -187,16 +197,14 @@ class Transport(tcp.Connection):
         else:
             super().loseConnection()  # type: ignore[no-untyped-call]
 
-    def readConnectionLost(self, reason: Failure) -> None:
-        """The application finished sending, or `doRead` did."""
-        if self.disconnecting:
-            self.connectionLost(reason)
-        else:
-            super().readConnectionLost(reason)
+    def _finish(self) -> None:
+        """Close: nothing is to be written, so only the reactor's list of readers knows of it."""
+        self.stopReading()  # type: ignore[no-untyped-call]
+        self.connected, self.disconnected = 0, 1
+        protocol, closing = self.protocol, self.socket
+        del self.protocol, self.socket, self.fileno
+        closing.close()
+        protocol.connectionLost(_DONE)
 
     def _has_unsent(self) -> bool:
         return bool(self.dataBuffer or self._tempDataBuffer)
-
-
-def _address(end: tuple[Any, ...]) -> IPv4Address | IPv6Address:
-    return (IPv4Address if len(end) == 2 else IPv6Address)("TCP", *end)
