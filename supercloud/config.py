@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,15 +179,6 @@ class CertificateScheme(Section, frozen=True):
     map: str = ""
 
 
-class PasswordScheme(Section, frozen=True):
-    """``[authn.password]``
-
-    :ivar pam_service: name of the file in /etc/pam.d by which passwords are checked and sessions of workers opened.
-    """
-
-    pam_service: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "supercloud-portal"
-
-
 class SessionLife(Section, frozen=True):
     """``[authn.session]``
 
@@ -210,7 +200,6 @@ class Authn(Section, frozen=True):
     schemes: tuple[str, ...] = ("session", "certificate")
     min_uid: Uid = 1000
     certificate: CertificateScheme = CertificateScheme()
-    password: PasswordScheme = PasswordScheme()
     session: SessionLife = SessionLife()
 
 
@@ -253,44 +242,18 @@ class Ident2(Section, frozen=True):
     tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
 
 
-class Dav(Section, frozen=True):
-    """``[dav]``
-
-    :ivar roots: address below /dav to folder; ``~`` is the user's home.
-    """
-
-    roots: dict[str, str] = msgspec.field(default_factory=lambda: {"/": "/"})
-
-
-class Workers(Section, frozen=True):
-    """``[workers]``: the processes that are the users, one for each who uses files or pages.
-
-    :ivar idle: an unused one ends after that.
-    :ivar limit: at once, all users together.
-    :ivar umask: of new files, as octal text; ``""`` means what PAM sets, else 022.
-    """
-
-    idle: Duration = Duration(600)
-    limit: Count = 2000
-    umask: Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")] = ""
-
-
 class Settings(Section, frozen=True):
     """The whole file. Without ``[front]`` this host is a compute node: it answers ident2 and nothing else.
 
-    :ivar state: own CA, sealing key, sessions, locks; mode 0700.
-    :ivar run: unix sockets of the portal and of workers.
+    :ivar state: own CA, sealing key, sessions; mode 0700.
     """
 
     state: Path = Path("/var/lib/supercloud")
-    run: Path = Path("/run/supercloud")
     front: Front | None = None
     authn: Authn = Authn()
     nodes: Nodes = Nodes()
     firewall: Firewall = Firewall()
     ident2: Ident2 = Ident2()
-    dav: Dav = Dav()
-    workers: Workers = Workers()
 
 
 class WrongSettings(Exception):
@@ -356,11 +319,6 @@ def read(file: Path) -> Settings:
 _SCHEMES = ("session", "certificate")
 
 
-_DAV_ADDRESS = re.compile(r"/|(/[A-Za-z0-9][A-Za-z0-9._-]*)+")
-# A unix socket's path has at most 107 bytes (unix(7)); ours are RUN/workers/UID-NUMBER.sock.
-_LONGEST_RUN = 60
-
-
 def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
     """What types cannot say: each key with what is wrong and what would be right."""
     low, high = settings.nodes.ports
@@ -371,16 +329,8 @@ def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
             parse_nodes(pattern)
         except ValueError as error:
             yield "nodes.allow", str(error)
-    for key, path in (("state", settings.state), ("run", settings.run)):
-        if not path.is_absolute():
-            yield key, f"{str(path)!r} is not an absolute path"
-    if len(os.fsencode(settings.run)) > _LONGEST_RUN:
-        yield "run", f"is longer than {_LONGEST_RUN} bytes, which leaves no room for the names of sockets"
-    for address, folder in settings.dav.roots.items():
-        if not _DAV_ADDRESS.fullmatch(address):
-            yield "dav.roots", f'{address!r} is not an address below /dav; write "/" or "/data"'
-        if not (folder == "~" or folder.startswith("/")):
-            yield "dav.roots", f'{folder!r} is not a folder; write an absolute path, or "~" for the home'
+    if not settings.state.is_absolute():
+        yield "state", f"{str(settings.state)!r} is not an absolute path"
     for scheme in settings.authn.schemes:
         if scheme not in _SCHEMES:
             yield "authn.schemes", f"{scheme!r} is not a scheme; known are {', '.join(_SCHEMES)}"
@@ -436,7 +386,6 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
     """The portal of the one account that starts it: this host only, own CA, one-time link."""
     return Settings(
         state=state,
-        run=state / "run",
         front=Front(
             listen=(Listen.parse(f"tls:127.0.0.1:{port}"), Listen.parse(f"tls:[::1]:{port}")),
             hostname="localhost",

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import socket
+from array import array
 from collections.abc import Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -14,6 +15,7 @@ import msgspec
 # Bytes of one message, and descriptors that may come with it.
 MOST_BYTES: Final = 64 * 1024
 MOST_DESCRIPTORS: Final = 4
+_ROOM: Final = socket.CMSG_LEN(MOST_DESCRIPTORS * array("i").itemsize)
 
 M = TypeVar("M")
 
@@ -84,11 +86,11 @@ def send(connected: socket.socket, data: bytes, descriptors: Sequence[int] = ())
 def receive(connected: socket.socket) -> tuple[bytes, list[int]]:
     """Take the bytes of one message and its descriptors; see `Packets.receive`."""
     try:
-        data, descriptors, flags, _ = socket.recv_fds(
-            connected, MOST_BYTES + 1, MOST_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
-        )
+        # Not socket.recv_fds: it forgets the flags that it is given, and the descriptors would be inherited.
+        data, ancillary, flags, _ = connected.recvmsg(MOST_BYTES + 1, _ROOM, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         raise Gone from None
+    descriptors = _descriptors_in(ancillary)
     if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(data) > MOST_BYTES:
         close_all(descriptors)
         raise Garbled("too long, or with too many descriptors")
@@ -96,6 +98,14 @@ def receive(connected: socket.socket) -> tuple[bytes, list[int]]:
         close_all(descriptors)
         raise Gone
     return data, descriptors
+
+
+def _descriptors_in(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    found = array("i")
+    for level, kind, data in ancillary:
+        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+            found.frombytes(data[: len(data) - len(data) % found.itemsize])
+    return found.tolist()
 
 
 def close_all(descriptors: Sequence[int]) -> None:
