@@ -262,6 +262,7 @@ class Connection(TwistedProtocol):
         self._head = head
         if head.status == 101:
             self._is_tunnel = True
+            self.transport.setTcpKeepAlive(True)  # a tunnel may be silent for ever: a dead host is noticed in the end
             sink.response_started(head)
             if rest:
                 sink.tunnel_received(rest)

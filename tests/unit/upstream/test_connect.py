@@ -18,6 +18,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from supercloud.errors import NothingListens, Unreachable
+from supercloud.message.head import ResponseHead
 from supercloud.upstream.connect import TcpDialer, Transport, _Handshake
 from supercloud.upstream.http11 import Connection
 
@@ -137,6 +138,27 @@ def test_a_connection_is_told_once_it_stands() -> None:
     [connection] = dialling.outcome
     assert isinstance(connection, Connection)
     assert dialling.is_over
+
+
+class Deaf:
+    """A sink that hears of heads and does nothing."""
+
+    def response_started(self, head: ResponseHead) -> None:
+        pass
+
+    def response_pause(self) -> None:
+        pass
+
+
+def test_a_tunnel_is_kept_alive_and_nothing_else_is() -> None:
+    dialling = Dialling(0)
+    [connection] = dialling.outcome
+    assert isinstance(connection, Connection)
+    connection.begin(Deaf(), b"GET", b"GET / HTTP/1.1\r\n\r\n")  # type: ignore[arg-type]
+    connection.dataReceived(b"HTTP/1.1 103 Early Hints\r\n\r\n")
+    assert dialling.socket.options == []
+    connection.dataReceived(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
+    assert dialling.socket.options == [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, True)]
 
 
 def test_writes_behind_the_first_do_not_wait_for_each_other() -> None:
