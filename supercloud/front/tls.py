@@ -278,18 +278,20 @@ class TlsTransport(TLSMemoryBIOProtocol):
 
     def _write(self, data: bytes) -> None:
         """Encrypt and send; what cannot be encrypted yet waits for the handshake, with the producer paused."""
-        while data and not self._lostTLSConnection:
+        for at in range(0, len(data), CHUNK):
             connection = self._tlsConnection
-            sent = lib.SSL_write(connection._ssl, data, min(len(data), CHUNK))
+            if self._lostTLSConnection:
+                return
+            piece = data[at : at + CHUNK]
+            sent = lib.SSL_write(connection._ssl, piece, len(piece))  # all of it, without partial writes
             if sent <= 0:
                 try:
                     connection._raise_ssl_error(connection._ssl, sent)
                 except SSL.WantReadError:
-                    self._bufferedWrite(data)
+                    self._bufferedWrite(data[at:])
                 except SSL.Error:
                     self._tlsShutdownFinished(Failure())
                 return
-            data = data[sent:]
             self._flushSendBIO()
 
     def _flushSendBIO(self) -> None:

@@ -24,7 +24,7 @@ class Listeners:
         """Whether a connection to an address of this host would reach the portal itself."""
         if (address, port) in self._bound:
             return True
-        if ("0.0.0.0", port) not in self._bound and ("::", port) not in self._bound:  # noqa: S104
+        if ("0.0.0.0", port) not in self._bound and ("::", port) not in self._bound:  # noqa: S104 - compared
             return False
         literal = ip_address(address)
         return literal in self._own or literal.is_unspecified
