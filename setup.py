@@ -8,17 +8,20 @@ setup(
     description="Authenticating reverse proxy to web applications that run as jobs on compute nodes",
     python_requires=">=3.11",
     packages=[*find_packages(include=["supercloud", "supercloud.*"]), "twisted.plugins"],
-    package_data={"supercloud": ["py.typed", "front/pages/*", "ident2/PROTOCOL.md", "conf/*"]},
+    package_data={"supercloud": ["py.typed", "front/static/*", "ident2/PROTOCOL.md", "monitor/PROTOCOL.md", "conf/*"]},
     install_requires=[
         # Releases of these change behaviour that we rely on; move them on purpose, with the tests.
         "Twisted[tls]==26.10.0",
         "autobahn==26.10.2",
         "pyOpenSSL==26.4.0",
+        "WsgiDAV==4.4.0",
+        "cheroot==11.1.2",
         "Automat>=25.4",
         "click>=8.1",
         "cryptography>=43",
         "httptools>=0.9,<1",
         "msgspec>=0.19",
+        "pamela>=1.2",
     ],
     extras_require={
         "test": [

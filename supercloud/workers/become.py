@@ -37,6 +37,17 @@ def become(account: Principal) -> None:
     raise StillPrivileged(f"{account} became root again")
 
 
+def enter_groups(login: str, gid: int) -> None:
+    """Take the groups that the account database gives a login, as login programs do before PAM may add more.
+
+    Root's own are gone then: whoever changes only uid and gid leaves them to everybody.
+
+    :param gid: the account's primary group, which becomes one of the supplementary ones.
+    :raises OSError: when the process may not.
+    """
+    os.initgroups(login, gid)
+
+
 def failure_as(account: Principal, call: Callable[[], object]) -> str | None:
     """What goes wrong when an account does something, tried in a child that becomes it; None when nothing does.
 

@@ -1,0 +1,292 @@
+"""The front's client, with a monitor that the test plays."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+
+from supercloud.errors import NoWorker, Undecided
+from supercloud.monitor.client import (
+    ACCOUNT_WITHIN,
+    HOLDERS_WITHIN,
+    PASSWORD_WITHIN,
+    WORKER_WITHIN,
+    Monitor,
+)
+from supercloud.monitor.wire import (
+    AccountRead,
+    CheckPassword,
+    Holder,
+    HoldersRead,
+    PasswordChecked,
+    ReadAccount,
+    ReadHolders,
+    Request,
+    StartWorker,
+    StopWorker,
+    WorkerEnded,
+    WorkerRefused,
+    WorkerStarted,
+)
+from supercloud.packets import Gone, Packets
+from tests.fakes.awaiting import run
+
+T = TypeVar("T")
+
+
+class FakeReactor(Clock):
+    """A clock that stands still, and descriptors that are read when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.readers: set[Any] = set()
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.add(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.discard(reader)
+
+    def removeWriter(self, writer: Any) -> None:
+        pass
+
+
+class Site:
+    def __init__(self) -> None:
+        self.reactor = FakeReactor()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        theirs.setblocking(False)
+        self.theirs: Packets[Request] = Packets(theirs, Request)
+        self.ended: list[tuple[int, str]] = []
+        self.lost: list[str] = []
+        self.monitor = Monitor(self.reactor, ours, lambda *what: self.ended.append(what), self.lost.append)
+
+    def ask(self, coroutine: Coroutine[Any, Any, T]) -> list[T | Failure]:
+        got: list[T | Failure] = []
+        Deferred.fromCoroutine(coroutine).addBoth(got.append)
+        return got
+
+    def asked(self) -> Request:
+        request, descriptors = self.theirs.receive()
+        assert descriptors == []
+        return request
+
+    def answer(self, answer: msgspec.Struct, *descriptors: int) -> None:
+        self.theirs.send(answer, descriptors)
+        self.turn()
+
+    def turn(self) -> None:
+        for reader in list(self.reactor.readers):
+            reader.doRead()
+
+    def close(self) -> None:
+        self.monitor.close()
+        self.theirs.close()
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    made = Site()
+    yield made
+    made.close()
+    assert made.reactor.getDelayedCalls() == []
+
+
+def error_of(got: list[Any]) -> BaseException:
+    [failure] = got
+    assert isinstance(failure, Failure)
+    return failure.value
+
+
+def test_a_password_goes_by_a_pipe_and_not_by_the_message(site: Site) -> None:
+    got = site.ask(site.monitor.check_password("alice", b"right", "192.0.2.7"))
+    data, [reading], _, _ = socket.recv_fds(site.theirs.socket, 65536, 4)
+    assert b"right" not in data
+    request = msgspec.msgpack.decode(data, type=Request)
+    assert request == CheckPassword(1, "alice", "192.0.2.7")
+    assert (os.read(reading, 2000), os.read(reading, 1)) == (b"right", b"")  # the writing end is closed
+    os.close(reading)
+    site.answer(PasswordChecked(1, "expired"))
+    assert got == ["expired"]
+
+
+def test_no_end_of_the_pipe_stays_open_here(site: Site) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    site.ask(site.monitor.check_password("alice", b"x" * 1024, "192.0.2.7"))
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("login", ["", "x" * 257, "x" * 100_000, "a\0b", "../a", "-r", "a b", "\ud800"])
+def test_a_login_that_no_account_has_does_not_end_the_monitor(site: Site, login: str) -> None:
+    assert run(site.monitor.check_password(login, b"right", "192.0.2.7")) == "bad"
+    with pytest.raises(BlockingIOError):
+        site.theirs.receive()
+
+
+@pytest.mark.parametrize("password", [b"", b"x" * 1025, b"x" * 10**6, b"right\0"])
+def test_what_is_no_password_is_bad_without_asking(site: Site, password: bytes) -> None:
+    assert run(site.monitor.check_password("alice", password, "192.0.2.7")) == "bad"
+    with pytest.raises(BlockingIOError):
+        site.theirs.receive()
+
+
+@pytest.mark.parametrize("login", ["", "x" * 257, "\ud800"])
+def test_a_request_that_would_end_the_monitor_is_not_sent(site: Site, login: str) -> None:
+    for call in (
+        site.monitor.start_worker(1001, login),
+        site.monitor.read_account(-1),
+        site.monitor.read_account(2**32 - 1),
+        site.monitor.read_holders(0, 1),
+        site.monitor.check_password("alice", b"right", "x" * 65),
+    ):
+        with pytest.raises(ValueError):
+            run(call)
+    with pytest.raises(BlockingIOError):
+        site.theirs.receive()
+
+
+def test_answers_may_come_in_any_order(site: Site) -> None:
+    first, second = site.ask(site.monitor.read_account(1001)), site.ask(site.monitor.read_account(1002))
+    assert (site.asked(), site.asked()) == (ReadAccount(1, 1001), ReadAccount(2, 1002))
+    site.answer(AccountRead(2, "locked"))
+    assert (first, second) == ([], ["locked"])
+    site.answer(AccountRead(1, "good"))
+    assert first == ["good"]
+
+
+def test_a_worker_starts_ends_and_is_stopped(site: Site) -> None:
+    got = site.ask(site.monitor.start_worker(1001, "alice"))
+    assert site.asked() == StartWorker(1, 1001, "alice")
+    started = WorkerStarted(1, 7, "/run/7.sock", 4711)
+    site.answer(started)
+    assert got == [started]
+    site.monitor.stop_worker(7)
+    assert site.asked() == StopWorker(2, 7)
+    site.answer(WorkerEnded(1, 7, "stopped"))
+    assert site.ended == [(7, "stopped")]
+
+
+def test_a_refusal_is_an_answer(site: Site) -> None:
+    got = site.ask(site.monitor.start_worker(1001, "alice"))
+    site.answer(WorkerRefused(1, "locked", "why"))
+    assert got == [WorkerRefused(1, "locked", "why")]
+
+
+def test_holders(site: Site) -> None:
+    got = site.ask(site.monitor.read_holders(4711, 1001))
+    assert site.asked() == ReadHolders(1, 4711, 1001)
+    answer = HoldersRead(1, (Holder(1, 1001, 1001, (5,)),), is_complete=True)
+    site.answer(answer)
+    assert got == [answer]
+
+
+def test_a_search_that_is_not_complete_decides_nothing(site: Site) -> None:
+    got = site.ask(site.monitor.read_holders(4711, 1001))
+    site.answer(HoldersRead(1, (), is_complete=False))
+    assert isinstance(error_of(got), Undecided)
+
+
+def test_no_answer_in_time_is_a_no(site: Site) -> None:
+    password = site.ask(site.monitor.check_password("alice", b"right", ""))
+    account = site.ask(site.monitor.read_account(1001))
+    worker = site.ask(site.monitor.start_worker(1001, "alice"))
+    holders = site.ask(site.monitor.read_holders(4711, 1001))
+    site.reactor.advance(HOLDERS_WITHIN)
+    assert isinstance(error_of(holders), Undecided)
+    site.reactor.advance(max(PASSWORD_WITHIN, ACCOUNT_WITHIN) - HOLDERS_WITHIN)
+    assert password == ["slow"]
+    assert isinstance(error_of(account), NoWorker)
+    assert worker == []
+    site.reactor.advance(WORKER_WITHIN)
+    assert isinstance(error_of(worker), NoWorker)
+    assert site.lost == []
+
+
+def test_a_worker_that_starts_too_late_is_stopped_again(site: Site) -> None:
+    site.ask(site.monitor.start_worker(1001, "alice"))
+    site.asked()
+    site.reactor.advance(WORKER_WITHIN)
+    site.answer(WorkerStarted(1, 7, "/run/7.sock", 4711))
+    assert site.asked() == StopWorker(2, 7)
+
+
+def test_a_worker_that_nobody_waits_for_any_more_is_stopped_again(site: Site) -> None:
+    waiting = Deferred.fromCoroutine(site.monitor.start_worker(1001, "alice"))
+    waiting.addErrback(lambda _: None)
+    site.asked()
+    waiting.cancel()
+    site.answer(WorkerStarted(1, 7, "/run/7.sock", 4711))
+    assert site.asked() == StopWorker(2, 7)
+
+
+@pytest.mark.parametrize("late", [PasswordChecked(1, "good"), AccountRead(1, "good")])
+def test_a_late_answer_is_no_answer(site: Site, late: msgspec.Struct) -> None:
+    got = site.ask(site.monitor.check_password("alice", b"right", ""))
+    site.reactor.advance(PASSWORD_WITHIN)
+    site.answer(late)
+    assert (got, site.lost) == (["slow"], [])
+
+
+def test_when_the_monitor_is_killed_everything_is_lost(site: Site) -> None:
+    password = site.ask(site.monitor.check_password("alice", b"right", ""))
+    account = site.ask(site.monitor.read_account(1001))
+    site.theirs.socket.close()
+    site.turn()
+    assert isinstance(error_of(password), NoWorker)
+    assert isinstance(error_of(account), NoWorker)
+    assert site.lost == ["gone"]
+    with pytest.raises(NoWorker):
+        run(site.monitor.read_account(1001))
+
+
+def test_a_request_that_finds_the_monitor_gone_says_so(site: Site) -> None:
+    site.theirs.socket.close()
+    assert isinstance(error_of(site.ask(site.monitor.check_password("alice", b"right", ""))), NoWorker)
+    assert site.lost == ["gone"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "why"),
+    [
+        (AccountRead(2, "good"), "what was not asked"),
+        (PasswordChecked(1, "good"), "something else"),
+        (WorkerStarted(1, 1, "/x", 1), "something else"),
+        (ReadAccount(1, 1001), "garbled"),
+    ],
+)
+def test_a_monitor_that_says_what_it_must_not_is_lost(site: Site, answer: msgspec.Struct, why: str) -> None:
+    got = site.ask(site.monitor.read_account(1001))
+    site.answer(answer)
+    assert isinstance(error_of(got), NoWorker)
+    [lost] = site.lost
+    assert why in lost
+
+
+def test_a_monitor_that_sends_a_descriptor_is_lost(site: Site) -> None:
+    got = site.ask(site.monitor.read_account(1001))
+    reading, writing = os.pipe()
+    site.answer(AccountRead(1, "good"), reading)
+    os.close(reading)
+    with pytest.raises(BrokenPipeError):
+        os.write(writing, b"x")
+    os.close(writing)
+    assert isinstance(error_of(got), NoWorker)
+    assert len(site.lost) == 1
+
+
+def test_closing_it_ends_the_monitor_and_is_no_loss(site: Site) -> None:
+    got = site.ask(site.monitor.read_account(1001))
+    site.asked()
+    site.monitor.close()
+    assert isinstance(error_of(got), NoWorker)
+    assert site.lost == []
+    with pytest.raises(Gone):
+        site.theirs.receive()

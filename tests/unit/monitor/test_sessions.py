@@ -1,0 +1,257 @@
+"""Workers from the request to the end, with a zygote and holders that the test plays."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from supercloud.monitor.breach import Breach
+from supercloud.monitor.folder import Folder
+from supercloud.monitor.loop import Loop
+from supercloud.monitor.sessions import Patience, Sessions
+from supercloud.monitor.wire import VERSION, Answer, StartWorker, Task, WorkerEnded, WorkerRefused, WorkerStarted
+from supercloud.packets import Gone, Packets
+from supercloud.workers.wire import Ended, Fork, Ready, Refused, Stop
+
+ALICE = StartWorker(5, 1001, "alice")
+
+
+class Holder:
+    """A session holder, as the zygote was asked to fork it."""
+
+    def __init__(self, asked: Fork, listening: int, status: int) -> None:
+        self.asked = asked
+        self.listening = socket.socket(fileno=listening)
+        self.inode = os.fstat(status).st_ino
+        connected = socket.socket(fileno=status)
+        connected.setblocking(False)
+        self.status: Packets[Stop] = Packets(connected, Stop)
+
+    def close(self) -> None:
+        self.listening.close()
+        self.status.close()
+
+
+class Killers:
+    """Children that only count."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def run(self, call: Callable[[], msgspec.Struct], done: Callable[[Any], object]) -> None:
+        self.calls += 1
+
+
+class Site:
+    def __init__(self, run: Path) -> None:
+        self.now = 100.0
+        self.loop = Loop(lambda: self.now)
+        self.folder = Folder(Task(VERSION, os.geteuid(), os.geteuid(), 1000, "", str(run), "/x", {}))
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        self.link: Packets[Any] = Packets(ours, Any)
+        self.zygote: Packets[Fork] = Packets(theirs, Fork)
+        self.killers = Killers()
+        self.answers: list[Answer] = []
+        self.sessions = Sessions(
+            self.loop,
+            self.folder,
+            self.link,
+            self.killers,  # type: ignore[arg-type]
+            self.answers.append,
+            spared=(1, 2),
+            patience=Patience(start=15, stop=10),
+        )
+        self.holders: list[Holder] = []
+
+    def start(self, request: StartWorker = ALICE) -> Holder:
+        self.sessions.start(request)
+        asked, [listening, status] = self.zygote.receive()
+        self.holders.append(Holder(asked, listening, status))
+        return self.holders[-1]
+
+    def serve(self) -> Holder:
+        holder = self.start()
+        holder.status.send(Ready(4711))
+        self.turn()
+        self.answers.clear()
+        return holder
+
+    def turn(self, seconds: float = 0) -> None:
+        self.now += seconds
+        self.loop.turn(0)
+
+    @property
+    def sockets(self) -> list[str]:
+        return os.listdir(self.folder.path)
+
+    def close(self) -> None:
+        for holder in self.holders:
+            holder.close()
+        for _ in self.holders:
+            self.turn()
+        self.link.close()
+        self.zygote.close()
+        self.loop.close()
+        self.folder.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    made = Site(tmp_path)
+    yield made
+    made.close()
+
+
+def test_a_worker_is_told_when_its_holder_says_so(site: Site) -> None:
+    holder = site.start()
+    assert holder.asked == Fork(1, 1001, "alice")
+    assert holder.listening.getsockname().endswith("/1001-1.sock")
+    site.turn()
+    assert site.answers == []
+    holder.status.send(Ready(4711))
+    site.turn()
+    assert site.answers == [WorkerStarted(5, 1, site.folder.full("1001-1.sock"), 4711)]
+    site.turn(1000)
+    assert len(site.answers) == 1
+
+
+def test_a_number_is_never_used_again(site: Site) -> None:
+    numbers = []
+    for _ in range(3):
+        holder = site.start()
+        numbers.append(holder.asked.worker)
+        holder.close()
+        site.turn()
+    assert numbers == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [
+        (Refused("expired", "PAM"), WorkerRefused(5, "expired", "PAM")),
+        (Ended("exit 1"), WorkerRefused(5, "good", "exit 1")),
+        (Stop(), WorkerRefused(5, "good", "its holder sent what cannot be read")),
+    ],
+)
+def test_a_worker_that_does_not_begin_is_refused_once(site: Site, said: msgspec.Struct, refused: Answer) -> None:
+    holder = site.start()
+    holder.status.send(said)
+    site.turn()
+    holder.close()
+    site.turn(100)
+    assert site.answers == [refused]
+    assert site.sockets == []
+
+
+@pytest.mark.parametrize(
+    ("said", "how"),
+    [
+        (Ended("signal 9"), "signal 9"),
+        (Ready(1), "its holder said Ready out of turn"),
+        (Refused("good", ""), "its holder said Refused out of turn"),
+        (Stop(), "its holder sent what cannot be read"),
+        (None, "its holder ended"),
+    ],
+)
+def test_a_worker_ends_once(site: Site, said: msgspec.Struct | None, how: str) -> None:
+    holder = site.serve()
+    if said is None:
+        holder.close()
+    else:
+        holder.status.send(said)
+    site.turn()
+    holder.close()
+    site.turn(100)
+    assert site.answers == [WorkerEnded(5, 1, how)]
+    assert site.sockets == []
+
+
+def test_a_holder_may_not_send_descriptors(site: Site) -> None:
+    holder = site.start()
+    reading, writing = os.pipe()
+    holder.status.send(Ready(1), [reading])
+    os.close(reading)
+    site.turn()
+    with pytest.raises(BrokenPipeError):  # nobody has the other end
+        os.write(writing, b"x")
+    os.close(writing)
+
+
+def test_a_holder_that_does_not_report_is_killed_after_fifteen_seconds(site: Site) -> None:
+    holder = site.start()
+    site.turn(14.9)
+    assert (site.answers, site.killers.calls) == ([], 0)
+    site.turn(0.2)
+    assert site.answers == [WorkerRefused(5, "good", "no report within 15 s")]
+    assert site.killers.calls == 1
+    with pytest.raises(Gone):
+        holder.status.receive()
+
+
+def test_a_worker_is_asked_to_stop_and_given_up_after_ten_seconds(site: Site) -> None:
+    holder = site.serve()
+    site.sessions.stop(1)
+    assert holder.status.receive() == (Stop(), [])
+    site.turn(9.9)
+    assert site.answers == []
+    site.turn(0.2)
+    assert site.answers == [WorkerEnded(5, 1, "stopped")]
+    with pytest.raises(Gone):
+        holder.status.receive()
+    site.sessions.stop(1)
+    site.turn(100)
+    assert len(site.answers) == 1
+
+
+def test_a_worker_that_stops_says_how(site: Site) -> None:
+    holder = site.serve()
+    site.sessions.stop(1)
+    holder.status.send(Ended("exit 0"))
+    site.turn()
+    assert site.answers == [WorkerEnded(5, 1, "exit 0")]
+
+
+def test_a_worker_whose_holder_just_ended_is_not_stopped_but_gone(site: Site) -> None:
+    site.serve().close()
+    site.sessions.stop(1)
+    assert site.answers == [WorkerEnded(5, 1, "gone")]
+
+
+@pytest.mark.parametrize("number", [0, 2, 2**63 - 1])
+def test_stopping_a_worker_that_never_was_is_a_breach(site: Site, number: int) -> None:
+    site.serve()
+    with pytest.raises(Breach):
+        site.sessions.stop(number)
+
+
+def test_without_a_zygote_it_is_over(site: Site) -> None:
+    site.zygote.close()
+    with pytest.raises(Breach):
+        site.sessions.start(ALICE)
+
+
+def test_a_zygote_that_does_not_read_holds_nobody_up(site: Site) -> None:
+    for _ in range(2000):
+        site.sessions.start(ALICE)
+        if site.answers:
+            break
+    assert site.answers == [WorkerRefused(5, "good", "the zygote does not read")]
+    while len(site.holders) < len(site.sockets):
+        asked, [listening, status] = site.zygote.receive()
+        site.holders.append(Holder(asked, listening, status))
+
+
+def test_a_socket_that_cannot_be_made_is_a_refusal(site: Site) -> None:
+    Path(site.folder.full("1001-1.sock")).touch()
+    site.sessions.start(ALICE)
+    [refused] = site.answers
+    assert isinstance(refused, WorkerRefused)
+    assert (refused.state, refused.reason.startswith("no socket: ")) == ("good", True)
