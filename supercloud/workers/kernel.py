@@ -1,0 +1,100 @@
+"""What Linux offers a process to give up rights with, and Python does not."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import platform
+import signal
+from typing import Final
+
+# linux/prctl.h
+_SET_DEATH_SIGNAL: Final = 1
+_SET_DUMPABLE: Final = 4
+_SET_NAME: Final = 15
+_READ_BOUNDING: Final = 23
+_DROP_BOUNDING: Final = 24
+_SET_NO_NEW_PRIVS: Final = 38
+_AMBIENT: Final = 47
+_AMBIENT_CLEAR_ALL: Final = 4
+# linux/capability.h: two words for each of three sets.
+_CAPABILITY_VERSION_3: Final = 0x20080522
+# linux/keyctl.h, and its system call's number by machine (glibc has no function for it).
+_JOIN_SESSION_KEYRING: Final = 1
+_KEYCTL: Final = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "loongarch64": 219, "ppc64le": 271, "s390x": 280}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Header(ctypes.Structure):
+    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
+
+
+def name_process(name: str) -> None:
+    """What ``ps -o comm`` shows; at most 15 letters."""
+    _prctl(_SET_NAME, ctypes.c_char_p(name.encode("ascii")))
+
+
+def forbid_new_privileges() -> None:
+    """No program that this process or its children start gains rights (setuid, file capabilities), for good."""
+    _prctl(_SET_NO_NEW_PRIVS, 1)
+
+
+def forbid_inspection() -> None:
+    """Processes of the same account may not trace this one nor read its memory; it leaves no core. A change of ids does
+    that too, but the site can switch that off (fs.suid_dumpable).
+    """
+    _prctl(_SET_DUMPABLE, 0)
+
+
+def end_with_parent() -> None:
+    """SIGKILL when the parent ends; a change of ids undoes this, so it comes after."""
+    _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+
+
+def drop_bounding_set() -> None:
+    """No capability can be gained by starting a program, for good. Without CAP_SETPCAP (a container's root) it stays,
+    and `forbid_new_privileges` has to do.
+    """
+    number = 0
+    while _libc.prctl(_READ_BOUNDING, ctypes.c_ulong(number), 0, 0, 0) >= 0:
+        try:
+            _prctl(_DROP_BOUNDING, number)
+        except PermissionError:
+            return
+        number += 1
+
+
+def drop_capabilities() -> None:
+    """Empty the effective, permitted, inheritable and ambient sets. Inheritable ones survive a change of ids."""
+    _prctl(_AMBIENT, _AMBIENT_CLEAR_ALL)
+    header = _Header(_CAPABILITY_VERSION_3, 0)
+    _check(_libc.capset(ctypes.byref(header), (ctypes.c_uint32 * 6)()))
+
+
+def leave_session_keyring() -> None:
+    """Take an empty session keyring: who holds root's, by descent, can read root's keys whatever their own uid is
+    (keyrings(7), possession). PAM may give another one later.
+
+    :raises OSError: when it cannot be left; not when the kernel has no keyrings or forbids all use of them.
+    """
+    call = _KEYCTL.get(platform.machine())
+    if call is None:
+        raise OSError(errno.ENOSYS, f"keyctl has no known number on {platform.machine()}")
+    try:
+        _check(_libc.syscall(ctypes.c_long(call), ctypes.c_long(_JOIN_SESSION_KEYRING), None))
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+
+
+def _prctl(option: int, value: int | ctypes.c_char_p) -> None:
+    word = ctypes.c_ulong(value) if isinstance(value, int) else value
+    _check(_libc.prctl(ctypes.c_int(option), word, ctypes.c_ulong(0), ctypes.c_ulong(0), ctypes.c_ulong(0)))
+
+
+def _check(result: int) -> None:
+    if result == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -1,0 +1,136 @@
+"""Giving up rights, each in a child of its own; that root's are gone is shown by real workers."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from supercloud.workers import kernel
+from tests.unit.workers.test_become import in_child
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to have rights to give up")
+
+
+def status(name: str) -> str:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(line.partition(":")[2].strip() for line in lines if line.startswith(f"{name}:"))
+
+
+def test_a_process_has_the_name_that_it_is_given() -> None:
+    def task() -> str:
+        kernel.name_process("sc-something")
+        return Path("/proc/self/comm").read_text()
+
+    assert in_child(task) == "sc-something\n"
+
+
+def test_new_privileges_are_forbidden() -> None:
+    def task() -> str:
+        kernel.forbid_new_privileges()
+        return status("NoNewPrivs")
+
+    assert in_child(task) == "1"
+
+
+def test_nobody_may_look_into_a_process_that_forbids_it() -> None:
+    def task() -> str:
+        kernel.forbid_inspection()
+        return str(Path("/proc/self/environ").stat().st_uid)
+
+    assert in_child(task) == "0"
+
+
+def test_a_process_ends_with_its_parent() -> None:
+    reader, writer = os.pipe()
+
+    def task() -> str:
+        child = os.fork()
+        if not child:
+            os.close(reader)
+            kernel.end_with_parent()
+            os.write(writer, b"ready")
+            signal.pause()
+        os.read(reader, 5)
+        return str(child)
+
+    child = int(in_child(task))
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        assert pipe.read() == b""  # both ends of it are gone
+    assert child
+
+
+@root
+@pytest.mark.parametrize("name", ["CapEff", "CapPrm", "CapInh", "CapAmb"])
+def test_all_capabilities_are_dropped(name: str) -> None:
+    def task() -> str:
+        kernel.drop_capabilities()
+        return status(name)
+
+    assert in_child(task) == "0" * 16
+
+
+@root
+def test_the_bounding_set_is_emptied() -> None:
+    def task() -> str:
+        kernel.drop_bounding_set()
+        return status("CapBnd")
+
+    assert in_child(task) == "0" * 16
+
+
+@root
+def test_a_bounding_set_that_may_not_be_changed_stays() -> None:
+    before = status("CapBnd")
+
+    def task() -> str:
+        kernel.drop_capabilities()
+        kernel.drop_bounding_set()
+        return status("CapBnd")
+
+    assert in_child(task) == before
+
+
+def test_roots_session_keyring_is_not_kept() -> None:
+    keyctl = kernel._KEYCTL[os.uname().machine]
+
+    def name_of_keyring() -> str:
+        buffer = ctypes.create_string_buffer(1000)
+        kernel._libc.syscall(keyctl, 6, -3, buffer, len(buffer))  # KEYCTL_DESCRIBE, the session's
+        return buffer.value.decode().rpartition(";")[2]
+
+    def task() -> str:
+        kernel._libc.syscall(keyctl, 1, b"roots")
+        before = name_of_keyring()
+        kernel.leave_session_keyring()
+        return f"{before} {name_of_keyring()}"
+
+    if not Path("/proc/keys").exists():
+        pytest.skip("this kernel has no keyrings")
+    assert in_child(task) == "roots _ses"
+
+
+def test_an_unknown_machine_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kernel.platform, "machine", lambda: "pdp11")
+    with pytest.raises(OSError, match="pdp11"):
+        kernel.leave_session_keyring()
+
+
+@pytest.mark.parametrize(("number", "is_raised"), [(38, False), (1, False), (122, True), (13, True)])
+def test_a_keyring_that_cannot_be_left_is_an_error_unless_there_are_none(
+    monkeypatch: pytest.MonkeyPatch, number: int, is_raised: bool
+) -> None:
+    def check(_: int) -> None:
+        raise OSError(number, "as told")
+
+    monkeypatch.setattr(kernel, "_check", check)
+    monkeypatch.setattr(kernel, "_libc", type("Libc", (), {"syscall": staticmethod(lambda *_: -1)}))
+    if is_raised:
+        with pytest.raises(OSError, match="as told"):
+            kernel.leave_session_keyring()
+    else:
+        kernel.leave_session_keyring()
