@@ -1,0 +1,1 @@
+"""WebDAV (RFC 4918) over the file system, in the worker of the account whose files these are."""

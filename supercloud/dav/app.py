@@ -1,0 +1,226 @@
+"""The WSGI application behind ``/dav``: which method does what, and what is said when something fails.
+
+Properties and locks (PROPFIND, PROPPATCH, LOCK, UNLOCK) are wsgidav's; everything that touches files is done here,
+because there wsgidav writes into the file itself, reads names as UTF-8 only, walks trees by URL, and its conditions are
+those of RFC 2616. Its ``WsgiDAVApp`` is not used: it changes addresses before anything can refuse them.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import logging
+import os
+import pwd
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from wsgidav.request_server import RequestServer
+
+from supercloud.dav import failures
+from supercloud.dav.body import Body, CutShort
+from supercloud.dav.chunks import Chunks
+from supercloud.dav.failures import Fields, StartResponse, refused
+from supercloud.dav.guard import Guard, Request
+from supercloud.dav.methods import CLASSES, Methods
+from supercloud.dav.provider import Environ, Provider
+from supercloud.dav.reading import read
+from supercloud.dav.tree import Tree
+from supercloud.dav.upload import Upload
+
+MAX_XML: Final = 1024 * 1024  # bytes of a PROPFIND, PROPPATCH or LOCK; mod_dav takes as much (LimitXMLRequestBody)
+_READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
+_WSGIDAV: Final = frozenset({"PROPFIND", "PROPPATCH", "LOCK", "UNLOCK"})
+_CONFIG: Final[dict[str, Any]] = {"hotfixes": {}, "mutable_live_props": [], "add_header_MS_Author_Via": False}
+_log = logging.getLogger("supercloud.dav")
+Handler = Callable[[Request, StartResponse], Iterable[bytes]]
+
+
+def make_app(
+    roots: Mapping[str, str],
+    home: str,
+    desk: str | None,
+    *,
+    lock_manager: Any = None,
+    prop_manager: Any = None,
+) -> Application:
+    """Make the application for the account that runs this process.
+
+    :param roots: address below /dav to folder, as ``Tree`` takes them.
+    :param desk: path of the portal's socket, or None where there is no portal.
+    :param lock_manager: of wsgidav's kind; without one there are no locks, and class 2 is not promised.
+    :param prop_manager: of wsgidav's kind; without one there are no dead properties.
+    """
+    login = _login()
+    return Application(Tree(roots, home, login), login, lock_manager, prop_manager)
+
+
+class _Wsgidav(RequestServer):  # type: ignore[misc]
+    """wsgidav's methods, under our conditions: they were checked before."""
+
+    def _evaluate_if_headers(self, res: Any, environ: Environ) -> None:
+        return
+
+
+class Application:
+    """A WSGI application; ``tree`` is for those who wrap it."""
+
+    def __init__(self, tree: Tree, login: str, lock_manager: Any, prop_manager: Any) -> None:
+        self.tree = tree
+        self.login = login
+        self.provider = Provider(tree, lock_manager, prop_manager)
+        self.guard = Guard(tree, lock_manager, self.login)
+        self._wsgidav = _Wsgidav(self.provider)
+        self._upload = Upload(tree, self.guard)
+        self._chunks = Chunks(tree, self.guard, self._upload)
+        methods = Methods(tree, self.guard, prop_manager)
+        self._handlers: dict[str, Handler] = {
+            "OPTIONS": methods.options,
+            "GET": self._read,
+            "HEAD": self._read,
+            "MKCOL": self._make_folder,
+            "PUT": self._put,
+            "DELETE": methods.delete,
+            "COPY": methods.copy_or_move,
+            "MOVE": self._move,
+            **dict.fromkeys(_WSGIDAV, self._by_wsgidav),
+        }
+        self._classes = CLASSES if lock_manager is not None else "1, 3"
+        self._methods = methods
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        """Answer one request."""
+        body = environ["supercloud.body"] = Body(environ)
+        response = _Response(start_response, environ, self._classes)
+        try:
+            answer = self._answer(environ, response)
+        except Exception as error:  # the last place before the server's own page
+            answer = self._fail(error, environ, response)
+        if body.discard():
+            return response.send(answer)
+        return _Closing(response.send(answer, closing=True), environ, body)
+
+    def _answer(self, environ: Environ, response: _Response) -> Iterable[bytes]:
+        method = environ["REQUEST_METHOD"]
+        handler = self._handlers.get(method)
+        if handler is None:
+            allowed = [("Allow", ", ".join(self._handlers))]
+            raise refused(HTTPStatus.METHOD_NOT_ALLOWED, "This method does nothing here.", fields=allowed)
+        path = environ["PATH_INFO"].encode("latin-1").decode("utf-8", "surrogateescape") or "/"
+        located = self.tree.locate(path)
+        # Who reads opens it anyway, and looks then.
+        request = Request(environ, located, None if handler == self._read else self.tree.stat_or_none(located))
+        environ["wsgidav.user_name"] = self.login
+        self.guard.read_if(request)
+        return handler(request, response)
+
+    def _fail(self, error: Exception, environ: Environ, response: _Response) -> Iterable[bytes]:
+        known = failures.of_any(error, writing=environ["REQUEST_METHOD"] not in _READS)
+        if int(known.value) >= HTTPStatus.INTERNAL_SERVER_ERROR and int(known.value) != HTTPStatus.INSUFFICIENT_STORAGE:
+            _log.error("%s failed", environ["REQUEST_METHOD"], exc_info=error)
+        answer = failures.answer(response, known)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
+
+    def _read(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        return read(self.tree, self.guard, request, start_response)
+
+    def _make_folder(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        body: Body = request.environ["supercloud.body"]
+        if body.length != 0:
+            raise refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "MKCOL takes no body here.")
+        self._chunks.prepare(request)
+        return self._methods.make_folder(request, start_response)
+
+    def _move(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        handle = self._chunks.assemble if self._chunks.are_meant(request) else self._methods.copy_or_move
+        return handle(request, start_response)
+
+    def _put(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        return self._upload.put(request, start_response, request.environ["supercloud.body"])
+
+    def _by_wsgidav(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        environ = request.environ
+        self.guard.check_conditions(request, request.status)
+        if request.method == "LOCK" and request.status is None:
+            # wsgidav makes the empty file before it looks whether a lock of the folder's forbids that.
+            self.guard.check_locks(request, request.located.parent, folder=True)
+        xml = _whole(environ["supercloud.body"])
+        environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(xml), str(len(xml))
+        environ["PATH_INFO"] = request.located.address
+        environ["wsgidav.provider"], environ["wsgidav.config"] = self.provider, _CONFIG
+        environ["wsgidav.verbose"] = 1
+        if "HTTP_DEPTH" in environ:
+            environ["HTTP_DEPTH"] = environ["HTTP_DEPTH"].strip().lower()
+        handle: Callable[..., Iterable[bytes]] = getattr(self._wsgidav, f"do_{request.method}")
+        return handle(environ, start_response)
+
+
+class _Response:
+    """Holds the status and the fields until it is known whether the connection stays open."""
+
+    def __init__(self, start_response: StartResponse, environ: Environ, classes: str) -> None:
+        self._start_response = start_response
+        self._status = "500 Internal Server Error"
+        self._fields: Fields = []
+        self._speaks = environ["REQUEST_METHOD"] == "OPTIONS"
+        self._classes = classes
+
+    def __call__(self, status: str, fields: Fields, exc_info: Any = None) -> None:
+        self._status, self._fields = status, fields
+
+    def send(self, answer: Iterable[bytes], *, closing: bool = False) -> Iterable[bytes]:
+        """Begin the answer."""
+        if self._speaks:
+            self._fields += [("DAV", self._classes), ("MS-Author-Via", "DAV")]
+        if closing:
+            self._fields.append(("Connection", "close"))
+        self._start_response(self._status, self._fields)
+        return answer
+
+
+class _Closing:
+    """An answer to a request whose body is not read to its end; the connection ends with it.
+
+    cheroot reads such a rest into memory, all of it, before it answers; and it does not look at the application's
+    ``Connection: close``. So it is told that nothing is left, and the connection is broken off after the answer.
+    """
+
+    def __init__(self, answer: Iterable[bytes], environ: Environ, body: Body) -> None:
+        self._answer = answer
+        self._body = body
+        if hasattr(environ["wsgi.input"], "remaining"):
+            environ["wsgi.input"].remaining = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        if hasattr(self._answer, "close"):
+            self._answer.close()
+        self._body.linger()
+        raise ConnectionResetError(errno.ECONNRESET, "the request's body was refused")
+
+
+def _whole(body: Body) -> bytes:
+    """A body of XML.
+
+    :raises DAVError: 400, 413.
+    """
+    blocks = []
+    try:
+        for block in body.blocks():
+            if body.received > MAX_XML:
+                raise refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "That is too much XML.")
+            blocks.append(bytes(block))
+    except CutShort as error:
+        raise refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+    return b"".join(blocks)
+
+
+def _login() -> str:
+    """The account's name; its number where it has none."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())

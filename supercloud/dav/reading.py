@@ -1,0 +1,125 @@
+"""GET and HEAD: ranges, conditions, and the bytes of a file."""
+
+from __future__ import annotations
+
+import email.utils
+import os
+import re
+from collections.abc import Iterator
+from http import HTTPStatus
+from typing import Final
+
+from supercloud.dav import failures
+from supercloud.dav.body import BLOCK
+from supercloud.dav.conditions import range_applies
+from supercloud.dav.failures import Fields, StartResponse
+from supercloud.dav.guard import Guard, Request, state_of
+from supercloud.dav.kernel import close_read
+from supercloud.dav.provider import content_type, etag_of, modified_of
+from supercloud.dav.tree import Tree, is_folder
+
+_RANGE: Final = re.compile(r"\s*(\d{1,19})\s*-\s*(\d{1,19})?\s*|\s*-\s*(\d{1,19})\s*", re.ASCII)
+_FOLDER: Final = b"This is a folder. Open it with a WebDAV client.\n"
+
+
+class Truncated(OSError):
+    """A file became shorter while it was sent; the connection is closed, so that the client notices."""
+
+
+class Stream:
+    """A part of a file, as a WSGI answer.
+
+    :ivar handle: a descriptor; a server that can send files by themselves may use it.
+    :ivar offset: of the next byte.
+    :ivar left: bytes to send.
+    """
+
+    def __init__(self, handle: int, offset: int, length: int) -> None:
+        self.handle = handle
+        self.offset = offset
+        self.left = length
+
+    def __iter__(self) -> Iterator[bytes]:
+        while self.left:
+            block = os.pread(self.handle, min(BLOCK, self.left), self.offset)
+            if not block:
+                raise Truncated(f"{self.left} bytes are missing")
+            self.offset += len(block)
+            self.left -= len(block)
+            yield block
+
+    def close(self) -> None:
+        """Called by the server, also when the client left."""
+        if self.handle >= 0:
+            close_read(self.handle)
+            self.handle = -1
+
+
+def read(tree: Tree, guard: Guard, request: Request, start_response: StartResponse) -> Stream | list[bytes]:
+    """Answer GET or HEAD.
+
+    :raises DAVError: 304, 403, 404, 412, 416.
+    :raises OSError: as the kernel says.
+    """
+    handle, status = tree.opened(request.located, os.O_RDONLY)
+    stream: Stream | None = None
+    try:
+        guard.check_conditions(request, status, reads=True)
+        if is_folder(status):
+            return _read_folder(request, start_response)
+        offset, length, fields = _part(request, status)
+        ranged = bool(fields)
+        fields += [
+            ("Content-Length", str(length)),
+            ("Content-Type", content_type(request.located.name)),
+            ("ETag", f'"{etag_of(status)}"'),
+            ("Last-Modified", email.utils.formatdate(modified_of(status), usegmt=True)),
+            ("Accept-Ranges", "bytes"),
+        ]
+        start_response("206 Partial Content" if ranged else "200 OK", fields)
+        if request.method == "GET" and length:
+            stream = Stream(handle, offset, length)
+    finally:
+        if stream is None:
+            close_read(handle)
+    return [] if stream is None else stream
+
+
+def _read_folder(request: Request, start_response: StartResponse) -> list[bytes]:
+    kind = ("Content-Type", "text/plain; charset=utf-8")
+    start_response("200 OK", [kind, ("Content-Length", str(len(_FOLDER)))])
+    return [_FOLDER] if request.method == "GET" else []
+
+
+def _part(request: Request, status: os.stat_result) -> tuple[int, int, Fields]:
+    """Where to begin, how much to send, and the Content-Range when it is a part (RFC 9110 section 14).
+
+    Several ranges are answered with the whole file, as section 14.2 allows; so is one that cannot be read.
+
+    :raises DAVError: 416.
+    """
+    size = status.st_size
+    whole: tuple[int, int, Fields] = 0, size, []
+    wanted = request.environ.get("HTTP_RANGE")
+    if wanted is None or request.method != "GET":
+        return whole
+    unit, _, text = wanted.partition("=")
+    found = _RANGE.fullmatch(text)
+    if unit.strip().lower() != "bytes" or found is None:
+        return whole
+    if not range_applies(request.environ.get("HTTP_IF_RANGE"), state_of(status)):
+        return whole
+    first, last = _bounds(found, size)
+    if found[3] is None and found[2] is not None and int(found[2]) < int(found[1]):
+        return whole
+    if first >= size or last < first:
+        fields = [("Content-Range", f"bytes */{size}")]
+        raise failures.refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "It ends before this range.", fields=fields)
+    return first, last - first + 1, [("Content-Range", f"bytes {first}-{last}/{size}")]
+
+
+def _bounds(found: re.Match[str], size: int) -> tuple[int, int]:
+    if found[3] is not None:
+        length = int(found[3])
+        return (max(0, size - length), size - 1) if length else (size, size - 1)
+    return int(found[1]), size - 1 if found[2] is None else min(int(found[2]), size - 1)
