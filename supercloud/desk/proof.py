@@ -1,0 +1,93 @@
+"""What a descriptor that came with a request proves about who sent it: which file, and that they may write or read it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from supercloud.accounts import Offloaded
+from supercloud.desk.identity import Seen, is_kernels, is_reading, is_writing, look, path_of
+from supercloud.desk.permission import may_change, read_list
+from supercloud.desk.service import Asker
+from supercloud.desk.wire import Key, Refusal
+
+_ACCESS_LIST: Final = "system.posix_acl_access"
+_NO_LIST: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP})
+PER_UID: Final = 4  # looks of one account at once: a file server that is dead may hold each for long
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Made by `Prover` only.
+
+    :ivar path: the real path as the kernel tells it, b"" where it cannot be believed.
+    :ivar may_write: a file was opened for writing; a folder's names may be changed.
+    :ivar may_read: it was opened for reading.
+    """
+
+    key: Key
+    path: bytes
+    is_folder: bool
+    may_write: bool
+    may_read: bool
+
+
+class Prover:
+    """Looks at descriptors beside the reactor's thread, few at once for each account."""
+
+    def __init__(self, offload: Offloaded, *, per_uid: int = PER_UID) -> None:
+        self._offload = offload
+        self._per_uid = per_uid
+        self._looking: Counter[int] = Counter()
+
+    async def prove(self, asker: Asker, descriptors: Sequence[int], *, is_nameless: bool = False) -> Proof:
+        """What the one descriptor proves.
+
+        :param is_nameless: a file without a name will do too.
+        :raises Refusal: ``no-descriptor`` for none or several; ``not-served`` for what is no file or folder, was
+            deleted, or is the kernel's own; ``busy``.
+        """
+        if len(descriptors) != 1:
+            raise Refusal("no-descriptor", f"{len(descriptors)} descriptors")
+        if self._looking[asker.uid] >= self._per_uid:
+            raise Refusal("busy", "a file server is slow")
+        self._looking[asker.uid] += 1
+        try:
+            proof: Proof = await self._offload.run(_prove, descriptors[0], asker.uid, asker.groups, is_nameless)
+        except OSError as error:
+            raise Refusal("not-served", str(error)) from None
+        finally:
+            self._looking[asker.uid] -= 1
+            if not self._looking[asker.uid]:
+                del self._looking[asker.uid]
+        return proof
+
+
+def _prove(descriptor: int, uid: int, groups: frozenset[int], is_nameless: bool) -> Proof:
+    seen = look(descriptor)
+    if not (seen.is_file or seen.is_folder):
+        raise Refusal("not-served", "neither a file nor a folder")
+    if seen.links == 0 and not is_nameless:
+        raise Refusal("not-served", "was deleted")
+    if is_kernels(descriptor, seen):
+        raise Refusal("not-served", "the kernel's own")
+    writes = _may_change(descriptor, seen, uid, groups) if seen.is_folder else is_writing(descriptor)
+    path = os.fsencode(path_of(descriptor, seen))
+    return Proof(seen.key, path, seen.is_folder, may_write=writes, may_read=is_reading(descriptor))
+
+
+def _may_change(descriptor: int, seen: Seen, uid: int, groups: frozenset[int]) -> bool:
+    try:
+        # By this path it works for O_PATH descriptors too.
+        entries = read_list(os.getxattr(f"/proc/self/fd/{descriptor}", _ACCESS_LIST))
+    except OSError as error:
+        if error.errno not in _NO_LIST:
+            return False
+        entries = ()
+    except ValueError:
+        return False
+    return may_change(uid, groups, owner=seen.uid, group=seen.gid, mode=seen.mode, entries=entries)
