@@ -179,6 +179,15 @@ class CertificateScheme(Section, frozen=True):
     map: str = ""
 
 
+class PasswordScheme(Section, frozen=True):
+    """``[authn.password]``
+
+    :ivar pam_service: file in /etc/pam.d for passwords and for the sessions of workers; ``""``: the site has no PAM.
+    """
+
+    pam_service: str = "supercloud-portal"
+
+
 class SessionLife(Section, frozen=True):
     """``[authn.session]``
 
@@ -197,9 +206,10 @@ class Authn(Section, frozen=True):
     :ivar min_uid: accounts below it are not let in.
     """
 
-    schemes: tuple[str, ...] = ("session", "certificate")
+    schemes: tuple[str, ...] = ("session", "certificate", "password", "token")
     min_uid: Uid = 1000
     certificate: CertificateScheme = CertificateScheme()
+    password: PasswordScheme = PasswordScheme()
     session: SessionLife = SessionLife()
 
 
@@ -242,18 +252,44 @@ class Ident2(Section, frozen=True):
     tries: Annotated[int, msgspec.Meta(ge=1, le=10)] = 3
 
 
+class Dav(Section, frozen=True):
+    """``[dav]``
+
+    :ivar roots: address below ``/dav`` to folder; ``~`` is the user's home.
+    """
+
+    roots: dict[str, str] = msgspec.field(default_factory=lambda: {"/": "/"})
+
+
+class Workers(Section, frozen=True):
+    """``[workers]``: the processes that act as users.
+
+    :ivar idle: without a request, after which a worker ends.
+    :ivar limit: workers of one portal process at once.
+    :ivar umask: of the files that they make, in octal digits; ``""``: what PAM sets, else 022.
+    """
+
+    idle: Duration = Duration(600)
+    limit: Count = 2000
+    umask: Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")] = ""
+
+
 class Settings(Section, frozen=True):
     """The whole file. Without ``[front]`` this host is a compute node: it answers ident2 and nothing else.
 
-    :ivar state: own CA, sealing key, sessions; mode 0700.
+    :ivar state: own CA, sealing key, sessions, tokens, locks; mode 0700.
+    :ivar run: sockets of the portal and of the workers; made when it is not there.
     """
 
     state: Path = Path("/var/lib/supercloud")
+    run: Path = Path("/run/supercloud")
     front: Front | None = None
     authn: Authn = Authn()
     nodes: Nodes = Nodes()
     firewall: Firewall = Firewall()
     ident2: Ident2 = Ident2()
+    dav: Dav = Dav()
+    workers: Workers = Workers()
 
 
 class WrongSettings(Exception):
@@ -316,7 +352,7 @@ def read(file: Path) -> Settings:
 
 
 # "link" is the embedded portal's: its links are printed on the terminal of the one account that it serves.
-_SCHEMES = ("session", "certificate")
+_SCHEMES = ("session", "certificate", "password", "token")
 
 
 def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
@@ -329,8 +365,14 @@ def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
             parse_nodes(pattern)
         except ValueError as error:
             yield "nodes.allow", str(error)
-    if not settings.state.is_absolute():
-        yield "state", f"{str(settings.state)!r} is not an absolute path"
+    for key, path in (("state", settings.state), ("run", settings.run)):
+        if not path.is_absolute():
+            yield key, f"{str(path)!r} is not an absolute path"
+    for address, folder in settings.dav.roots.items():
+        if not address.startswith("/") or (address != "/" and address.endswith("/")):
+            yield "dav.roots", f'{address!r} is not an address below /dav; write it as "/" or "/data"'
+        if not folder.startswith("/") and folder != "~":
+            yield "dav.roots", f'{folder!r} is neither an absolute path nor "~"'
     for scheme in settings.authn.schemes:
         if scheme not in _SCHEMES:
             yield "authn.schemes", f"{scheme!r} is not a scheme; known are {', '.join(_SCHEMES)}"
@@ -386,6 +428,7 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
     """The portal of the one account that starts it: this host only, own CA, one-time link."""
     return Settings(
         state=state,
+        run=state / "run",
         front=Front(
             listen=(Listen.parse(f"tls:127.0.0.1:{port}"), Listen.parse(f"tls:[::1]:{port}")),
             hostname="localhost",

@@ -166,6 +166,11 @@ def worker_ended(uid: int, number: int, how: str) -> None:
     _log.info("worker {number} of uid {uid} ended: {how}", number=number, uid=uid, how=how)
 
 
+def monitor_lost(why: str) -> None:
+    """The monitor is gone, so the portal stops."""
+    _log.critical("the monitor is gone ({why}): the portal stops", why=why)
+
+
 def reloaded(what: str) -> None:
     """Settings of a running portal were read again."""
     _log.info("read again: {what}", what=what)

@@ -17,8 +17,9 @@ from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
 
-from supercloud import events
+from supercloud import acting, events
 from supercloud.accounts import Accounts, read_account
+from supercloud.acting import Acting
 from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.link import Links
 from supercloud.authn.seal import Sealer, make_key
@@ -36,6 +37,7 @@ from supercloud.front.signin import Book, CertificateSignIn, LinkSignIn
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.front.tls import BadMaterial, TlsFactory, TlsFiles, TlsMaterial
 from supercloud.ident2.client import Ident2Client
+from supercloud.ident2.lookup import HolderSearch
 from supercloud.identity import NoAccount, Principal
 from supercloud.offload import Offload
 from supercloud.ownership.authorize import Authorizer, Grant
@@ -85,6 +87,7 @@ class Portal(Service):
 
     :param own: this host's addresses.
     :param now: unix time.
+    :param search_by: of this host's responder, which the monitor helps; None without one.
     """
 
     name = "portal"
@@ -98,12 +101,14 @@ class Portal(Service):
         own: Any,
         *,
         now: Callable[[], float],
+        search_by: Callable[[HolderSearch], object] | None = None,
     ) -> None:
         self._settings = settings
         self._front = front
         self._reactor = reactor
         self._ident2 = ident2
         self._now = now
+        self._search_by = search_by
         self._only: int | None = None
         self._links: Links | None = None
         self._materials: dict[bool, TlsMaterial] = {}
@@ -117,6 +122,7 @@ class Portal(Service):
         self._doors: list[Door] = []
         self._audit = self._make_audit()
         self._stop: list[Callable[[], Any]] = []
+        self._acting: Acting | None = None
 
     @staticmethod
     def check(settings: Settings) -> None:
@@ -128,6 +134,7 @@ class Portal(Service):
         if front is None:
             return
         _look_at_files(settings, front)
+        acting.check(settings)
         account = _account(front)
         _check_state(settings.state, account)
         if account is not None and (wrong := failure_as(account, lambda: _look_at_files(settings, front))):
@@ -173,6 +180,15 @@ class Portal(Service):
             bound = port.getHost()
             self._own.add(bound.host, bound.port)
             self._doors.append(door)
+        self._acting = Acting(
+            self._settings,
+            self._front,
+            self._reactor,
+            account=_account(self._front),
+            only=self._only,
+            lost=self._lost_monitor,
+        )
+        self._acting.start()
 
     def startService(self) -> None:
         """Leave root's rights behind, open the state, and begin to serve."""
@@ -208,6 +224,8 @@ class Portal(Service):
             result = call()
             if hasattr(result, "__await__"):
                 await result
+        if self._acting is not None:
+            await self._acting.stop(self._offload)
         self._offload.stop()
         self._storage.stop()
 
@@ -288,6 +306,11 @@ class Portal(Service):
                 listing=listing.of,
             )
         )
+        worker = None
+        if self._acting is not None:
+            worker = self._acting.build(accounts)
+            if self._acting.sees_all and self._search_by is not None:
+                self._search_by(self._acting.find_holders)
         pipeline = Pipeline(
             Stages(
                 hosts=hosts,
@@ -302,12 +325,18 @@ class Portal(Service):
                 pseudonym=b"supercloud-" + sha256(b"via" + key).hexdigest()[:12].encode(),
                 streams=front.per_principal.streams,
                 ping=float(front.limits.ping),
+                worker=worker,
                 paths_for_others=frozenset(front.paths_for_others),
             )
         )
         for door in self._doors:
             door.open(pipeline, site)
         self._stop = [pool.close, self._audit.flush, sessions.stop, store.close]
+
+    def _lost_monitor(self, why: str) -> None:
+        """Nobody would look after accounts and workers: the portal stops."""
+        events.monitor_lost(why)
+        self._reactor.stop()
 
     def _ways(self, accounts: Accounts) -> list[SignIn]:
         ways: list[SignIn] = []

@@ -13,6 +13,7 @@ from twisted.python import usage
 
 from supercloud import config
 from supercloud.config import Settings, WrongSettings
+from supercloud.ident2.responder import Responder
 from supercloud.node import make_responder
 from supercloud.portal import Portal
 
@@ -76,6 +77,7 @@ def describe(settings: Settings, *, is_embedded: bool = False) -> str:
         lines += [f"sign-in: {', '.join(settings.authn.schemes)}"]
         lines += [f"nodes: {', '.join(settings.nodes.allow) or 'none'}; ports {settings.nodes.ports[0]} to "
                   f"{settings.nodes.ports[1]}"]  # fmt: skip
+        lines += [f"files: {', '.join(f'{folder} at /dav{one}' for one, folder in settings.dav.roots.items())}"]
         if not is_embedded:
             Portal.check(settings)
     if settings.ident2.responder:
@@ -103,7 +105,16 @@ def make_services(settings: Settings, reactor: Any, *, is_embedded: bool) -> Mul
     responder = make_responder(settings.ident2, reactor, only_answers=settings.front is None)
     responder.setServiceParent(services)  # type: ignore[no-untyped-call]
     if settings.front is not None:
-        portal = Portal(settings, settings.front, reactor, responder.client, responder.own, now=wall_clock)
+        search_by = responder.search_by if isinstance(responder, Responder) else None
+        portal = Portal(
+            settings,
+            settings.front,
+            reactor,
+            responder.client,
+            responder.own,
+            now=wall_clock,
+            search_by=search_by,
+        )
         if is_embedded:
             portal.embed(os.geteuid())
         portal.setServiceParent(services)  # type: ignore[no-untyped-call]

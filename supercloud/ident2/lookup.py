@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final, Protocol
 
@@ -47,6 +48,9 @@ class HolderFinder(Protocol):
     def search(self, inode: int, uid: int, *, groups: bool = False) -> list[Process]: ...
 
 
+HolderSearch = Callable[[int, int], Awaitable[list[Process]]]  # inode and uid, as `HolderFinder.search`
+
+
 class Lookup:
     """Answers questions about this host's sockets; several threads may ask.
 
@@ -77,6 +81,16 @@ class Lookup:
             return self._look(question, patient=True) or _answer(question)
         except SearchTooLong:
             return _answer(question, flags=ANSWERED | PROCESS, uid=NO_ID, gid=NO_ID)
+
+    async def answer_by(self, find: HolderSearch, question: Question) -> Answer:
+        """The answer, with the holders searched by somebody else.
+
+        :raises KernelSilent: when the kernel does not answer; or whatever ``find`` raises.
+        """
+        found = self._sockets.find(question.protocol, question.local, question.remote, states=question.states)
+        if found is None or not found.inode:
+            return self._look(question, patient=False) or _answer(question)
+        return describe(question, found.uid, await find(found.inode, found.uid))
 
     def _look(self, question: Question, *, patient: bool) -> Answer | None:
         found = self._sockets.find(question.protocol, question.local, question.remote, states=question.states)

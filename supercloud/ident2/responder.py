@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from twisted.application.service import Service
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+from supercloud.errors import PortalError
 from supercloud.ident2.addresses import OwnAddresses
 from supercloud.ident2.client import DaemonConnection, Ident2Client, InProcess
 from supercloud.ident2.clients import LocalClients
 from supercloud.ident2.datagram import Ancillary, DatagramSocket, Peer
-from supercloud.ident2.lookup import Lookup
+from supercloud.ident2.lookup import HolderSearch, Lookup
 from supercloud.ident2.outstanding import Outstanding
 from supercloud.ident2.peers import PRIVILEGED, Network, Peers
 from supercloud.ident2.processes import Processes
@@ -79,6 +82,7 @@ class Responder(Service):
         self.processes = Processes()
         self.own = OwnAddresses(reactor)
         lookup = Lookup(self.sockets, self.processes)
+        self._lookup = lookup
         self._threads = LookupThreads(answer or lookup.quick, answer or lookup.answer)
         self._outstanding = Outstanding(reactor, timeout=timeout, tries=tries, limit=PENDING)
         self.peers = Peers(
@@ -93,6 +97,18 @@ class Responder(Service):
         here = InProcess(reactor, self._outstanding, self._threads.answer_here)
         self._clients = LocalClients(reactor, own=self.own, here=here, elsewhere=self.peers)
         self.client = Ident2Client(reactor, own=self.own, here=here, elsewhere=self.peers)
+
+    def search_by(self, find: HolderSearch) -> None:
+        """Have holders searched by somebody who sees all accounts' processes, as this process does not."""
+
+        def search(question: Question, deliver: Callable[[Answer], object]) -> None:
+            self._reactor.callFromThread(begin, question, deliver)
+
+        def begin(question: Question, deliver: Callable[[Answer], object]) -> None:
+            answering = Deferred.fromCoroutine(self._lookup.answer_by(find, question)).addCallback(deliver)
+            answering.addErrback(_no_answer, question)
+
+        self._threads.elsewhere = search
 
     @property
     def udp_ports(self) -> list[int]:
@@ -163,6 +179,12 @@ class Responder(Service):
         if self._port is not None:
             self._port.close()
             self._port = None
+
+
+def _no_answer(failure: Failure, question: Question) -> None:
+    """Silence: the asker asks again, and then refuses."""
+    if not isinstance(failure.value, PortalError):
+        _log.failure("no answer about {local}", failure, local=str(question.local))
 
 
 class DaemonService(Service):

@@ -24,6 +24,8 @@ class LookupThreads:
     So a slow search (a process with very many descriptors) holds up other searches only. Cheaper than Twisted's thread
     pool by half the cost of a look-up, and bounded.
 
+    :ivar elsewhere: who searches instead of the second thread, from any thread; it delivers later. For a process that
+        cannot see other accounts' processes.
     :param quick: answers, or returns None for what needs a search.
     :param answer: answers; both block, and what they raise is logged, and the question stays without an answer.
     :param waiting: questions in each queue; one more is dropped.
@@ -42,6 +44,7 @@ class LookupThreads:
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._searches: SimpleQueue[_Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self.elsewhere: Callable[[Question, Callable[[Answer], object]], object] | None = None
 
     def start(self) -> None:
         """Start the threads: after the last fork and after rights were dropped."""
@@ -78,8 +81,14 @@ class LookupThreads:
         except Exception:
             _log.failure("no answer about {local}", local=str(question.local))
             return True
-        if answer is not None:
-            deliver(answer)
+        if answer is None:
+            return self._have_searched(question, deliver)
+        deliver(answer)
+        return True
+
+    def _have_searched(self, question: Question, deliver: Callable[[Answer], object]) -> bool:
+        if self.elsewhere is not None:
+            self.elsewhere(question, deliver)
         elif self._searches.qsize() < self._limit:
             self._searches.put((question, deliver))
         else:
@@ -93,7 +102,7 @@ class LookupThreads:
                 answer = look(question)
                 if answer is not None:
                     deliver(answer)
-                elif self._searches.qsize() < self._limit:
-                    self._searches.put(work)
+                else:
+                    self._have_searched(question, deliver)
             except Exception:  # the thread serves everybody: it must outlive one question
                 _log.failure("no answer about {local}", local=str(question.local))

@@ -20,6 +20,8 @@ def keys(section: type[Section], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in msgspec.structs.fields(section):
         name, default = prefix + field.encode_name, field.default
+        if field.default_factory is not msgspec.NODEFAULT:
+            default = field.default_factory()
         if isinstance(default, Section) or field.type == Front | None:
             found |= keys(type(default) if isinstance(default, Section) else Front, name + ".")
         else:
@@ -30,7 +32,8 @@ def keys(section: type[Section], prefix: str = "") -> dict[str, Any]:
 def flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in table.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        is_section = isinstance(value, dict) and prefix + name != "dav.roots"
+        found |= flat(value, f"{prefix}{name}.") if is_section else {prefix + name: value}
     return found
 
 

@@ -26,6 +26,7 @@ from supercloud.config import (
     Duration,
     Front,
     Listen,
+    PasswordScheme,
     Settings,
     WrongSettings,
     embedded,
@@ -58,6 +59,7 @@ class Reactor(MemoryReactorClock):
     def __init__(self) -> None:
         super().__init__()
         self.spawned: list[tuple[ProcessProtocol, list[str], dict[str, str]]] = []
+        self.searched_by: list[Any] = []
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
         super().listenTCP(port, factory, backlog, interface)
@@ -87,10 +89,40 @@ class Offload(FakeOffload):
         Offload.stopped += 1
 
 
+class NoMonitor:
+    """Acting as users without processes.
+
+    :ivar made: the last one, with what it was made with.
+    """
+
+    made: NoMonitor
+    sees_all = True
+    steps: tuple[str, ...] = ()
+    worker: Any = object()
+
+    def __init__(self, *_: object, **options: Any) -> None:
+        NoMonitor.made = self
+        self.options = options
+
+    def start(self) -> None:
+        self.steps += ("started",)
+
+    def build(self, accounts: object) -> Any:
+        self.steps += ("built",)
+        return self.worker
+
+    async def find_holders(self, inode: int, uid: int) -> list[Any]:
+        raise NotImplementedError
+
+    async def stop(self, offload: object) -> None:
+        self.steps += ("stopped",)
+
+
 @pytest.fixture(autouse=True)
 def in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "Offload", Offload)
     monkeypatch.setattr(Offload, "stopped", 0)
+    monkeypatch.setattr(module, "Acting", NoMonitor)
     monkeypatch.setattr(module, "read_account", {ME: ALICE}.__getitem__)
     monkeypatch.setattr(signal, "signal", lambda *_: None)
 
@@ -152,14 +184,18 @@ def settings(state: Path, *, asks_certificate: bool = False, **front: Any) -> Se
             }
             | front
         ),
-        authn=Authn(certificate=scheme if asks_certificate else CertificateScheme()),
+        authn=Authn(
+            schemes=("session", "certificate"),
+            password=PasswordScheme(pam_service=""),
+            certificate=scheme if asks_certificate else CertificateScheme(),
+        ),
     )
 
 
 def portal_of(chosen: Settings, reactor: Reactor) -> Portal:
     assert chosen.front is not None
     client: Any = None
-    return Portal(chosen, chosen.front, reactor, client, (), now=reactor.seconds)
+    return Portal(chosen, chosen.front, reactor, client, (), now=reactor.seconds, search_by=reactor.searched_by.append)
 
 
 def start(made: Portal) -> Portal:
@@ -441,3 +477,31 @@ def test_started_by_root_the_fronts_account_must_be_able_to_read_the_files_again
     (state.parent / "key.pem").chmod(0o600)
     with pytest.raises(WrongSettings, match="cannot be read: Permission denied; nobody must be able to read it"):
         Portal.check(settings(state, account="nobody"))
+
+
+def test_the_monitor_is_started_with_root_and_asked_once_the_front_has_left_it(state: Path, reactor: Reactor) -> None:
+    made = portal_of(settings(state), reactor)
+    made.privilegedStartService()
+    assert NoMonitor.made.steps == ("started",)
+    made.startService()
+    assert NoMonitor.made.steps == ("started", "built")
+    assert reactor.searched_by == [NoMonitor.made.find_holders]
+    stop(made, reactor)
+    assert NoMonitor.made.steps == ("started", "built", "stopped")
+
+
+def test_without_root_nobody_else_searches_for_holders(
+    state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(NoMonitor, "sees_all", False)
+    made = start(portal_of(settings(state), reactor))
+    assert reactor.searched_by == []
+    stop(made, reactor)
+
+
+def test_a_portal_without_its_monitor_stops(state: Path, reactor: Reactor, logged: list[str]) -> None:
+    made = start(portal_of(settings(state), reactor))
+    NoMonitor.made.options["lost"]("gone")
+    assert reactor.hasStopped
+    assert any("the monitor is gone (gone)" in line for line in logged)
+    stop(made, reactor)

@@ -18,6 +18,7 @@ from supercloud.ident2.wire import (
     Question,
     SocketAddress,
 )
+from tests.fakes.awaiting import run
 
 NODE = SocketAddress.parse("10.77.0.11", 8888)
 PORTAL = SocketAddress.parse("10.77.0.1", 40000)
@@ -222,3 +223,24 @@ def test_a_listener_that_cannot_be_searched_for_does_not_spoil_its_connections_a
 
     processes.search = search_connections_only  # type: ignore[method-assign]
     assert Lookup(FakeSockets(listener(), connection()), processes).answer(CONNECTION).uid == ALICE
+
+
+def test_somebody_elses_search_decides_who_holds_a_socket() -> None:
+    asked = []
+
+    async def find(inode: int, uid: int) -> list[Process]:
+        asked.append((inode, uid))
+        return [process(pid=7, gid=PROJ)]
+
+    lookup = Lookup(FakeSockets(listener()), FakeProcesses({}))
+    assert lookup.quick(LISTENER) is None
+    answer = run(lookup.answer_by(find, LISTENER))
+    assert (answer.pid, answer.uid, answer.gid) == (7, ALICE, PROJ)
+    assert asked == [(listener().inode, ALICE)]
+
+
+def test_nobody_is_searched_for_a_socket_that_is_not_there() -> None:
+    async def find(inode: int, uid: int) -> list[Process]:
+        raise AssertionError("nothing to search for")
+
+    assert not run(Lookup(FakeSockets(), FakeProcesses({})).answer_by(find, LISTENER)).flags

@@ -92,3 +92,19 @@ def test_a_full_queue_of_searches_drops_one_more() -> None:
     kernel.released.set()
     threads.stop()
     assert answers.qsize() == 2
+
+
+def test_somebody_else_may_search() -> None:
+    kernel, searched = Kernel(), list[Question]()
+    threads = LookupThreads(kernel.quick, kernel.answer, waiting=0)
+    threads.elsewhere = lambda question, deliver: searched.append(question)
+    assert threads.answer_here(SLOW, print)
+    assert searched == [SLOW]
+
+
+def test_what_needs_no_search_is_not_searched_elsewhere() -> None:
+    kernel, answers = Kernel(), list[Answer]()
+    threads = LookupThreads(kernel.quick, kernel.answer)
+    threads.elsewhere = lambda question, deliver: answers.clear()
+    assert threads.answer_here(QUICK, answers.append)
+    assert [answer.pid for answer in answers] == [1]
