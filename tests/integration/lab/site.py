@@ -64,11 +64,13 @@ class Head:
         plain_first: bool = False,
         account: str = FRONT,
         nodes: str = _NODES,
+        pam: str = "",
         **how: Any,
     ) -> None:
         """Start it.
 
         :param ident2: the table of the settings; default: answers on the cluster's addresses of the head.
+        :param pam: service of PAM; people may sign in by password and token then.
         :param how: see `portal.start_twistd`.
         :param plain_first: the portal's own links lead to the listener that asks for no certificate.
         """
@@ -88,11 +90,13 @@ class Head:
             listen.reverse()
             self._home = self.plain
         file = self.folder / "portal.toml"
+        schemes = ["session", "certificate", *(["password", "token"] if pam else [])]
         file.write_text(
-            f'state = "{state}"\n'
+            f'state = "{state}"\nrun = "{run}"\n'
             f"[front]\nlisten = {json.dumps(listen)}\n"
             f'hostname = "{self.hostname}"\naccount = "{account}"\naudit = "{self.audit}"\n'
             f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n'
+            f'[authn]\nschemes = {json.dumps(schemes)}\n[authn.password]\npam_service = "{pam}"\n'
             f'[authn.certificate]\nca = "{made.ca}"\ncrl = "{made.crl}"\n'
             f'map = "{certificate_map(self.folder, logins)}"\n'
             f"[nodes]\nallow = {nodes}\n"
