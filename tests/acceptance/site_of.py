@@ -13,8 +13,6 @@ from tests.acceptance.lab_of import Lab
 class LocalSite(Head):
     """A portal on this host for alice, bob and carol, and for their applications on this host.
 
-    It stays root: the rights to see whose an application is are the monitor's later.
-
     :ivar rules: options for a Chromium that is to find its names.
     """
 
@@ -23,7 +21,7 @@ class LocalSite(Head):
         _ = lab.accounts  # The map's people are there before anybody signs in.
         ident2 = 'socket = ""\nudp = ""\n'
         people = ("alice", "bob", "carol")
-        self.start(lab.processes, logins=people, ident2=ident2, account="", nodes='["localhost"]', **how)
+        self.start(lab.processes, logins=people, ident2=ident2, nodes='["localhost"]', **how)
         self.rules = [f"--host-resolver-rules=MAP *.{hostname} 127.0.0.1, MAP {hostname} 127.0.0.1"]
         self._people: dict[str, Curl] = {}
 
