@@ -122,14 +122,19 @@ class Portal:
         return self.state / "tls/fullchain.pem", self.state / "tls/key.pem"
 
 
-def _need(program: str) -> str:
+def need(program: str) -> str:
+    """Where a program is.
+
+    :raises Skipped: it is not installed.
+    """
     found = shutil.which(program) or shutil.which(program, path="/usr/sbin:/usr/local/sbin")
     if not found:
         raise Skipped(f"{program} is not installed (as root: .ci/packages bench)")
     return found
 
 
-def _listening(place: Place, name: str, argv: list[str], port: int, **popen: Any) -> int:
+def listening(place: Place, name: str, argv: list[str], port: int, **popen: Any) -> int:
+    """Start a server, once it listens; says its pid."""
     process = place.start(argv, f"{name}-{port}", **popen)
     wait_until_listening("127.0.0.1", port, process=process, within=20)
     return process.pid
@@ -163,10 +168,10 @@ def start_nginx(
     folder.chmod(0o777)
     conf = folder / "nginx.conf"
     conf.write_text(NGINX.format(folder=folder, user=user, body=body, keepalive=keepalive))
-    argv = [*within, _need("nginx"), "-e", "stderr", "-c", str(conf)]
+    argv = [*within, need("nginx"), "-e", "stderr", "-c", str(conf)]
     if within:
         return place.start(argv, f"{name}-{port}").pid
-    return _listening(place, name, argv, port)
+    return listening(place, name, argv, port)
 
 
 def nginx(place: Place, portal: Portal, upstream: int, *, uploads: int = 0, keepalive: int = 64) -> Proxy:
@@ -219,7 +224,7 @@ def apache(place: Place, portal: Portal, upstream: int) -> Proxy:
     """Apache's mod_proxy, mpm_event, which checks nothing."""
     port, (chain, key) = free_port(), portal.certificate
     folder = "/usr/lib/apache2/modules"
-    program = _need("apache2")
+    program = need("apache2")
     names = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "proxy", "proxy_http")
     modules = "\n".join(f"LoadModule {name}_module {folder}/mod_{name}.so" for name in names)
     user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
@@ -228,7 +233,7 @@ def apache(place: Place, portal: Portal, upstream: int) -> Proxy:
         _APACHE.format(folder=place.folder, port=port, modules=modules, user=user, chain=chain, key=key,
                        cipher=CIPHER, upstream=upstream)
     )  # fmt: skip
-    pid = _listening(place, "apache", [program, "-f", str(conf), "-D", "FOREGROUND"], port)
+    pid = listening(place, "apache", [program, "-f", str(conf), "-D", "FOREGROUND"], port)
     return Proxy("apache", port, pid, portal.proxy.context)
 
 
@@ -236,15 +241,15 @@ def chp(place: Place, portal: Portal, upstream: int) -> Proxy:
     """configurable-http-proxy, JupyterHub's; installed from npm at first use."""
     program = NODE_MODULES / "node_modules/.bin/configurable-http-proxy"
     if not program.exists():
-        argv = [_need("npm"), "install", "--no-audit", "--no-fund", "--prefix", str(NODE_MODULES), program.name]
+        argv = [need("npm"), "install", "--no-audit", "--no-fund", "--prefix", str(NODE_MODULES), program.name]
         NODE_MODULES.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(argv, capture_output=True, text=True)
         if done.returncode:
             raise Skipped(f"npm install {program.name}: {done.stderr.strip()[-200:]}")
     port, api, (chain, key) = free_port(), free_port(), portal.certificate
-    argv = [_need("node"), str(program), "--ip", "127.0.0.1", "--port", str(port), "--api-ip", "127.0.0.1",
+    argv = [need("node"), str(program), "--ip", "127.0.0.1", "--port", str(port), "--api-ip", "127.0.0.1",
             "--api-port", str(api), "--ssl-cert", str(chain), "--ssl-key", str(key), "--ssl-ciphers", CIPHER,
             "--default-target", f"http://127.0.0.1:{upstream}", "--log-level", "error"]  # fmt: skip
     environment = {**os.environ, "CONFIGPROXY_AUTH_TOKEN": "bench", "NODE_ENV": "production"}
-    pid = _listening(place, "chp", argv, port, env=environment)
+    pid = listening(place, "chp", argv, port, env=environment)
     return Proxy("chp", port, pid, portal.proxy.context)
