@@ -17,7 +17,10 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("jupyterlab", "takeover", "isolation", "spice", "websocket-table", "impersonation")
+NAMES = (
+    *("jupyterlab", "takeover", "isolation", "spice", "websocket-table"),
+    *("impersonation", "litmus", "mounts", "transfers", "desktops"),
+)
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
 # Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough.
 _ENTER = """

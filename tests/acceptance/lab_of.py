@@ -49,6 +49,10 @@ class Lab:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
+    def at_end(self, call: Callable[[], object]) -> None:
+        """Have something undone when the test ends, before the accounts go."""
+        self._stack.callback(call)
+
     def saw(self, text: str) -> None:
         """Tell what was seen."""
         print(f"   {text}", flush=True)

@@ -1,13 +1,19 @@
-"""A portal for several people on loopback: client certificates, a browser signed in as one of them."""
+"""A portal for several people on loopback: client certificates, passwords, a browser signed in as one of them."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
 from typing import Any
 
 from lab.portal import Curl
 from lab.site import Head
 
 from tests.acceptance.lab_of import Lab
+
+PEOPLE = ("alice", "bob", "carol")
+_PAM = "auth required pam_unix.so nodelay\naccount required pam_unix.so\nsession required pam_permit.so\n"
 
 
 class LocalSite(Head):
@@ -19,11 +25,15 @@ class LocalSite(Head):
     def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
         super().__init__(lab.folder / f"site-{hostname}", lab.certificates(), address="127.0.0.1", hostname=hostname)
         _ = lab.accounts  # The map's people are there before anybody signs in.
-        ident2 = 'socket = ""\nudp = ""\n'
-        people = ("alice", "bob", "carol")
-        self.start(lab.processes, logins=people, ident2=ident2, nodes='["localhost"]', **how)
+        self._lab, self._how = lab, how
+        self.begin()
         self.rules = [f"--host-resolver-rules=MAP *.{hostname} 127.0.0.1, MAP {hostname} 127.0.0.1"]
         self._people: dict[str, Curl] = {}
+
+    def begin(self) -> None:
+        """Start it; again, with the same state and ports, when it has ended."""
+        how = {"ident2": 'socket = ""\nudp = ""\n', "nodes": '["localhost"]', **self._how}
+        self.start(self._lab.processes, logins=PEOPLE, **how)
 
     @property
     def ca(self) -> Any:
@@ -35,11 +45,39 @@ class LocalSite(Head):
             self._people[login] = self.signed_in(login)
         return self._people[login]
 
-    def context(self, browser: Any, login: str) -> Any:
+    def context(self, browser: Any, login: str, **options: Any) -> Any:
         """A browser's profile in which somebody is signed in."""
-        context = browser.new_context(viewport={"width": 1024, "height": 768})
+        context = browser.new_context(**{"viewport": {"width": 1024, "height": 768}, **options})
         name, _, value = self.of(login).cookie_header(self.hostname).partition("=")
         context.add_cookies(
             [{"name": name, "value": value, "url": self.url, "secure": True, "httpOnly": True, "sameSite": "Lax"}]
         )
         return context
+
+
+class PasswordSite(LocalSite):
+    """The same, whose people also have passwords; what programs mount is ``dav``."""
+
+    def __init__(self, lab: Lab, hostname: str = "localhost", **how: Any) -> None:
+        service = f"supercloud-acceptance-{os.getpid()}"
+        file = Path("/etc/pam.d", service)
+        file.write_text(_PAM)
+        lab.at_end(lambda: file.unlink(missing_ok=True))
+        _ = lab.accounts
+        said = "".join(f"{login}:{password_of(login)}\n" for login in PEOPLE)
+        subprocess.run(["chpasswd"], input=said, text=True, check=True)
+        lab.at_end(_forget_passwords)
+        super().__init__(lab, hostname, pam=service, plain_first=True, **how)
+
+    @property
+    def dav(self) -> str:
+        return f"{self.url}/dav"
+
+
+def password_of(login: str) -> str:
+    return f"{login}-secret"
+
+
+def _forget_passwords() -> None:
+    for login in PEOPLE:
+        subprocess.run(["usermod", "-p", "*", login], check=True)

@@ -49,8 +49,8 @@ class Head:
     certificates: Certificates
     address: str = "10.77.0.1"
     hostname: str = HOSTNAME
-    port: int = field(init=False)
-    plain: int = field(init=False)
+    port: int = field(init=False, default=0)
+    plain: int = field(init=False, default=0)
     portal: Twistd = field(init=False)
     _home: int = field(init=False)
 
@@ -81,7 +81,8 @@ class Head:
             own.mkdir(mode=0o755, exist_ok=True)
             os.chown(own, found.pw_uid, found.pw_gid)
         state.chmod(0o700)
-        self.port, self.plain = free_port(self.address), free_port(self.address)
+        if not self.port:
+            self.port, self.plain = free_port(self.address), free_port(self.address)
         made, address = self.certificates, self.address
         ident2 = ident2 or (f'socket = "{run}/ident2.sock"\nudp = ["10.77.0.1:99", "[fd77::1]:99"]\npeers = {PEERS}\n')
         listen = [f"tls-cert:{address}:{self.port}", f"tls:{address}:{self.plain}"]
