@@ -1,19 +1,29 @@
-"""``supercloud``: the administrator's command line."""
+"""``supercloud``: the command line of users, who ask the portal, and of administrators, who read its state."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time as wall_clock
+from typing import Final, TypeVar
 
 import click
 
 from supercloud import config
 from supercloud.accounts import read_account
 from supercloud.authn.store import SqliteStore
-from supercloud.config import WrongSettings
+from supercloud.authn.token_store import TokenRow, TokenStore
+from supercloud.config import Duration, WrongSettings
+from supercloud.desk.client import Desk, DeskGone
+from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
+from supercloud.desk.wire import Done, Message, Refusal
 from supercloud.identity import NoAccount
+
+_SOCKET: Final = "/run/supercloud/portal.sock"
+A = TypeVar("A", bound=Message)
 
 
 @click.group()
@@ -23,31 +33,67 @@ def main() -> None:
 
 
 @main.group()
+@click.option("--socket", "path", help="The portal's own socket.  [default: that of this host's portal]")
+@click.pass_context
+def token(context: click.Context, path: str | None) -> None:
+    """Your tokens: each stands for your password in one program."""
+    context.obj = Desk(path or _socket())
+    context.call_on_close(context.obj.close)
+
+
+@token.command()
+@click.option("--for", "scope", required=True, help="dav, launch or forward:NAME.")
+@click.option("--expires", default="30d", show_default=True, help="As 12h or 30d.")
+@click.option("--name", default="", help="A note, such as the program that is to have it.")
+@click.pass_obj
+def create(desk: Desk, scope: str, expires: str, name: str) -> None:
+    """Make a token. It is printed now and never again; give it where a program asks for your password."""
+    try:
+        life = Duration.parse(expires)
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
+    made = _ask(desk, CreateToken(scope, life, name), TokenCreated)
+    click.echo(f"token {made.id} for {scope}, ends {_when(made.ends)} UTC:", err=True)
+    click.echo(made.text)
+
+
+@token.command("list")
+@click.pass_obj
+def list_tokens(desk: Desk) -> None:
+    """List your tokens."""
+    _show(_ask(desk, ListTokens(), TokensListed).tokens, "you have no tokens")
+
+
+@token.command()
+@click.argument("id")
+@click.pass_obj
+def revoke(desk: Desk, id: str) -> None:
+    """End the token ID, as listed by `list`; within 2 seconds nothing is served to whoever has it."""
+    _ask(desk, RevokeToken(id), Done)
+    click.echo("revoked")
+
+
+@main.group()
 @click.option("--config", "file", type=click.Path(path_type=Path), help="Settings file of the portal.")
 @click.option("--state", type=click.Path(path_type=Path), help="State folder; default: that of the embedded portal.")
 @click.pass_context
 def admin(context: click.Context, file: Path | None, state: Path | None) -> None:
     """For whoever may read the portal's state folder."""
     try:
-        folder = config.read(file).state if file is not None else state or _embedded_state()
-        store = SqliteStore(folder / "sessions.sqlite", now=wall_clock)
-        if not (folder / "sessions.sqlite").exists():
-            raise WrongSettings(f"{folder}: holds no sessions; name the portal's settings by --config")
-        store.open()
-    except (WrongSettings, OSError) as error:
+        context.obj = config.read(file).state if file is not None else state or _embedded_state()
+    except WrongSettings as error:
         raise click.ClickException(str(error)) from None
-    context.call_on_close(store.close)
-    context.obj = store
 
 
 @admin.command()
 @click.argument("login")
 @click.pass_obj
-def sessions(store: SqliteStore, login: str) -> None:
+def sessions(folder: Path, login: str) -> None:
     """List the sessions of LOGIN."""
-    rows = store.of_account(_uid(login))
+    with _opened(_sessions(folder)) as store:
+        rows = store.of_account(_uid(login))
     for row in rows:
-        seen, ends = (datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%d %H:%M") for t in (row.last_seen, row.ends))
+        seen, ends = _when(row.last_seen), _when(row.ends)
         click.echo(f"{row.id}  {row.scheme}  from {row.address}  last used {seen}  ends {ends} UTC")
     if not rows:
         click.echo(f"{login} is not signed in")
@@ -57,16 +103,92 @@ def sessions(store: SqliteStore, login: str) -> None:
 @click.argument("login")
 @click.option("--session", help="Only this one, as listed by `sessions`.")
 @click.pass_obj
-def kick(store: SqliteStore, login: str, session: str | None) -> None:
-    """End the sessions of LOGIN; running portals notice within a second."""
-    rows = store.of_account(_uid(login))
-    if session is None:
-        store.end_all(_uid(login), "ended by an administrator")
-    elif session in {row.id for row in rows}:
-        store.end(session, "ended by an administrator")
-    else:
-        raise click.ClickException(f"{login} has no session {session!r}; see: supercloud admin sessions {login}")
+def kick(folder: Path, login: str, session: str | None) -> None:
+    """End the sessions of LOGIN; running portals notice within a second.
+
+    Tokens are not sessions and stay good: see revoke-tokens. To keep somebody out, lock the account.
+    """
+    with _opened(_sessions(folder)) as store:
+        rows = store.of_account(_uid(login))
+        if session is None:
+            store.end_all(_uid(login), "ended by an administrator")
+        elif session in {row.id for row in rows}:
+            store.end(session, "ended by an administrator")
+        else:
+            raise click.ClickException(f"{login} has no session {session!r}; see: supercloud admin sessions {login}")
     click.echo(f"ended {len(rows) if session is None else 1}")
+
+
+@admin.command()
+@click.argument("login")
+@click.pass_obj
+def tokens(folder: Path, login: str) -> None:
+    """List the tokens of LOGIN."""
+    with _opened(_tokens(folder)) as store:
+        _show(store.of_account(_uid(login)), f"{login} has no tokens")
+
+
+@admin.command()
+@click.argument("login")
+@click.pass_obj
+def revoke_tokens(folder: Path, login: str) -> None:
+    """End all tokens of LOGIN; running portals notice within 2 seconds."""
+    with _opened(_tokens(folder)) as store:
+        click.echo(f"revoked {store.revoke_all(_uid(login))}")
+
+
+S = TypeVar("S", SqliteStore, TokenStore)
+
+
+@contextmanager
+def _opened(store: S) -> Iterator[S]:
+    try:
+        store.open()
+    except (WrongSettings, OSError) as error:
+        raise click.ClickException(str(error)) from None
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _sessions(folder: Path) -> SqliteStore:
+    return SqliteStore(_existing(folder / "sessions.sqlite", "sessions"), now=wall_clock)
+
+
+def _tokens(folder: Path) -> TokenStore:
+    return TokenStore(_existing(folder / "tokens.sqlite", "tokens"))
+
+
+def _existing(file: Path, what: str) -> Path:
+    try:
+        if file.exists():
+            return file
+    except OSError as error:
+        raise click.ClickException(str(error)) from None
+    raise click.ClickException(f"{file.parent}: holds no {what}; name the portal's settings by --config")
+
+
+def _ask(desk: Desk, request: Message, answer: type[A]) -> A:
+    try:
+        return desk.ask(request, answer)
+    except Refusal as refusal:
+        raise click.ClickException(refusal.reason or f"the portal refuses: {refusal.code}") from None
+    except DeskGone as gone:
+        raise click.ClickException(f"no portal answers at {gone}; name its socket by --socket") from None
+
+
+def _show(rows: Sequence[TokenRow | Listed], none: str) -> None:
+    for row in rows:
+        used = _when(row.last_used) if row.last_used else "never"
+        note = f"  {row.name}" if row.name else ""
+        click.echo(f"{row.id}  {row.scope}  made {_when(row.created)}  used {used}  ends {_when(row.ends)} UTC{note}")
+    if not rows:
+        click.echo(none)
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
 
 
 def _uid(login: str) -> int:
@@ -78,3 +200,9 @@ def _uid(login: str) -> int:
 
 def _embedded_state() -> Path:
     return Path(os.environ.get("XDG_STATE_HOME") or Path("~/.local/state").expanduser()) / "supercloud"
+
+
+def _socket() -> str:
+    """That of the site's portal, or else of one's own."""
+    own = _embedded_state() / "portal.sock"
+    return str(own if own.exists() and not Path(_SOCKET).exists() else _SOCKET)

@@ -74,6 +74,30 @@ class NotAuthenticated(PortalError):
     outcome = "refused"
 
 
+class OutOfScope(PortalError):
+    """A token that is good, but not for this address (RFC 6750 section 3.1)."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "This token is not for this address. Make one that is: supercloud token create --help"
+    outcome = "refused"
+
+
+class BodyTooLarge(PortalError):
+    """More was sent than a page of the portal's own takes."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+    public = "This form holds more than the portal takes."
+    outcome = "refused"
+
+
+class WrongMediaType(PortalError):
+    """A page of the portal's own was sent something else than a form."""
+
+    status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+    public = "The portal takes forms here: application/x-www-form-urlencoded."
+    outcome = "refused"
+
+
 class NotFound(PortalError):
     """Nothing is at this address, or not for this viewer."""
 

@@ -18,6 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Authenticator, Viewer
+from supercloud.authn.scope import Scope, needed_scope
 from supercloud.drive import drive
 from supercloud.errors import (
     CrossSite,
@@ -209,7 +210,7 @@ class Pipeline:
             if on.worker is None or not origin.is_portal or not leads_to_worker(head.path):
                 await on.pages.answer(exchange, origin)
                 return
-            viewer = await self._viewer(exchange, origin)
+            viewer = await self._viewer(exchange, origin, needed_scope(head.path))
             await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
             return
         exchange.audit.target = str(place.application)
@@ -217,8 +218,10 @@ class Pipeline:
             raise LoopNoticed(f"Via names {on.pseudonym.decode()}")
         await self._carry(exchange, await self._viewer(exchange, origin), place)
 
-    async def _viewer(self, exchange: Exchange, origin: Origin) -> Viewer:
-        viewer = await self._on.authenticator.authenticate(exchange.head, origin, exchange.memory)
+    async def _viewer(self, exchange: Exchange, origin: Origin, need: Scope | None = None) -> Viewer:
+        viewer = await self._on.authenticator.authenticate(
+            exchange.head, origin, exchange.memory, need=need, address=exchange.address
+        )
         exchange.audit.principal = viewer.principal.login
         self._count_stream(exchange, viewer.principal.uid)
         return viewer

@@ -1,10 +1,14 @@
-"""Who is asking: the session that the request's cookie names, on the origin where it was made."""
+"""Who is asking: by the session that the request's cookie names, on the origin where it was made; programs also by a
+field of each request.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from supercloud.authn.credential import Credential, Keeper
+from supercloud.authn.scope import Scope
 from supercloud.authn.session import Session, Sessions
 from supercloud.errors import NotAuthenticated
 from supercloud.identity import NoAccount, Principal
@@ -23,54 +27,124 @@ class PrincipalLookup(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """Whoever looks at a page: an account, by a session on one origin.
+    """Whoever looks at a page: an account, by what was shown on one origin.
 
-    :ivar owner: uid of the owner of the applications that this session on this origin may show.
+    :ivar credential: a session, or what a program showed.
+    :ivar owner: uid of the owner of the applications that this credential may show on this origin.
+    :ivar keeper: says whether the credential is still good.
     """
 
     principal: Principal
-    session: Session
+    credential: Credential
     owner: int
+    keeper: Keeper[Any]
+
+    @property
+    def session(self) -> Session:
+        """The session, for what only somebody who signed in may do.
+
+        :raises NotAuthenticated: a program showed something else.
+        """
+        if isinstance(self.credential, Session):
+            return self.credential
+        raise NotAuthenticated(f"{self.principal} without a session")
+
+
+class FieldCheck(Protocol):
+    """Verifies what programs show; see authn.programs."""
+
+    def shown(self, head: RequestHead) -> bytes | None:
+        """The field's value by which a request says who sent it."""
+        ...
+
+    async def verify(self, value: bytes, need: Scope, address: str) -> Viewer:
+        """:raises PortalError: nobody that may be let in."""
+        ...
 
 
 class Authenticator:
-    """Reads session cookies."""
+    """Reads session cookies, and what programs show.
 
-    def __init__(self, sessions: Sessions, accounts: PrincipalLookup) -> None:
+    :param programs: None where only sessions count.
+    """
+
+    def __init__(self, sessions: Sessions, accounts: PrincipalLookup, programs: FieldCheck | None = None) -> None:
         self._sessions = sessions
         self._accounts = accounts
+        self._programs = programs
 
-    async def authenticate(self, head: RequestHead, origin: Origin, memory: dict[str, object]) -> Viewer:
-        """The viewer of a request.
+    @property
+    def takes_programs(self) -> bool:
+        """Whether anything but a session counts, so that a program may be asked for it."""
+        return self._programs is not None
 
-        :param memory: of the downstream connection: a cookie's seal is opened once, then compared by its bytes.
+    async def authenticate(
+        self,
+        head: RequestHead,
+        origin: Origin,
+        memory: dict[str, object],
+        *,
+        need: Scope | None = None,
+        address: str = "",
+    ) -> Viewer:
+        """The viewer of a request. Where there is a session cookie, nothing else is looked at.
+
+        :param memory: of the downstream connection: what is shown is verified once, then compared by its bytes.
+        :param need: what a program's token must be for; None where only a session counts.
+        :param address: the browser's.
         :raises NotAuthenticated: no session, or not one of this origin, or over, or its account is not admitted.
+        :raises PortalError: see `FieldCheck.verify`.
         """
         sealed = cookie(head.fields, SESSION_COOKIE)
-        if sealed is None:
+        if sealed is not None:
+            return await self._by_session(sealed, origin, memory)
+        shown = None if need is None or self._programs is None else self._programs.shown(head)
+        if shown is None or need is None or self._programs is None:
             raise NotAuthenticated("no session cookie")
-        known = memory.get("viewer")
-        if isinstance(known, tuple) and known[0] == sealed and known[1] == origin.host:
-            viewer: Viewer = known[2]
-            if self.is_live(viewer):
-                return viewer
-            # It may have been used through another process of the portal meanwhile: the store knows.
-            del memory["viewer"]
-        viewer = await self._open(sealed, origin)
-        memory["viewer"] = (sealed, origin.host, viewer)
-        self._sessions.touch(viewer.session)
+        mark = (shown, need)
+        viewer = self._known(memory, "program", mark)
+        if viewer is None:
+            viewer = await self._programs.verify(shown, need, address)
+            self._remember(memory, "program", mark, viewer)
         return viewer
 
     def is_live(self, viewer: Viewer) -> bool:
-        """Whether the session of a viewer found before still lives; it is in use then."""
-        if self._sessions.is_live(viewer.session):
-            self._sessions.touch(viewer.session)
+        """Whether the credential of a viewer found before is still good; it is in use then."""
+        keeper, credential = viewer.keeper, viewer.credential
+        if keeper.is_live(credential):
+            keeper.touch(credential)
             return True
         return False
 
     def touch(self, viewer: Viewer) -> None:
-        """The viewer's session is in use, though no request came: a WebSocket carries something."""
-        self._sessions.touch(viewer.session)
+        """The viewer's credential is in use, though no request came: a WebSocket carries something."""
+        viewer.keeper.touch(viewer.credential)
+
+    async def _by_session(self, sealed: bytes, origin: Origin, memory: dict[str, object]) -> Viewer:
+        mark = (sealed, origin.host)
+        viewer = self._known(memory, "viewer", mark)
+        if viewer is None:
+            viewer = await self._open(sealed, origin)
+            self._remember(memory, "viewer", mark, viewer)
+        return viewer
+
+    def _known(self, memory: dict[str, object], kind: str, mark: tuple[bytes, str]) -> Viewer | None:
+        """Who showed the same on this connection before, if it is still good.
+
+        It may have been used through another process of the portal meanwhile: the store knows.
+        """
+        known = memory.get(kind)
+        if not isinstance(known, tuple) or known[0] != mark:
+            return None
+        viewer: Viewer = known[1]
+        if self.is_live(viewer):
+            return viewer
+        del memory[kind]
+        return None
+
+    def _remember(self, memory: dict[str, object], kind: str, mark: tuple[bytes, str], viewer: Viewer) -> None:
+        memory[kind] = (mark, viewer)
+        viewer.keeper.touch(viewer.credential)
 
     async def _open(self, sealed: bytes, origin: Origin) -> Viewer:
         visit = await self._sessions.verify(sealed.decode("latin-1"), origin=origin.host)
@@ -83,4 +157,4 @@ class Authenticator:
         if principal.login != visit.session.login:
             # The uid went to another account since: whoever signed in is not whom it names now.
             raise NotAuthenticated(f"uid {principal.uid} was {visit.session.login}, is {principal}")
-        return Viewer(principal, visit.session, visit.owner)
+        return Viewer(principal, visit.session, visit.owner, self._sessions)

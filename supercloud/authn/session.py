@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Coroutine
-from dataclasses import asdict, dataclass, field
-from typing import Any, Final, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import LoopingCall
 from twisted.python.failure import Failure
 
 from supercloud import events
 from supercloud.accounts import Offloaded
+from supercloud.authn.credential import Credential
+from supercloud.authn.recurring import Recurring
 from supercloud.authn.seal import SealBroken, Sealer
 from supercloud.authn.store import SessionRow, Store
 from supercloud.config import SessionLife
@@ -31,17 +32,13 @@ _COOKIE = "session/1"
 
 KICKED_BY_CAP = "too many sessions of this account"
 
-Farewell: TypeAlias = Callable[[str], object]
-"""Is told the reason for which a session ended."""
-
 
 @dataclass(slots=True, eq=False)
-class Session:
+class Session(Credential):
     """A session as this process holds it; `Sessions` makes and ends it. Times are Unix seconds.
 
     :ivar last_seen: written by `Sessions.touch`, and by nobody else.
     :ivar written: ``last_seen`` as the store knows it.
-    :ivar ended: the reason, None while it lives; whether it is idle only `Sessions.is_live` can say.
     """
 
     id: str
@@ -53,42 +50,18 @@ class Session:
     ends: float
     last_seen: float
     written: float
-    ended: str | None = None
     deadline: Deadline | None = None
-    _farewells: dict[Farewell, None] = field(default_factory=dict)
 
     @classmethod
     def from_row(cls, row: SessionRow) -> Session:
         """The live object for a row."""
         return cls(**asdict(row), written=row.last_seen)
 
-    def on_end(self, farewell: Farewell) -> None:
-        """Call ``farewell(reason)`` once when the session ends; at once if it has.
-
-        What depends on a session (a stream, a WebSocket) ends by this. It costs one entry of a dict.
-        """
-        if self.ended is not None:
-            farewell(self.ended)
-        else:
-            self._farewells[farewell] = None
-
-    def no_longer(self, farewell: Farewell) -> None:
-        """Take back `on_end`; does nothing when it was called or never registered."""
-        self._farewells.pop(farewell, None)
-
     def end(self, reason: str) -> None:
-        """Be over; `Sessions` calls this, everybody else asks it to. A farewell that fails does not stop the others."""
-        if self.ended is not None:
-            return
-        self.ended = reason
+        """See `Credential.end`; no timer is left behind."""
         if self.deadline is not None:
             self.deadline.cancel()
-        while self._farewells:
-            farewell, _ = self._farewells.popitem()
-            try:
-                farewell(reason)
-            except Exception:
-                events.unexpected(doing="ending what depends on a session", failure=None)
+        Credential.end(self, reason)  # slots make another class of this one, which super() does not know
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +114,10 @@ class Sessions:
         self._absolute = float(life.absolute)
         self._met: dict[str, Session] = {}
         self._position = 0
-        self._failing: set[str] = set()
-        self._loops = [self._loop(self._poll, "looking for ended sessions"), self._loop(self._write, "saving last use")]
+        self._recurring = (
+            Recurring(clock, POLL, self._poll, "looking for ended sessions"),
+            Recurring(clock, WRITE, self._write, "saving last use"),
+        )
 
     def __len__(self) -> int:
         """Number of sessions in memory."""
@@ -150,14 +125,13 @@ class Sessions:
 
     def start(self) -> None:
         """Begin to look what other processes ended, and to write when sessions were last used."""
-        for loop, seconds in zip(self._loops, (POLL, WRITE), strict=True):
-            loop.start(seconds, now=True)
+        for one in self._recurring:
+            one.start()
 
     async def stop(self) -> None:
         """Write what is due and leave no timer behind; the sessions themselves live on in the store."""
-        for loop in self._loops:
-            if loop.running:
-                loop.stop()
+        for one in self._recurring:
+            one.stop()
         for session in self._met.values():
             if session.deadline is not None:
                 session.deadline.cancel()
@@ -298,21 +272,6 @@ class Sessions:
             events.unexpected(doing="looking up an idle session", failure=failure)
 
         Deferred.fromCoroutine(coroutine).addErrback(failed)
-
-    def _loop(self, work: Callable[[], Coroutine[Any, Any, None]], doing: str) -> LoopingCall:
-        loop = LoopingCall(lambda: Deferred.fromCoroutine(work()).addCallbacks(well, failed))
-        loop.clock = self._clock
-
-        def well(_: None) -> None:
-            self._failing.discard(doing)
-
-        def failed(failure: Failure) -> None:
-            # Once, not each half second; the next failure after a success is said again.
-            if doing not in self._failing:
-                self._failing.add(doing)
-                events.unexpected(doing=doing, failure=failure)
-
-        return loop
 
     async def _poll(self) -> None:
         position, ended = await self._offload.run(self._store.changes, self._position)

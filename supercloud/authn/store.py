@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
-from supercloud.authn.private import Exposed, open_private
+from supercloud.authn.sqlite import SqliteFile
 
 _VERSION: Final = 1
 _SCHEMA = """
@@ -31,8 +27,6 @@ CREATE INDEX ended_by_time ON ended (at);
 CREATE TABLE used_ticket (id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX used_ticket_by_end ON used_ticket (ends);
 """
-BUSY: Final = 5.0  # seconds that a call waits for another process' write
-_TRY_AGAIN: Final = 0.05  # seconds
 # Rows outlive their use by this many seconds: other processes write last_seen late, and a clock may be set back.
 _MARGIN: Final = 600.0
 # Seconds for which a process that stands still may not have heard of an end; it looks twice a second.
@@ -97,73 +91,30 @@ class Store(Protocol):
 
 
 class SqliteStore:
-    """Keeps rows in one file, made with mode 0600. Every call blocks and may be made from any thread.
-
-    All calls raise `sqlite3.Error` when the file cannot be used, or is locked for longer than `BUSY`.
+    """Keeps rows in one file; see `SqliteFile`.
 
     :param now: Unix seconds, for the age of what ended.
     :param owner: see `open_private`.
     """
 
     def __init__(self, path: Path, *, now: Callable[[], float], owner: int | None = None) -> None:
-        self._path = path
         self._now = now
-        self._owner = owner
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
+        self._file = SqliteFile(path, schema=_SCHEMA, version=_VERSION, cost="everybody signs in again", owner=owner)
 
     def open(self) -> None:
         """Open the file, or make it.
 
         :raises Exposed: when others could write it, or it is not ours; says what to do.
         """
-        # Closed before SQLite opens it: closing a descriptor drops the locks that the process holds on the file.
-        os.close(open_private(self._path, os.O_RDWR | os.O_CREAT, owner=self._owner))
-        connection = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None, check_same_thread=False)
-        try:
-            self._prepare(connection)
-        except sqlite3.DatabaseError as error:
-            connection.close()
-            if isinstance(error, sqlite3.OperationalError):
-                raise
-            raise Exposed(f"{self._path}: {error}; move it away: everybody signs in again") from None
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        # FULL: an end that was confirmed, or a used ticket, must not come back after a power failure.
-        connection.execute("PRAGMA synchronous = FULL")
-        if _switch_to_wal(connection) != "wal":
-            raise Exposed(f"{self._path}: the state folder must be on a local file system")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            version = connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _VERSION):
-                raise Exposed(
-                    f"{self._path}: is of version {version}, and this portal knows {_VERSION}; "
-                    "move it away: everybody signs in again"
-                )
-            if version == 0:
-                for statement in _SCHEMA.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {_VERSION}")
-        except BaseException:
-            connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
+        self._file.open()
 
     def close(self) -> None:
         """Close the file; nothing may be called afterwards but `open`."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        self._file.close()
 
     def add(self, row: SessionRow, most: int) -> list[str]:
         """Keep a session; the account's oldest beyond ``most`` end, and are named."""
-        with self._change() as connection:
+        with self._file.change() as connection:
             connection.execute(f"INSERT INTO session ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))  # noqa: S608
             oldest = connection.execute(
                 "SELECT id FROM session WHERE uid = ? ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?",
@@ -174,13 +125,13 @@ class SqliteStore:
 
     def find(self, session: str) -> tuple[SessionRow | None, int]:
         """A session that was not ended, and the `changes` position at which that was so."""
-        with self._read() as connection:
+        with self._file.read() as connection:
             row = connection.execute(f"SELECT {_COLUMNS} FROM session WHERE id = ?", (session,)).fetchone()  # noqa: S608
             return (None if row is None else SessionRow(*row)), self._position(connection)
 
     def of_account(self, uid: int) -> list[SessionRow]:
         """Sessions of an account, oldest first."""
-        with self._read() as connection:
+        with self._file.read() as connection:
             rows = connection.execute(
                 f"SELECT {_COLUMNS} FROM session WHERE uid = ? ORDER BY created, rowid",  # noqa: S608
                 (uid,),
@@ -189,7 +140,7 @@ class SqliteStore:
 
     def seen(self, times: Mapping[str, float]) -> None:
         """When sessions were last used; an earlier time than the known one changes nothing."""
-        with self._change() as connection:
+        with self._file.change() as connection:
             connection.executemany(
                 "UPDATE session SET last_seen = max(last_seen, ?) WHERE id = ?",
                 [(seconds, session) for session, seconds in times.items()],
@@ -197,18 +148,18 @@ class SqliteStore:
 
     def end(self, session: str, reason: str) -> None:
         """A session is over; unknown ones as well."""
-        with self._change() as connection:
+        with self._file.change() as connection:
             self._end(connection, [session], reason)
 
     def end_all(self, uid: int, reason: str) -> None:
         """Every session of an account is over."""
-        with self._change() as connection:
+        with self._file.change() as connection:
             found = connection.execute("SELECT id FROM session WHERE uid = ?", (uid,)).fetchall()
             self._end(connection, [session for (session,) in found], reason)
 
     def changes(self, since: int) -> tuple[int, list[tuple[str, str]]]:
         """Newest position, and (session, reason) of what ended after ``since``."""
-        with self._read() as connection:
+        with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT session, reason FROM ended WHERE number > ? ORDER BY number", (since,)
             ).fetchall()
@@ -216,13 +167,13 @@ class SqliteStore:
 
     def use_ticket(self, ticket: str, ends: float) -> bool:
         """True for the first caller of all processes, False ever after, until the ticket is long past its end."""
-        with self._change() as connection:
+        with self._file.change() as connection:
             cursor = connection.execute("INSERT OR IGNORE INTO used_ticket (id, ends) VALUES (?, ?)", (ticket, ends))
             return cursor.rowcount == 1
 
     def forget(self, now: float, idle: float) -> None:
         """Remove what expired: ends before ``now``, or was not seen for ``idle`` seconds; each with a margin."""
-        with self._change() as connection:
+        with self._file.change() as connection:
             connection.execute("DELETE FROM session WHERE ends < ?", (now - _MARGIN,))
             connection.execute("DELETE FROM session WHERE last_seen < ?", (now - idle - _MARGIN,))
             connection.execute("DELETE FROM used_ticket WHERE ends < ?", (now - _MARGIN,))
@@ -236,43 +187,3 @@ class SqliteStore:
     def _position(self, connection: sqlite3.Connection) -> int:
         found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'ended'").fetchone()
         return 0 if found is None else int(found[0])
-
-    @contextmanager
-    def _read(self) -> Iterator[sqlite3.Connection]:
-        with self._transaction("BEGIN") as connection:
-            yield connection
-
-    @contextmanager
-    def _change(self) -> Iterator[sqlite3.Connection]:
-        # IMMEDIATE: a transaction that reads first and then writes would fail, not wait, when another writes meanwhile.
-        with self._transaction("BEGIN IMMEDIATE") as connection:
-            yield connection
-
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        with self._lock:
-            if self._connection is None:
-                raise sqlite3.ProgrammingError(f"{self._path} is not open")
-            self._connection.execute(begin)
-            try:
-                yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-
-def _switch_to_wal(connection: sqlite3.Connection) -> str:
-    """The journal's kind afterwards. SQLite does not wait here when several processes make or leave the file at once.
-
-    Measured: 8 processes that open a new file together fail in 2 of 480 opens without the tries.
-    """
-    tries = int(BUSY / _TRY_AGAIN)
-    while True:
-        try:
-            return str(connection.execute("PRAGMA journal_mode = WAL").fetchone()[0])
-        except sqlite3.OperationalError as error:
-            tries -= 1
-            if tries == 0 or error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise
-            time.sleep(_TRY_AGAIN)

@@ -58,7 +58,10 @@ def delay_after(failures: int, cap: float) -> float:
 
 
 class Throttle:
-    """Counts failures and makes attempts wait. Each `admit` that returned is followed by `failed` or `succeeded`."""
+    """Counts failures and makes attempts wait.
+
+    Each `admit` that returned is followed by one of `failed`, `succeeded` and `undecided`.
+    """
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
@@ -118,9 +121,13 @@ class Throttle:
 
         The address' are not: who has an account of their own would otherwise guess others' between two sign-ins.
         """
+        self.undecided(address)
+        self._accounts.pop(_account_key(account), None)
+
+    def undecided(self, address: str) -> None:
+        """Nobody could say whether an attempt that was admitted was right: it counts neither way."""
         tally = _recall(self._addresses, _address_key(address))
         tally.under_way = max(tally.under_way - 1, 0)
-        self._accounts.pop(_account_key(account), None)
 
 
 def _recall(tallies: OrderedDict[bytes, _Tally], key: bytes) -> _Tally:

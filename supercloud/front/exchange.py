@@ -6,6 +6,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
+from twisted.internet.interfaces import IReactorTime
+
 from supercloud.errors import PortalError
 from supercloud.events import AuditLine
 from supercloud.message.body import chunk, last_chunk
@@ -82,6 +84,11 @@ class Exchange:
     def memory(self) -> dict[str, object]:
         """What stages remember about this connection."""
         return self._channel.memory
+
+    @property
+    def clock(self) -> IReactorTime:
+        """For time limits of the portal's own."""
+        return self._channel.door.clock
 
     @property
     def transport(self) -> object:

@@ -6,19 +6,30 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-# Nothing but the portal's own style; no script, no frame, no form to elsewhere.
-POLICY: Final = (
-    b"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-FIELDS: Final = [
-    (b"Content-Type", b"text/html; charset=utf-8"),
-    (b"Content-Security-Policy", POLICY),
-    (b"Cache-Control", b"no-store"),
-    (b"Referrer-Policy", b"same-origin"),
-    (b"X-Content-Type-Options", b"nosniff"),
-    (b"Cross-Origin-Opener-Policy", b"same-origin"),
-    (b"Cross-Origin-Resource-Policy", b"same-origin"),
-]
+Fields = list[tuple[bytes, bytes]]
+
+
+def fields(form_action: str = "'self'") -> Fields:
+    """What goes with a page: nothing but the portal's own style; no script, no frame, no form to elsewhere.
+
+    :param form_action: where forms may lead, redirects included.
+    """
+    policy = (
+        "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
+        f"form-action {form_action}"
+    )
+    return [
+        (b"Content-Type", b"text/html; charset=utf-8"),
+        (b"Content-Security-Policy", policy.encode("ascii")),
+        (b"Cache-Control", b"no-store"),
+        (b"Referrer-Policy", b"same-origin"),
+        (b"X-Content-Type-Options", b"nosniff"),
+        (b"Cross-Origin-Opener-Policy", b"same-origin"),
+        (b"Cross-Origin-Resource-Policy", b"same-origin"),
+    ]
+
+
+FIELDS: Final = fields()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +46,20 @@ class Listed:
     own: str
     path: str
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedToken:
+    """One of the viewer's tokens.
+
+    :ivar name: the owner's note.
+    :ivar note: when it was made, ends, and was used.
+    """
+
+    id: str
+    name: str
+    scope: str
+    note: str
 
 
 def page(title: str, body: str, *, login: str = "", refresh: int = 0) -> bytes:
@@ -69,9 +94,23 @@ def refusal(title: str, text: str, request_id: str, *, waits: bool = False) -> b
     return page(title, body, refresh=2 if waits else 0)
 
 
-def sign_in(*, has_link: bool, has_certificate: bool, note: str = "") -> bytes:
-    """Who are you?"""
+def sign_in(
+    *,
+    has_link: bool,
+    has_certificate: bool,
+    has_password: bool = False,
+    note: str = "",
+    login: str = "",
+    onward: str = "",
+) -> bytes:
+    """Who are you?
+
+    :param login: what was typed before.
+    :param onward: where to go then.
+    """
     ways = []
+    if has_password:
+        ways.append(_LOGIN_FORM.format(login=escape(login), onward=escape(onward)))
     if has_link:
         ways.append(
             "<p>Open the line that begins with <code>Open https://</code> in the terminal where the portal runs. "
@@ -81,11 +120,58 @@ def sign_in(*, has_link: bool, has_certificate: bool, note: str = "") -> bytes:
         ways.append(
             "<p>Choose your client certificate when the browser asks for it, or ask the site how to get one.</p>"
         )
-    told = f"<p><strong>{escape(note)}</strong></p>" if note else ""
+    told = f'<p role="alert"><strong>{escape(note)}</strong></p>' if note else ""
     return page("Sign in", told + "".join(ways))
 
 
-def home(login: str, listed: list[Listed]) -> bytes:
+_LOGIN_FORM: Final = (
+    '<form class="fields" method="post" action="/login">'
+    '<label for="login">Login</label><input id="login" name="login" value="{login}" autocomplete="username" '
+    'autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="256" required>'
+    '<label for="password">Password</label><input id="password" name="password" type="password" '
+    'autocomplete="current-password" maxlength="1024" required>'
+    '<input type="hidden" name="next" value="{onward}"><button>Sign in</button></form>'
+)
+
+
+def tokens(login: str, listed: list[ListedToken], *, made: str = "", note: str = "") -> bytes:
+    """The viewer's tokens, and a form for another.
+
+    :param made: text of the one that was made just now; this is the only time it is shown.
+    """
+    told = f'<p role="alert"><strong>{escape(note)}</strong></p>' if note else ""
+    if made:
+        told += f"<p>Copy this token now; it is not shown again:</p><pre>{escape(made)}</pre>"
+    rows = "".join(_token_row(one) for one in listed)
+    found = f'<ul class="list">{rows}</ul>' if listed else "<p>None.</p>"
+    return page("Access tokens", _ABOUT + told + found + _ANOTHER_FORM, login=login)
+
+
+_ABOUT: Final = (
+    "<p>A token stands for your password in one program, such as a mounted drive: give your login, and the token where "
+    "the program asks for a password. It opens what it is for and nothing else, until it expires or you revoke it.</p>"
+)
+_ANOTHER_FORM: Final = (
+    '<h2>Make another</h2><form class="fields" method="post" action="/tokens"><input type="hidden" name="do" '
+    'value="create"><label for="name">Name</label><input id="name" name="name" maxlength="100" autocomplete="off" '
+    'placeholder="laptop"><label for="for">For</label><select id="for" name="for"><option value="dav">files (WebDAV)'
+    '</option><option value="launch">launching jobs</option></select><label for="expires">Expires after</label>'
+    '<select id="expires" name="expires"><option value="1d">a day</option><option value="7d">a week</option>'
+    '<option value="30d" selected>30 days</option><option value="365d">a year</option></select>'
+    "<button>Make a token</button></form>"
+)
+
+
+def _token_row(one: ListedToken) -> str:
+    return (
+        f'<li><strong>{escape(one.name or one.id)}</strong><span class="soft">{escape(one.scope)}</span>'
+        f'<span class="soft">{escape(one.note)}</span><form method="post" action="/tokens">'
+        f'<input type="hidden" name="do" value="revoke"><input type="hidden" name="id" value="{escape(one.id)}">'
+        f'<button aria-label="Revoke {escape(one.name or one.id)}">Revoke</button></form></li>'
+    )
+
+
+def home(login: str, listed: list[Listed], *, has_tokens: bool = False) -> bytes:
     """The viewer's own listening sockets on this host, each one click away."""
     if listed:
         rows = "".join(_row(one) for one in listed)
@@ -97,6 +183,8 @@ def home(login: str, listed: list[Listed]) -> bytes:
         "<h2>Start another</h2><p>Any program of yours that listens appears above. For example:</p>"
         "<pre>python3 -m http.server --bind 127.0.0.1 8000</pre><pre>jupyter lab --no-browser --port 8888</pre>"
     )
+    if has_tokens:
+        body += '<h2>Programs of yours</h2><p><a href="/tokens">Access tokens</a> for drives and scripts.</p>'
     return page("Your applications", body, login=login)
 
 

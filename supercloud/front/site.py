@@ -1,7 +1,8 @@
 """The portal's own addresses, and what a refused exchange is answered with.
 
-On the portal's origin: ``/``, ``/login``, ``/logout``, ``/healthz`` and ``/.portal/ticket``. On an application's origin
-only ``/.portal/enter``, where a ticket becomes a session of that origin. ``/.portal/`` never reaches an application.
+On the portal's origin: ``/``, ``/login``, ``/logout``, ``/tokens``, ``/healthz`` and ``/.portal/ticket``. On an
+application's origin only ``/.portal/enter``, where a ticket becomes a session of that origin. ``/.portal/`` never
+reaches an application.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final, Protocol
-from urllib.parse import parse_qs, quote, urlsplit
+from typing import Final, NoReturn, Protocol
+from urllib.parse import quote
 
 from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
+from supercloud.authn.password import Passwords
+from supercloud.authn.scope import needed_scope
 from supercloud.authn.session import Session, Sessions
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Redeemed, Tickets, hash_nonce, make_nonce
+from supercloud.authn.token import Tokens
 from supercloud.errors import (
+    AccountClosed,
+    Busy,
     Elsewhere,
     MethodRefused,
     Misdirected,
@@ -29,8 +35,11 @@ from supercloud.errors import (
     PortalError,
 )
 from supercloud.front import pages
+from supercloud.front.address import local, query_of
 from supercloud.front.exchange import Exchange
+from supercloud.front.form import read_form
 from supercloud.front.pages import Listed
+from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
 from supercloud.message.head import RequestHead
@@ -41,6 +50,8 @@ from supercloud.target import Origin
 
 NONCE_COOKIE: Final = b"__Host-Http-supercloud-nonce"
 OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
+_BY_SESSION: Final = b'Supercloud-Session realm="SuperCloud portal"'
+_BASIC: Final = b'Basic realm="SuperCloud portal", charset="UTF-8"'
 _COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
 _CSS = resources.files("supercloud.front").joinpath("static/portal.css").read_bytes()
 _READING = (b"GET", b"HEAD")
@@ -67,6 +78,8 @@ class Parts:
 
     :ivar ways: to sign in, in the order in which they are tried.
     :ivar listing: the viewer's own listening sockets, for the first page.
+    :ivar passwords: for the form of ``/login``; None where the site takes none.
+    :ivar tokens: for ``/tokens``; None where the site takes none.
     """
 
     hosts: Hosts
@@ -78,6 +91,8 @@ class Parts:
     authorizer: Authorizer
     ways: tuple[SignIn, ...]
     listing: Callable[[Principal], Awaitable[list[Listed]]]
+    passwords: Passwords | None = None
+    tokens: Tokens | None = None
 
 
 class Site:
@@ -85,6 +100,7 @@ class Site:
 
     def __init__(self, parts: Parts) -> None:
         self._on = parts
+        self._token_page = None if parts.tokens is None else TokenPage(parts.tokens)
 
     async def answer(self, exchange: Exchange, origin: Origin) -> None:
         """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
@@ -93,19 +109,23 @@ class Site:
         if path == b"/.portal/portal.css":
             exchange.respond(200, [(b"Content-Type", b"text/css"), (b"Cache-Control", b"max-age=3600")], _CSS)
         elif path == b"/.portal/enter" and not origin.is_portal:
-            await self._enter(exchange, origin, _query(head))
+            await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:
             raise NotFound(f"path {path[:100]!r}")
         elif path == b"/":
             viewer = await self._viewer(exchange, origin)
             listed = await self._on.listing(viewer.principal)
-            self._page(exchange, 200, pages.home(viewer.principal.login, listed))
+            self._page(
+                exchange, 200, pages.home(viewer.principal.login, listed, has_tokens=self._token_page is not None)
+            )
         elif path == b"/login":
-            await self._login(exchange, _query(head))
+            await self._login(exchange, query_of(head))
         elif path == b"/logout":
             await self._logout(exchange, origin)
+        elif path == b"/tokens" and self._token_page is not None:
+            await self._token_page.answer(exchange, await self._viewer(exchange, origin))
         elif path == b"/.portal/ticket":
-            await self._ticket(exchange, origin, _query(head))
+            await self._ticket(exchange, origin, query_of(head))
         elif path == b"/healthz":
             exchange.respond(200, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"ok\n")
         else:
@@ -122,7 +142,7 @@ class Site:
             return
         fields = []
         if isinstance(error, NotAuthenticated):
-            fields.append((b"WWW-Authenticate", b'Supercloud-Session realm="SuperCloud portal"'))
+            fields.append((b"WWW-Authenticate", _BASIC if self._takes_programs(head) else _BY_SESSION))
         waits = isinstance(error, NothingListens)
         if waits or error.status.value == 503:
             fields.append((b"Retry-After", b"2"))
@@ -136,6 +156,15 @@ class Site:
             text = f"{error.public}\nRequest {exchange.audit.name}\n"
             exchange.respond(error.status.value, fields, text.encode())
 
+    def _takes_programs(self, head: RequestHead) -> bool:
+        """Whether a program is asked for a password or token. A browser is not: it would remember what was typed."""
+        if not self._on.authenticator.takes_programs or provenance.is_browser(head) or needed_scope(head.path) is None:
+            return False
+        try:
+            return self._on.hosts.of(head.host).is_portal
+        except (Misdirected, NotFound):
+            return False
+
     def _may_sign_in(self, exchange: Exchange, head: RequestHead) -> bool:
         """Send whoever can follow to where they sign in; everybody else gets 401."""
         try:
@@ -144,10 +173,11 @@ class Site:
             return False
         target = head.target.decode("ascii")
         if head.path == b"/.portal/enter":
-            target = _local(_query(head).get("next", "/"))  # not here again with a ticket that is used up
+            target = local(query_of(head).get("next", "/"))  # not here again with a ticket that is used up
         target = quote(target, safe="")
         if origin.is_portal:
-            if not provenance.wants_page(head):
+            is_refused_program = b"authorization" in head.first and self._takes_programs(head)
+            if not provenance.wants_page(head) or is_refused_program:
                 return False
             exchange.respond(303, [(b"Location", f"/login?next={target}".encode()), (b"Cache-Control", b"no-store")])
             return True
@@ -177,9 +207,12 @@ class Site:
         return viewer
 
     async def _login(self, exchange: Exchange, query: dict[str, str]) -> None:
+        if exchange.head.method == b"POST" and self._on.passwords is not None:
+            await self._login_by_form(exchange, self._on.passwords)
+            return
         if exchange.head.method not in _READING:
             raise MethodRefused("/login is GET")
-        note = ""
+        refusal = None
         for way in self._on.ways:
             if not way.is_tried(exchange, query):
                 continue
@@ -187,21 +220,47 @@ class Site:
                 principal = await self._try(way, exchange, query)
             except NotAuthenticated as error:
                 events.login_failed(way.name, exchange.address, str(error))
-                exchange.audit.outcome, exchange.audit.reason = "refused", str(error)
-                note = error.public
+                refusal = error
                 continue
-            session = await self._on.sessions.open(principal, scheme=way.name, address=exchange.address)
-            events.signed_in(way.name, principal.login, exchange.address)
-            exchange.audit.principal = principal.login
-            # A host's cookies have no port: whichever listener asked for the certificate, one session serves the links.
-            home = self._on.hosts.portal
-            raise Elsewhere(
-                home.url + _local(query.get("next", "/")),
-                fields=(self._session_cookie(session, home, principal.uid),),
-            )
+            await self._signed_in(exchange, principal, way.name, query.get("next", "/"))
+        self._sign_in_page(exchange, refusal, onward=query.get("next", "/"))
+
+    async def _login_by_form(self, exchange: Exchange, passwords: Passwords) -> None:
+        form = await read_form(exchange)
+        login, onward = form.get("login", "").strip(), form.get("next", "/")
+        try:
+            password = await passwords.check(login, form.get("password", ""), exchange.address)
+        except (NotAuthenticated, AccountClosed, Busy) as error:
+            self._sign_in_page(exchange, error, login=login, onward=onward)
+        else:
+            await self._signed_in(exchange, password.principal, "password", onward)
+
+    async def _signed_in(self, exchange: Exchange, principal: Principal, scheme: str, onward: str) -> NoReturn:
+        session = await self._on.sessions.open(principal, scheme=scheme, address=exchange.address)
+        events.signed_in(scheme, principal.login, exchange.address)
+        exchange.audit.principal = principal.login
+        # A host's cookies have no port: whichever listener asked for the certificate, one session serves the links.
+        home = self._on.hosts.portal
+        raise Elsewhere(home.url + local(onward), fields=(self._session_cookie(session, home, principal.uid),))
+
+    def _sign_in_page(
+        self, exchange: Exchange, refusal: PortalError | None, *, login: str = "", onward: str = "/"
+    ) -> None:
+        if refusal is not None:
+            exchange.audit.outcome, exchange.audit.reason = refusal.outcome, str(refusal)
         names = {way.name for way in self._on.ways}
-        body = pages.sign_in(has_link="link" in names, has_certificate="certificate" in names, note=note)
-        self._page(exchange, 401, body, (b"WWW-Authenticate", b'Supercloud-Session realm="SuperCloud portal"'))
+        body = pages.sign_in(
+            has_link="link" in names,
+            has_certificate="certificate" in names,
+            has_password=self._on.passwords is not None,
+            note=refusal.public if refusal is not None else "",
+            login=login,
+            onward=local(onward),
+        )
+        # Chromium holds redirects that follow a form against form-action too, and these may end at an application.
+        fields = pages.fields(" ".join(["'self'", *self._on.hosts.patterns]))
+        status = 401 if refusal is None else refusal.status.value
+        exchange.respond(status, [*fields, (b"WWW-Authenticate", _BY_SESSION)] if status == 401 else fields, body)
 
     async def _try(self, way: SignIn, exchange: Exchange, query: dict[str, str]) -> Principal:
         """Try one way, after whatever delay earlier failures have earned."""
@@ -245,7 +304,7 @@ class Site:
                 if proper is None:
                     raise NotAuthorized(f"no label for {to.application} of uid {owner}")
                 # The nonce belongs to the origin that asked; the proper one asks for a ticket of its own.
-                raise Elsewhere(proper.url + _local(query.get("next", "/")))
+                raise Elsewhere(proper.url + local(query.get("next", "/")))
         ticket = self._on.tickets.issue(viewer.session, origin=to.host, owner=owner, nonce_hash=nonce)
         raise Elsewhere(
             f"{to.url}/.portal/enter?ticket={quote(ticket, safe='')}&next={quote(query.get('next', '/'), safe='')}"
@@ -270,7 +329,7 @@ class Site:
         if cookie(head.fields, OWNER_COOKIE) != b"%d" % redeemed.owner:
             # Somebody else's pages may have lived here: their service workers and caches must not see this owner's.
             fields.append((b"Clear-Site-Data", b'"cache", "storage"'))
-        raise Elsewhere(origin.url + _local(query.get("next", "/")), fields=tuple(fields))
+        raise Elsewhere(origin.url + local(query.get("next", "/")), fields=tuple(fields))
 
     def _session_cookie(self, session: Session, origin: Origin, owner: int) -> tuple[bytes, bytes]:
         sealed = self._on.sessions.cookie(session, origin=origin.host, owner=owner)
@@ -278,24 +337,3 @@ class Site:
 
     def _page(self, exchange: Exchange, status: int, body: bytes, *fields: tuple[bytes, bytes]) -> None:
         exchange.respond(status, [*pages.FIELDS, *fields], body)
-
-
-def _query(head: RequestHead) -> dict[str, str]:
-    """The first value of each parameter of the query."""
-    text = head.target.partition(b"?")[2].decode("ascii")
-    try:
-        return {name: values[0] for name, values in parse_qs(text, max_num_fields=20).items()}
-    except ValueError:
-        raise NotFound("query with too many parameters") from None
-
-
-def _local(path: str) -> str:
-    """A path of this origin, for a redirect; anything that could lead elsewhere becomes ``/``."""
-    try:
-        parts = urlsplit(path)
-    except ValueError:
-        return "/"
-    is_path = path.startswith("/") and not path.startswith("//") and not parts.scheme and not parts.netloc
-    if not is_path or "\\" in path or not path.isascii() or not path.isprintable() or " " in path:
-        return "/"
-    return path

@@ -66,6 +66,11 @@ class Hosts:
             return None
         return Origin(_authority(f"{label}.{self._domain}", self._ports[0]), application, owner)
 
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All of the applications' origins, as a Content-Security-Policy names them (CSP3 section 2.3.1)."""
+        return (f"https://*.{_authority(self._domain, self._ports[0])}",)
+
     def _where(self) -> str:
         return f"This portal does not serve that host name. Its own address is {self.portal.url}/."
 

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from supercloud.message.authorization import holds_token
 from supercloud.message.fields import HOP_BY_HOP, line, rewrite_set_cookie, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
 from supercloud.target import Application, Origin
@@ -22,7 +23,7 @@ TOLD_BY_US = frozenset(
 _X: Final = 0x78  # all of the following begin with it; one comparison spares most fields the others
 TOLD_BEGINNINGS = (b"x-forwarded", b"x-supercloud-", b"x-auth-request-")
 _INWARD_DROPPED = HOP_BY_HOP | TOLD_BY_US | {b"host", b"origin", b"content-length", b"x-request-id", b"via"}
-_INWARD_REWRITTEN = frozenset({b"cookie", b"referer"})
+_INWARD_REWRITTEN = frozenset({b"cookie", b"referer", b"authorization"})
 
 # RFC 9110, and the fields that speak for a whole origin, or for the transport that is the portal's.
 _OUTWARD_DROPPED = HOP_BY_HOP | {b"cross-origin-resource-policy", b"strict-transport-security", b"alt-svc"}
@@ -109,7 +110,7 @@ def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, 
         if lower in _INWARD_DROPPED or lower in options or (lower[0] == _X and lower.startswith(TOLD_BEGINNINGS)):
             continue
         if lower in _INWARD_REWRITTEN:
-            value = without_reserved(value) if lower == b"cookie" else _referer(value, place)
+            value = _rewrite_inward(lower, value, place)
             if not value:
                 continue
         out.append(name + b": " + value + b"\r\n")
@@ -126,6 +127,15 @@ def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, 
         % (via, address.encode("ascii"), login.encode("ascii"), place.told)
     )
     return b"".join(out)
+
+
+def _rewrite_inward(lower: bytes, value: bytes, place: Place) -> bytes:
+    """A field's value for the application; empty when it is not to have the field."""
+    if lower == b"cookie":
+        return without_reserved(value)
+    if lower == b"authorization":
+        return b"" if holds_token(value) else value
+    return _referer(value, place)
 
 
 def _referer(value: bytes, place: Place) -> bytes:

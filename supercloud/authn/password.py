@@ -1,0 +1,173 @@
+"""Passwords: checked by PAM through the monitor, and remembered for a short time, so that a mounted drive does not
+run PAM for each of its requests.
+
+What is remembered is a digest under a key of this process, never a password. A password that was changed is good until
+it is forgotten; one that was wrong is never remembered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Final, NoReturn, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from supercloud import events
+from supercloud.authn.authenticate import PrincipalLookup
+from supercloud.authn.credential import Credential
+from supercloud.authn.throttle import Throttle
+from supercloud.errors import AccountClosed, Busy, NotAuthenticated
+from supercloud.identity import NoAccount, Principal
+from supercloud.monitor.wire import PasswordOutcome
+
+REMEMBERED: Final = 300.0  # seconds
+MAX_REMEMBERED: Final = 10_000  # about 3 MB; beyond it the oldest is asked about again
+
+# Told to whoever showed the right password, but for the last one, which says nothing about an account.
+_CLOSED: Final[dict[PasswordOutcome, str]] = {
+    "locked": "This account is locked. The site's administrators can say why.",
+    "expired": "This account or its password has expired. Change the password, or ask the site's administrators.",
+    "closed": "The site lets nobody in for now. Try again later.",
+}
+WRONG: Final = "That login and password do not fit."
+
+
+class PasswordCheck(Protocol):
+    """Asks whether a password is an account's; see monitor.client."""
+
+    async def check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
+        """What cannot be an account's name or a password is ``bad``.
+
+        :param address: of the browser.
+        :raises PortalError: nobody answers.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class Password(Credential):
+    """An account's password, which was right.
+
+    :ivar ends: by the clock; then it is asked about again.
+    """
+
+    principal: Principal
+    ends: float
+
+
+class Passwords:
+    """Asks about passwords, once at a time for the same one; a `Keeper`.
+
+    :param remember: seconds for which `verify` does not ask again.
+    """
+
+    def __init__(
+        self,
+        *,
+        check: PasswordCheck,
+        accounts: PrincipalLookup,
+        throttle: Throttle,
+        clock: IReactorTime,
+        remember: float = REMEMBERED,
+    ) -> None:
+        self._check = check
+        self._accounts = accounts
+        self._throttle = throttle
+        self._clock = clock
+        self._remember = remember
+        self._key = secrets.token_bytes(32)
+        self._right: OrderedDict[bytes, Password] = OrderedDict()
+        self._asking: dict[bytes, list[Deferred[Password]]] = {}
+
+    def __len__(self) -> int:
+        """How many are remembered; at most `MAX_REMEMBERED`."""
+        return len(self._right)
+
+    async def verify(self, login: str, password: str, address: str) -> Password:
+        """For each request of a program: remembered, or else asked about; raises as `check` does."""
+        known = self._right.get(self._digest(login, password))
+        return known if known is not None and self.is_live(known) else await self.check(login, password, address)
+
+    async def check(self, login: str, password: str, address: str) -> Password:
+        """For somebody who signs in: ask, after whatever delay earlier failures have earned.
+
+        Whoever stops waiting does not end the question, so that leaving early leaves no failure uncounted.
+
+        :raises NotAuthenticated: it is not the account's, or there is no such account here: one text for all.
+        :raises AccountClosed: the account may not be used now.
+        :raises Busy: nobody could say, or too many wait.
+        """
+        digest, answered = self._digest(login, password), Deferred[Password]()
+        waiting = self._asking.get(digest)
+        if waiting is not None:
+            waiting.append(answered)
+        else:
+            self._asking[digest] = [answered]
+            asking = Deferred.fromCoroutine(self._ask(login, password, address))
+            asking.addBoth(self._answer, digest)
+        return await answered
+
+    def is_live(self, password: Password) -> bool:
+        """See `Keeper.is_live`."""
+        return password.ended is None and self._clock.seconds() < password.ends
+
+    def touch(self, password: Password) -> None:
+        """See `Keeper.touch`: using it does not make it good for longer."""
+
+    def _digest(self, login: str, password: str) -> bytes:
+        name = login.encode("utf-8", "surrogatepass")
+        text = b"%d:%b%b" % (len(name), name, password.encode("utf-8", "surrogatepass"))
+        return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
+
+    def _answer(self, result: Password | Failure, digest: bytes) -> None:
+        if isinstance(result, Password):
+            self._keep(digest, result)
+        for one in self._asking.pop(digest):
+            one.callback(result)
+
+    def _keep(self, digest: bytes, password: Password) -> None:
+        self._right.pop(digest, None)
+        self._right[digest] = password
+        now = self._clock.seconds()
+        while self._right and (len(self._right) > MAX_REMEMBERED or next(iter(self._right.values())).ends <= now):
+            self._right.popitem(last=False)
+
+    async def _ask(self, login: str, password: str, address: str) -> Password:
+        await self._throttle.admit(address, login)
+        outcome: PasswordOutcome = "broken"
+        try:
+            outcome = await self._check.check_password(login, password.encode("utf-8", "replace"), address)
+        finally:
+            self._count(outcome, address, login)
+        if outcome != "good":
+            _refuse(outcome, login, address)
+        try:
+            principal = await self._accounts.find(login)
+        except NoAccount as error:
+            events.login_failed("password", address, str(error))
+            raise NotAuthenticated(str(error), public=WRONG) from None
+        return Password(principal, self._clock.seconds() + self._remember)
+
+    def _count(self, outcome: PasswordOutcome, address: str, login: str) -> None:
+        if outcome == "good":
+            self._throttle.succeeded(address, login)
+        elif outcome == "bad":
+            self._throttle.failed(address, login)
+        else:
+            self._throttle.undecided(address)
+
+
+def _refuse(outcome: PasswordOutcome, login: str, address: str) -> NoReturn:
+    # A login may be as long as a request lets it be, and may be a password typed into the wrong field.
+    reason = f"{login[:32]!a}: {outcome}"
+    events.login_failed("password", address, reason)
+    if outcome == "bad":
+        raise NotAuthenticated(f"password of {reason}", public=WRONG)
+    if outcome in _CLOSED:
+        raise AccountClosed(f"password of {reason}", public=_CLOSED[outcome])
+    raise Busy(f"password of {reason}", public="The portal could not check the password. Try again in a moment.")

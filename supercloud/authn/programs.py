@@ -1,0 +1,87 @@
+"""Programs say who they are in a field of each request: by a token, or by an account's password (Basic)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from supercloud.authn import provenance
+from supercloud.authn.authenticate import PrincipalLookup, Viewer
+from supercloud.authn.password import Passwords
+from supercloud.authn.scope import Scope
+from supercloud.authn.token import Tokens
+from supercloud.authn.token_store import TokenRow
+from supercloud.errors import NotAuthenticated, OutOfScope
+from supercloud.identity import NoAccount, Principal
+from supercloud.message.authorization import Basic, Bearer, is_token, read_authorization
+from supercloud.message.head import RequestHead
+
+OURS: Final = b"x-supercloud-authorization"
+_STALE: Final = "This token is not good: it expired, was revoked, or is somebody else's. Make a new one at /tokens."
+
+
+class Programs:
+    """Verifies what programs show; see `authenticate.FieldCheck`.
+
+    :param passwords: None where the site takes none.
+    :param tokens: None where the site takes none.
+    """
+
+    def __init__(
+        self, accounts: PrincipalLookup, *, passwords: Passwords | None = None, tokens: Tokens | None = None
+    ) -> None:
+        self._accounts = accounts
+        self._passwords = passwords
+        self._tokens = tokens
+
+    def shown(self, head: RequestHead) -> bytes | None:
+        """The field's value by which a request says who sent it.
+
+        A browser sends an ``Authorization`` that it remembers by itself, whoever's page asks and whether somebody
+        signed out or not, so none of a browser's is looked at. Ours no browser remembers.
+        """
+        value = head.get(OURS)
+        if value is None and not provenance.is_browser(head):
+            value = head.get(b"authorization")
+        return value
+
+    async def verify(self, value: bytes, need: Scope, address: str) -> Viewer:
+        """Who it is.
+
+        :raises NotAuthenticated: nobody here.
+        :raises OutOfScope: a token for something else.
+        :raises PortalError: as `Passwords.check` does.
+        """
+        match read_authorization(value):
+            case Bearer(text):
+                return await self._by_token(text, need)
+            case Basic(login, text) if is_token(text):
+                viewer = await self._by_token(text, need)
+                if viewer.principal.login != login:
+                    raise NotAuthenticated(f"a token of {viewer.principal}'s, as {login[:32]!a}", public=_STALE)
+                return viewer
+            case Basic(login, text) if self._passwords is not None:
+                password = await self._passwords.verify(login, text, address)
+                principal = await self._account(password.principal)
+                return Viewer(principal, password, principal.uid, self._passwords)
+            case _:
+                raise NotAuthenticated("a credential of a kind that is not taken here")
+
+    async def _by_token(self, text: str, need: Scope) -> Viewer:
+        token = None if self._tokens is None else await self._tokens.verify(text)
+        if token is None or self._tokens is None:
+            raise NotAuthenticated("token refused", public=_STALE)
+        row = token.row
+        principal = await self._account(row)
+        if token.scope != need:
+            raise OutOfScope(f"token {row.id} of {principal} is for {row.scope}, not {need}")
+        return Viewer(principal, token, principal.uid, self._tokens)
+
+    async def _account(self, then: Principal | TokenRow) -> Principal:
+        """The account as it is now, still called as it was."""
+        try:
+            principal = await self._accounts.find(then.uid)
+        except NoAccount as error:
+            raise NotAuthenticated(str(error)) from None
+        if principal.login != then.login:
+            raise NotAuthenticated(f"uid {then.uid} was {then.login}, is {principal}")
+        return principal

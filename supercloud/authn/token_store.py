@@ -1,0 +1,126 @@
+"""Where the portal's processes share tokens: one SQLite file in the state folder. It holds no token's text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Final
+
+from supercloud.authn.sqlite import SqliteFile
+
+KEPT: Final = 7 * 86400.0  # seconds for which an expired token is still listed, so that its owner sees why
+
+_VERSION: Final = 1
+_SCHEMA = """
+CREATE TABLE token (
+    id TEXT PRIMARY KEY, digest BLOB NOT NULL UNIQUE, uid INTEGER NOT NULL, login TEXT NOT NULL, scope TEXT NOT NULL,
+    name TEXT NOT NULL, created REAL NOT NULL, ends REAL NOT NULL, last_used REAL NOT NULL
+);
+CREATE INDEX token_of_account ON token (uid, created);
+CREATE INDEX token_by_end ON token (ends);
+"""
+_COLUMNS = "id, digest, uid, login, scope, name, created, ends, last_used"
+_ALL = f"SELECT {_COLUMNS} FROM token"  # noqa: S608
+
+
+class TooManyTokens(Exception):
+    """The account has as many as it may."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """A token as all processes of the portal share it. Times are Unix seconds.
+
+    :ivar id: names it, and opens nothing.
+    :ivar digest: SHA-256 of its text.
+    :ivar scope: what it is for; see `authn.scope`.
+    :ivar name: the owner's note.
+    :ivar last_used: 0 for never.
+    """
+
+    id: str
+    digest: bytes
+    uid: int
+    login: str
+    scope: str
+    name: str
+    created: float
+    ends: float
+    last_used: float = 0.0
+
+
+class TokenStore:
+    """Keeps rows; see `SqliteFile`.
+
+    :param owner: see `open_private`.
+    """
+
+    def __init__(self, path: Path, *, owner: int | None = None) -> None:
+        self._file = SqliteFile(path, schema=_SCHEMA, version=_VERSION, cost="all tokens end", owner=owner)
+
+    def open(self) -> None:
+        """Open the file, or make it.
+
+        :raises Exposed: when others could write it, or it is not ours; says what to do.
+        """
+        self._file.open()
+
+    def close(self) -> None:
+        """Close the file; nothing may be called afterwards but `open`."""
+        self._file.close()
+
+    def add(self, row: TokenRow, most: int) -> None:
+        """Keep a token; those of the account that expired make room.
+
+        :raises TooManyTokens: the account has ``most`` that are good.
+        """
+        with self._file.change() as connection:
+            connection.execute("DELETE FROM token WHERE uid = ? AND ends <= ?", (row.uid, row.created))
+            [count] = connection.execute("SELECT count(*) FROM token WHERE uid = ?", (row.uid,)).fetchone()
+            if count >= most:
+                raise TooManyTokens(f"{row.login} has {count} tokens")
+            connection.execute(f"INSERT INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))  # noqa: S608
+
+    def find(self, digest: bytes) -> TokenRow | None:
+        """The token whose text has that digest; None when there is none, or no longer."""
+        with self._file.read() as connection:
+            row = connection.execute(f"{_ALL} WHERE digest = ?", (digest,)).fetchone()
+            return None if row is None else TokenRow(*row)
+
+    def of_account(self, uid: int) -> list[TokenRow]:
+        """Tokens of an account, oldest first."""
+        with self._file.read() as connection:
+            return [TokenRow(*row) for row in connection.execute(f"{_ALL} WHERE uid = ? ORDER BY created, id", (uid,))]
+
+    def living(self, ids: Collection[str]) -> set[str]:
+        """Which of these were not revoked."""
+        with self._file.read() as connection:
+            found = connection.execute(
+                "SELECT id FROM token WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+            )
+            return {one for (one,) in found}
+
+    def revoke(self, uid: int, token: str) -> bool:
+        """Whether that was a token of the account; then it is no longer."""
+        with self._file.change() as connection:
+            return connection.execute("DELETE FROM token WHERE uid = ? AND id = ?", (uid, token)).rowcount == 1
+
+    def revoke_all(self, uid: int) -> int:
+        """No token of the account is good any longer; how many there were."""
+        with self._file.change() as connection:
+            return connection.execute("DELETE FROM token WHERE uid = ?", (uid,)).rowcount
+
+    def used(self, times: Mapping[str, float]) -> None:
+        """When tokens were last used; an earlier time than the known one changes nothing."""
+        with self._file.change() as connection:
+            connection.executemany(
+                "UPDATE token SET last_used = max(last_used, ?) WHERE id = ?",
+                [(seconds, token) for token, seconds in times.items()],
+            )
+
+    def forget(self, now: float) -> None:
+        """Remove what expired long ago."""
+        with self._file.change() as connection:
+            connection.execute("DELETE FROM token WHERE ends < ?", (now - KEPT,))

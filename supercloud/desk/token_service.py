@@ -1,0 +1,57 @@
+"""Answers requests about tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from supercloud.authn.authenticate import PrincipalLookup
+from supercloud.authn.scope import parse_scope
+from supercloud.authn.token import Tokens
+from supercloud.authn.token_store import TooManyTokens
+from supercloud.desk.service import Asker, Handler
+from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
+from supercloud.desk.wire import Done, Message, Refusal
+from supercloud.identity import NoAccount, Principal
+
+
+class TokenService:
+    """``handlers`` is for the desk."""
+
+    def __init__(self, tokens: Tokens, accounts: PrincipalLookup) -> None:
+        self._tokens = tokens
+        self._accounts = accounts
+
+    @property
+    def handlers(self) -> Mapping[type[Message], Handler]:
+        """Kind of request to what answers it."""
+        return {CreateToken: self._create, ListTokens: self._list, RevokeToken: self._revoke}
+
+    async def _create(self, asker: Asker, request: CreateToken, _descriptors: Sequence[int]) -> Message:
+        principal = await self._principal(asker)
+        try:
+            scope = parse_scope(request.scope)
+            text, row = await self._tokens.create(principal, scope, life=request.life, name=request.name)
+        except ValueError as error:
+            raise Refusal("not-possible", str(error)) from None
+        except TooManyTokens as error:
+            raise Refusal("too-many", f"{error}; revoke one first") from None
+        return TokenCreated(row.id, text, row.ends)
+
+    async def _list(self, asker: Asker, _request: ListTokens, _descriptors: Sequence[int]) -> Message:
+        principal = await self._principal(asker)
+        rows = await self._tokens.list(principal.uid)
+        return TokensListed(
+            tuple(Listed(row.id, row.scope, row.name, row.created, row.ends, row.last_used) for row in rows)
+        )
+
+    async def _revoke(self, asker: Asker, request: RevokeToken, _descriptors: Sequence[int]) -> Message:
+        principal = await self._principal(asker)
+        if not await self._tokens.revoke(principal.uid, request.id):
+            raise Refusal("not-found", f"{principal} has no token {request.id[:40]!a}")
+        return Done()
+
+    async def _principal(self, asker: Asker) -> Principal:
+        try:
+            return await self._accounts.find(asker.uid)
+        except NoAccount as error:
+            raise Refusal("no-account", str(error)) from None

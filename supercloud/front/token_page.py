@@ -1,0 +1,71 @@
+"""``/tokens``: people list, make and revoke their tokens, each for one program."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from supercloud.authn.authenticate import Viewer
+from supercloud.authn.scope import parse_scope
+from supercloud.authn.token import MAX_PER_ACCOUNT, Tokens
+from supercloud.authn.token_store import TokenRow, TooManyTokens
+from supercloud.config import Duration
+from supercloud.errors import Elsewhere, MethodRefused
+from supercloud.front import pages
+from supercloud.front.exchange import Exchange
+from supercloud.front.form import read_form
+from supercloud.identity import Principal
+
+
+class TokenPage:
+    """Answers ``/tokens`` on the portal's own origin."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    async def answer(self, exchange: Exchange, viewer: Viewer) -> None:
+        """Show, make or revoke. A token is no way to another one: only who signed in is let in here.
+
+        :raises NotAuthenticated: the viewer has no session.
+        :raises PortalError: the form cannot be read.
+        """
+        uid = viewer.session.uid
+        if exchange.head.method in (b"GET", b"HEAD"):
+            await self._show(exchange, viewer.principal)
+        elif exchange.head.method != b"POST":
+            raise MethodRefused("/tokens is GET and POST")
+        else:
+            form = await read_form(exchange)
+            if form.get("do") == "revoke":
+                await self._tokens.revoke(uid, form.get("id", ""))
+                raise Elsewhere("/tokens")
+            await self._make(exchange, viewer.principal, form)
+
+    async def _make(self, exchange: Exchange, principal: Principal, form: dict[str, str]) -> None:
+        try:
+            life = Duration.parse(form.get("expires", ""))
+            scope = parse_scope(form.get("for", ""))
+            text, _ = await self._tokens.create(principal, scope, life=life, name=form.get("name", "").strip())
+        except ValueError as error:
+            await self._show(exchange, principal, note=str(error), status=400)
+        except TooManyTokens:
+            note = f"You have {MAX_PER_ACCOUNT} tokens, which is the most; revoke one first."
+            await self._show(exchange, principal, note=note, status=409)
+        else:
+            await self._show(exchange, principal, made=text)
+
+    async def _show(
+        self, exchange: Exchange, principal: Principal, *, made: str = "", note: str = "", status: int = 200
+    ) -> None:
+        rows = await self._tokens.list(principal.uid)
+        listed = [pages.ListedToken(row.id, row.name, row.scope, told(row)) for row in rows]
+        exchange.respond(status, pages.FIELDS, pages.tokens(principal.login, listed, made=made, note=note))
+
+
+def told(row: TokenRow) -> str:
+    """When a token was made, ends and was used, in UTC."""
+    used = f"last used {_day(row.last_used)}" if row.last_used else "never used"
+    return f"made {_day(row.created)}, {used}, ends {_day(row.ends)}"
+
+
+def _day(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
