@@ -2,84 +2,37 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 from collections.abc import Callable
-from hashlib import sha256
 from pathlib import Path
-from stat import S_ISDIR
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.interfaces import IAddress
-from twisted.internet.protocol import ProcessProtocol
-from twisted.python.failure import Failure
 
-from supercloud import acting, events
+from supercloud import events, preflight
 from supercloud.accounts import Accounts, read_account
 from supercloud.acting import Acting
-from supercloud.authn.authenticate import Authenticator
+from supercloud.assembly import Surroundings, assemble
 from supercloud.authn.link import Links
-from supercloud.authn.seal import Sealer, make_key
-from supercloud.authn.session import Sessions
-from supercloud.authn.store import SqliteStore
-from supercloud.authn.throttle import Throttle
-from supercloud.authn.ticket import Tickets
 from supercloud.config import Front, Settings, WrongSettings
 from supercloud.front import authority
 from supercloud.front.admission import OwnAccountOnly
 from supercloud.front.audit import AuditFile
+from supercloud.front.demonstration import Demonstration
 from supercloud.front.door import Door
-from supercloud.front.listing import Listing
-from supercloud.front.signin import Book, CertificateSignIn, LinkSignIn
-from supercloud.front.site import Parts, SignIn, Site
-from supercloud.front.tls import BadMaterial, TlsFactory, TlsFiles, TlsMaterial
+from supercloud.front.signin import CertificateSignIn, LinkSignIn
+from supercloud.front.site import SignIn
+from supercloud.front.tls import TlsFactory, TlsMaterial
 from supercloud.ident2.client import Ident2Client
 from supercloud.ident2.lookup import HolderSearch
-from supercloud.identity import NoAccount, Principal
+from supercloud.identity import NoAccount
 from supercloud.offload import Offload
-from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
-from supercloud.ownership.owners import Owners
-from supercloud.pipeline import Pipeline, Stages
-from supercloud.relay.handshake import Handshakes
-from supercloud.routing.hosts import Hosts
-from supercloud.routing.nodes import Nodes
 from supercloud.turns import quicken
-from supercloud.upstream.connect import TcpDialer
-from supercloud.upstream.pool import Pool
-from supercloud.workers.become import become, failure_as
-
-
-class _Demonstration(ProcessProtocol):
-    """The demonstration's process; it ends when its standard input closes, as it does when the portal dies.
-
-    :param ready: called once it listens, or has failed to.
-    """
-
-    def __init__(self, ready: Callable[[], object]) -> None:
-        self._ready: Callable[[], object] | None = ready
-
-    def outReceived(self, data: bytes) -> None:
-        """It says its port."""
-        self._is_ready()
-
-    def processEnded(self, reason: Failure) -> None:
-        """It is gone; the portal does without it."""
-        self._is_ready()
-
-    def end(self) -> None:
-        """End it."""
-        self._ready = None
-        if self.transport is not None:
-            self.transport.loseConnection()
-
-    def _is_ready(self) -> None:
-        ready, self._ready = self._ready, None
-        if ready is not None:
-            ready()
+from supercloud.workers.become import become
 
 
 class Portal(Service):
@@ -124,22 +77,6 @@ class Portal(Service):
         self._stop: list[Callable[[], Any]] = []
         self._acting: Acting | None = None
 
-    @staticmethod
-    def check(settings: Settings) -> None:
-        """Look at the files that the settings name.
-
-        :raises WrongSettings: says which cannot be used, and why.
-        """
-        front = settings.front
-        if front is None:
-            return
-        _look_at_files(settings, front)
-        acting.check(settings)
-        account = _account(front)
-        _check_state(settings.state, account)
-        if account is not None and (wrong := failure_as(account, lambda: _look_at_files(settings, front))):
-            raise WrongSettings(f"{wrong}; {account} must be able to read it, for SIGHUP")
-
     def embed(self, uid: int) -> None:
         """Be the portal of one account: its links, its sockets, its throw-away authority; blocks.
 
@@ -153,7 +90,7 @@ class Portal(Service):
         state = self._settings.state
         try:
             state.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _check_state(state, None)
+            preflight.check_state(state, None)
             authority.ensure(state / "tls", self._front.hostname)
         except OSError as error:
             raise WrongSettings(
@@ -168,7 +105,7 @@ class Portal(Service):
         for one in self._front.listen:
             asks = one.asks_certificate
             if asks not in self._materials:
-                material = TlsMaterial(_tls_files(self._settings, self._front, asks_certificate=asks))
+                material = TlsMaterial(preflight.tls_files(self._settings, self._front, asks_certificate=asks))
                 self._materials[asks] = material
                 self._reloads["the files of tls-cert listeners" if asks else "the files of tls listeners"] = (
                     material.reload
@@ -184,7 +121,7 @@ class Portal(Service):
             self._settings,
             self._front,
             self._reactor,
-            account=_account(self._front),
+            account=preflight.account_of(self._front),
             only=self._only,
             lost=self._lost_monitor,
         )
@@ -254,84 +191,34 @@ class Portal(Service):
         return OwnAccountOnly(self._only or 0, ports).admits
 
     def _leave_root(self) -> None:
-        account = _account(self._front)
+        account = preflight.account_of(self._front)
         if account is not None:
             become(account)
             events.runs_as(account.login)
 
     def _build(self) -> None:
         """Make the stages from the settings."""
-        settings, front, reactor = self._settings, self._front, self._reactor
-        state = settings.state
-        key = make_key(state / "sealing.key")
-        sealer = Sealer([key])
-        store = SqliteStore(state / "sessions.sqlite", now=self._now)
-        store.open()
-        accounts = Accounts(self._offload, min_uid=settings.authn.min_uid, only=self._only)
-        sessions = Sessions(
-            sealer=sealer, store=store, offload=self._storage, clock=reactor, now=self._now, life=settings.authn.session
-        )
-        sessions.start()
-        tickets = Tickets(sealer=sealer, sessions=sessions, store=store, offload=self._storage, now=self._now)
-        ports = tuple(dict.fromkeys(port.getHost().port for port in self._ports))
-        public = (front.public_port, *ports) if front.public_port else ports
-        hosts = self._hosts = Hosts(front.hostname, applications=front.applications, ports=public)
-        nodes = Nodes(self._offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
-        authorizer = Authorizer(
-            Owners(self._ident2, self._offload, reactor),
-            accounts,
-            reactor,
+        if self._acting is None:
+            raise RuntimeError("privilegedStartService comes first")
+        surroundings = Surroundings(
+            reactor=self._reactor,
+            now=self._now,
+            ident2=self._ident2,
             own=self._own,
-            shared_gids=frozenset(settings.firewall.shared_gids),
+            ports=tuple(dict.fromkeys(port.getHost().port for port in self._ports)),
+            offload=self._offload,
+            storage=self._storage,
+            acting=self._acting,
+            only=self._only,
+            ways=self._ways,
         )
-        pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
-        authenticator = Authenticator(sessions, accounts)
-        listing = Listing(
-            self._offload,
-            hosts,
-            is_own=self._own.is_own,
-            ports=settings.nodes.ports,
-            has_localhost="localhost" in settings.nodes.allow,
-        )
-        site = Site(
-            Parts(
-                hosts=hosts,
-                authenticator=authenticator,
-                sessions=sessions,
-                tickets=tickets,
-                throttle=Throttle(reactor),
-                nodes=nodes,
-                authorizer=authorizer,
-                ways=tuple(self._ways(accounts)),
-                listing=listing.of,
-            )
-        )
-        worker = None
-        if self._acting is not None:
-            worker = self._acting.build(accounts)
-            if self._acting.sees_all and self._search_by is not None:
-                self._search_by(self._acting.find_holders)
-        pipeline = Pipeline(
-            Stages(
-                hosts=hosts,
-                authenticator=authenticator,
-                nodes=nodes,
-                authorizer=authorizer,
-                dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
-                pool=pool,
-                pages=site,
-                handshakes=Handshakes(reactor),
-                clock=reactor,
-                pseudonym=b"supercloud-" + sha256(b"via" + key).hexdigest()[:12].encode(),
-                streams=front.per_principal.streams,
-                ping=float(front.limits.ping),
-                worker=worker,
-                paths_for_others=frozenset(front.paths_for_others),
-            )
-        )
+        made = assemble(self._settings, self._front, surroundings)
+        self._hosts = made.hosts
+        if self._acting.sees_all and self._search_by is not None:
+            self._search_by(self._acting.find_holders)
         for door in self._doors:
-            door.open(pipeline, site)
-        self._stop = [pool.close, self._audit.flush, sessions.stop, store.close]
+            door.open(made.pipeline, made.site)
+        self._stop = [*made.stop, self._audit.flush]
 
     def _lost_monitor(self, why: str) -> None:
         """Nobody would look after accounts and workers: the portal stops."""
@@ -361,61 +248,9 @@ class Portal(Service):
             events.warned("no terminal to print the sign-in link on; run twistd with -n")
 
     def _start_demonstration(self) -> None:
-        environment = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")}
-        command = [sys.executable, "-m", "supercloud.demo"]
-        demonstration = _Demonstration(self._print_link)
-        self._reactor.spawnProcess(demonstration, command[0], command, environment, path="/")
+        demonstration = Demonstration(self._print_link)
+        demonstration.start(self._reactor)
         self._stop.append(demonstration.end)
-
-
-def _look_at_files(settings: Settings, front: Front) -> None:
-    """Read what the settings name; blocks.
-
-    :raises WrongSettings: says which file cannot be used, and why.
-    """
-    for asks in sorted({one.asks_certificate for one in front.listen}):
-        try:
-            TlsMaterial(_tls_files(settings, front, asks_certificate=asks))
-        except BadMaterial as error:
-            raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
-    if settings.authn.certificate.map:
-        Book.read(settings.authn.certificate)
-
-
-def _account(front: Front) -> Principal | None:
-    """Whom the front becomes; None when it stays who it is.
-
-    :raises WrongSettings: there is no such account.
-    """
-    if os.geteuid() != 0 or not front.account:
-        return None
-    try:
-        return read_account(front.account)
-    except NoAccount as error:
-        raise WrongSettings(f"front.account: {error}; make a system account, or name another") from None
-
-
-def _check_state(state: Path, account: Principal | None) -> None:
-    """The state folder must be the front's own, before anything is bound."""
-    uid = os.geteuid() if account is None else account.uid
-    login = account.login if account is not None else str(uid)
-    remedy = f"make it with: install -d -m 700 -o {login} {state}"
-    try:
-        found = state.stat()
-    except OSError as error:
-        raise WrongSettings(f"state: {state}: {error.strerror}; {remedy}") from None
-    if not S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
-        raise WrongSettings(f"state: {state}: must be a folder of uid {uid} with mode 0700; {remedy}")
-
-
-def _tls_files(settings: Settings, front: Front, *, asks_certificate: bool) -> TlsFiles:
-    scheme = settings.authn.certificate
-    return TlsFiles(
-        certificate=front.certificate,
-        private_key=front.private_key,
-        client_ca=Path(scheme.ca) if asks_certificate and scheme.ca else None,
-        crl=Path(scheme.crl) if asks_certificate and scheme.crl else None,
-    )
 
 
 def _stopped(port: Any) -> Deferred[Any]:

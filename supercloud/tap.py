@@ -11,7 +11,7 @@ from typing import Any
 from twisted.application.service import IService, MultiService
 from twisted.python import usage
 
-from supercloud import config
+from supercloud import config, preflight
 from supercloud.config import Settings, WrongSettings
 from supercloud.ident2.responder import Responder
 from supercloud.node import make_responder
@@ -79,7 +79,7 @@ def describe(settings: Settings, *, is_embedded: bool = False) -> str:
                   f"{settings.nodes.ports[1]}"]  # fmt: skip
         lines += [f"files: {', '.join(f'{folder} at /dav{one}' for one, folder in settings.dav.roots.items())}"]
         if not is_embedded:
-            Portal.check(settings)
+            preflight.check(settings)
     if settings.ident2.responder:
         udp = ", ".join(f"udp {host} port {port}" for host, port in settings.ident2.udp)
         lines += [f"ident2: {', '.join(filter(None, (settings.ident2.socket, udp))) or 'in this process only'}"]

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ProcessProtocol
@@ -20,13 +19,9 @@ from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from supercloud import portal as module
+from supercloud import preflight
 from supercloud.config import (
-    Authn,
-    CertificateScheme,
     Duration,
-    Front,
-    Listen,
-    PasswordScheme,
     Settings,
     WrongSettings,
     embedded,
@@ -35,6 +30,7 @@ from supercloud.identity import NoAccount, Principal
 from supercloud.portal import Portal
 from tests.fakes.accounts import ALICE
 from tests.fakes.offload import FakeOffload
+from tests.fakes.settings import settings
 from tests.fakes.transport import FakeTransport
 
 ME = os.geteuid()
@@ -151,47 +147,6 @@ def logged() -> Iterator[list[str]]:
     globalLogPublisher.removeObserver(keep)
 
 
-@pytest.fixture(scope="module")
-def issued() -> tuple[bytes, bytes, bytes]:
-    authority = trustme.CA()
-    made = authority.issue_cert("localhost")
-    chain = b"".join(pem.bytes() for pem in made.cert_chain_pems)
-    return chain, made.private_key_pem.bytes(), authority.cert_pem.bytes()
-
-
-@pytest.fixture
-def state(tmp_path: Path, issued: tuple[bytes, bytes, bytes]) -> Path:
-    made = tmp_path / "state"
-    made.mkdir(mode=0o700)
-    for name, data in zip(("fullchain.pem", "key.pem", "ca.pem"), issued, strict=True):
-        (tmp_path / name).write_bytes(data)
-    (tmp_path / "map.toml").write_text('[[account]]\nlogin = "alice"\nemail = "alice@lab.example"\n')
-    return made
-
-
-def settings(state: Path, *, asks_certificate: bool = False, **front: Any) -> Settings:
-    folder = state.parent
-    kind = "tls-cert" if asks_certificate else "tls"
-    scheme = CertificateScheme(ca=str(folder / "ca.pem"), map=str(folder / "map.toml"))
-    return Settings(
-        state=state,
-        front=Front(
-            **{
-                "listen": (Listen.parse(f"{kind}:127.0.0.1:443"),),
-                "certificate": folder / "fullchain.pem",
-                "private_key": folder / "key.pem",
-                "account": "",
-            }
-            | front
-        ),
-        authn=Authn(
-            schemes=("session", "certificate"),
-            password=PasswordScheme(pam_service=""),
-            certificate=scheme if asks_certificate else CertificateScheme(),
-        ),
-    )
-
-
 def portal_of(chosen: Settings, reactor: Reactor) -> Portal:
     assert chosen.front is not None
     client: Any = None
@@ -210,90 +165,9 @@ def stop(made: Portal, reactor: Reactor) -> Deferred[Any]:
     return done
 
 
-@pytest.mark.parametrize("asks_certificate", [True, False])
-def test_good_settings_pass_the_check(state: Path, asks_certificate: bool) -> None:
-    Portal.check(settings(state, asks_certificate=asks_certificate))
-
-
-def test_a_node_has_no_files_to_check() -> None:
-    Portal.check(Settings())
-
-
-def test_check_looks_at_an_embedded_portals_files_like_at_any_others(tmp_path: Path) -> None:
-    with pytest.raises(WrongSettings, match=r"fullchain\.pem: cannot be read"):
-        Portal.check(embedded(tmp_path / "none"))
-
-
-@pytest.mark.parametrize(
-    ("missing", "said"),
-    [
-        ("fullchain.pem", "front.certificate, front.private_key or authn.certificate: .*fullchain.pem"),
-        ("key.pem", "front.certificate, front.private_key or authn.certificate: .*key.pem"),
-        ("ca.pem", "front.certificate, front.private_key or authn.certificate: .*ca.pem"),
-        ("map.toml", "map.toml: No such file or directory; name a certificate map that can be read"),
-    ],
-)
-def test_check_names_the_file_that_is_missing(state: Path, missing: str, said: str) -> None:
-    (state.parent / missing).unlink()
-    with pytest.raises(WrongSettings, match=said):
-        Portal.check(settings(state, asks_certificate=True))
-
-
-def test_check_says_that_the_state_folder_is_missing_and_how_to_make_it(state: Path) -> None:
-    state.rmdir()
-    with pytest.raises(WrongSettings) as caught:
-        Portal.check(settings(state))
-    assert str(caught.value) == (
-        f"state: {state}: No such file or directory; make it with: install -d -m 700 -o {ME} {state}"
-    )
-
-
-@pytest.mark.parametrize("mode", [0o750, 0o705, 0o701, 0o777])
-def test_a_state_folder_that_others_can_look_into_is_refused(state: Path, mode: int) -> None:
-    state.chmod(mode)
-    with pytest.raises(WrongSettings) as caught:
-        Portal.check(settings(state))
-    assert str(caught.value) == (
-        f"state: {state}: must be a folder of uid {ME} with mode 0700; make it with: install -d -m 700 -o {ME} {state}"
-    )
-
-
-def test_a_state_folder_of_somebody_else_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "geteuid", lambda: ME + 1)
-    with pytest.raises(WrongSettings, match=f"must be a folder of uid {ME + 1} with mode 0700"):
-        Portal.check(settings(state))
-
-
-def test_a_file_in_place_of_the_state_folder_is_refused(state: Path) -> None:
-    state.rmdir()
-    state.touch(0o600)
-    with pytest.raises(WrongSettings, match="must be a folder"):
-        Portal.check(settings(state))
-
-
 @pytest.fixture
 def is_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-
-
-@pytest.mark.usefixtures("is_root")
-def test_started_by_root_the_state_folder_must_be_the_fronts_account(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    front = Principal("supercloud", 990, 990, frozenset({990}))
-    monkeypatch.setattr(module, "read_account", {"supercloud": front}.__getitem__)
-    with pytest.raises(WrongSettings, match="of uid 990 with mode 0700; make it with: install -d -m 700 -o supercloud"):
-        Portal.check(settings(state, account="supercloud"))
-
-
-@pytest.mark.usefixtures("is_root")
-def test_an_account_of_the_front_that_does_not_exist_is_said_so(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def none(login: str) -> Principal:
-        raise NoAccount(f"no account {login!r}")
-
-    monkeypatch.setattr(module, "read_account", none)
-    with pytest.raises(WrongSettings, match=r"front\.account: no account 'x'; make a system account, or name another"):
-        Portal.check(settings(state, account="x"))
 
 
 @pytest.mark.usefixtures("is_root")
@@ -306,7 +180,7 @@ def test_roots_rights_are_left_behind_before_the_state_is_opened(
         became.append((account, list(state.iterdir())))
         monkeypatch.setattr(os, "geteuid", lambda: ME)
 
-    monkeypatch.setattr(module, "read_account", {"alice": ALICE}.__getitem__)
+    monkeypatch.setattr(preflight, "read_account", {"alice": ALICE}.__getitem__)
     monkeypatch.setattr(module, "become", become)
     made = start(portal_of(settings(state, account="alice"), reactor))
     assert became == [(ALICE, [])]
@@ -465,18 +339,6 @@ def test_an_embedded_portal_of_root_is_warned_about(
     monkeypatch.setattr(module, "read_account", {0: ALICE}.__getitem__)
     portal_of(embedded(tmp_path / "state"), reactor).embed(0)
     assert "this portal runs as root and opens root's applications; run it as yourself instead" in logged
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
-def test_started_by_root_the_fronts_account_must_be_able_to_read_the_files_again(
-    state: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nobody = Principal("nobody", 65534, 65534, frozenset({65534}))
-    monkeypatch.setattr(module, "read_account", {"nobody": nobody}.__getitem__)
-    os.chown(state, nobody.uid, nobody.gid)
-    (state.parent / "key.pem").chmod(0o600)
-    with pytest.raises(WrongSettings, match="cannot be read: Permission denied; nobody must be able to read it"):
-        Portal.check(settings(state, account="nobody"))
 
 
 def test_the_monitor_is_started_with_root_and_asked_once_the_front_has_left_it(state: Path, reactor: Reactor) -> None:

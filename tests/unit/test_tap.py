@@ -30,10 +30,6 @@ class Started:
         self.settings = settings
         self.embedded_for: int | None = None
 
-    @staticmethod
-    def check(settings: Settings) -> None:
-        """Everything is good."""
-
     def embed(self, uid: int) -> None:
         self.embedded_for = uid
 

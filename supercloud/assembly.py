@@ -1,0 +1,180 @@
+"""The stages of a request, made from the settings once the front has left root behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from supercloud.accounts import Accounts
+from supercloud.acting import Acting
+from supercloud.authn.authenticate import Authenticator
+from supercloud.authn.password import Passwords
+from supercloud.authn.programs import Programs
+from supercloud.authn.seal import Sealer, make_key
+from supercloud.authn.session import Sessions
+from supercloud.authn.store import SqliteStore
+from supercloud.authn.throttle import Throttle
+from supercloud.authn.ticket import Tickets
+from supercloud.authn.token import Tokens
+from supercloud.authn.token_store import TokenStore
+from supercloud.config import Front, Settings
+from supercloud.front.listing import Listing
+from supercloud.front.site import Parts, SignIn, Site
+from supercloud.ident2.client import Ident2Client
+from supercloud.offload import Offload
+from supercloud.ownership.authorize import Authorizer, Grant
+from supercloud.ownership.listeners import Listeners
+from supercloud.ownership.owners import Owners
+from supercloud.pipeline import Pipeline, Stages
+from supercloud.relay.handshake import Handshakes
+from supercloud.routing.hosts import Hosts
+from supercloud.routing.nodes import Nodes
+from supercloud.upstream.connect import TcpDialer
+from supercloud.upstream.pool import Pool
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the stages are made of that was there before them.
+
+    :ivar now: unix time.
+    :ivar own: the portal's own listeners; ``ports`` are theirs, the first one's first.
+    :ivar storage: one thread, for what is kept in the state folder.
+    :ivar only: the embedded portal's one account.
+    :ivar ways: to sign in, for these accounts.
+    """
+
+    reactor: Any
+    now: Callable[[], float]
+    ident2: Ident2Client
+    own: Listeners
+    ports: tuple[int, ...]
+    offload: Offload
+    storage: Offload
+    acting: Acting
+    only: int | None
+    ways: Callable[[Accounts], list[SignIn]]
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """The stages.
+
+    :ivar stop: to be called in this order when the portal stops; what they return may be awaited.
+    """
+
+    pipeline: Pipeline
+    site: Site
+    hosts: Hosts
+    stop: tuple[Callable[[], Any], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Knowing:
+    """What knows who somebody is."""
+
+    sessions: Sessions
+    tickets: Tickets
+    throttle: Throttle
+    authenticator: Authenticator
+    passwords: Passwords | None
+    tokens: Tokens | None
+    stop: tuple[Callable[[], Any], ...]
+
+
+def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
+    """Make them; blocks while the state is opened.
+
+    :raises Exception: when the state cannot be used; says what to do.
+    """
+    reactor = on.reactor
+    key = make_key(settings.state / "sealing.key")
+    accounts = Accounts(on.offload, min_uid=settings.authn.min_uid, only=on.only)
+    worker = on.acting.build(accounts)
+    knowing = _know(settings, on, accounts, key)
+    public = (front.public_port, *on.ports) if front.public_port else on.ports
+    hosts = Hosts(front.hostname, applications=front.applications, ports=public)
+    nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
+    authorizer = Authorizer(
+        Owners(on.ident2, on.offload, reactor),
+        accounts,
+        reactor,
+        own=on.own,
+        shared_gids=frozenset(settings.firewall.shared_gids),
+    )
+    pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
+    listing = Listing(
+        on.offload,
+        hosts,
+        is_own=on.own.is_own,
+        ports=settings.nodes.ports,
+        has_localhost="localhost" in settings.nodes.allow,
+    )
+    site = Site(
+        Parts(
+            hosts=hosts,
+            authenticator=knowing.authenticator,
+            sessions=knowing.sessions,
+            tickets=knowing.tickets,
+            throttle=knowing.throttle,
+            nodes=nodes,
+            authorizer=authorizer,
+            ways=tuple(on.ways(accounts)),
+            listing=listing.of,
+            passwords=knowing.passwords,
+            tokens=knowing.tokens,
+        )
+    )
+    pipeline = Pipeline(
+        Stages(
+            hosts=hosts,
+            authenticator=knowing.authenticator,
+            nodes=nodes,
+            authorizer=authorizer,
+            dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
+            pool=pool,
+            pages=site,
+            handshakes=Handshakes(reactor),
+            clock=reactor,
+            pseudonym=b"supercloud-" + sha256(b"via" + key).hexdigest()[:12].encode(),
+            streams=front.per_principal.streams,
+            ping=float(front.limits.ping),
+            worker=worker,
+            paths_for_others=frozenset(front.paths_for_others),
+        )
+    )
+    return Assembled(pipeline, site, hosts, (pool.close, *knowing.stop))
+
+
+def _know(settings: Settings, on: Surroundings, accounts: Accounts, key: bytes) -> _Knowing:
+    reactor, state, schemes = on.reactor, settings.state, settings.authn.schemes
+    sealer = Sealer([key])
+    store = SqliteStore(state / "sessions.sqlite", now=on.now)
+    store.open()
+    sessions = Sessions(
+        sealer=sealer, store=store, offload=on.storage, clock=reactor, now=on.now, life=settings.authn.session
+    )
+    sessions.start()
+    stop: list[Callable[[], Any]] = [sessions.stop, store.close]
+    throttle = Throttle(reactor)
+    passwords = tokens = None
+    if "password" in schemes and on.acting.sees_all:
+        passwords = Passwords(check=on.acting.monitor, accounts=accounts, throttle=throttle, clock=reactor)
+    if "token" in schemes:
+        kept = TokenStore(state / "tokens.sqlite")
+        kept.open()
+        tokens = Tokens(store=kept, offload=on.storage, clock=reactor, now=on.now)
+        tokens.start()
+        stop += [tokens.stop, kept.close]
+    programs = Programs(accounts, passwords=passwords, tokens=tokens) if passwords or tokens else None
+    return _Knowing(
+        sessions,
+        Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),
+        throttle,
+        Authenticator(sessions, accounts, programs),
+        passwords,
+        tokens,
+        tuple(stop),
+    )

@@ -1,0 +1,81 @@
+"""Looks at what the settings name before anything is bound: files, folders, accounts. All of it blocks."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from stat import S_ISDIR
+
+from supercloud import acting
+from supercloud.accounts import read_account
+from supercloud.config import Front, Settings, WrongSettings
+from supercloud.front.signin import Book
+from supercloud.front.tls import BadMaterial, TlsFiles, TlsMaterial
+from supercloud.identity import NoAccount, Principal
+from supercloud.workers.become import failure_as
+
+
+def check(settings: Settings) -> None:
+    """Look at everything.
+
+    :raises WrongSettings: says what cannot be used, and why.
+    """
+    front = settings.front
+    if front is None:
+        return
+    _look_at_files(settings, front)
+    acting.check(settings)
+    account = account_of(front)
+    check_state(settings.state, account)
+    if account is not None and (wrong := failure_as(account, lambda: _look_at_files(settings, front))):
+        raise WrongSettings(f"{wrong}; {account} must be able to read it, for SIGHUP")
+
+
+def account_of(front: Front) -> Principal | None:
+    """Whom the front becomes; None when it stays who it is.
+
+    :raises WrongSettings: there is no such account.
+    """
+    if os.geteuid() != 0 or not front.account:
+        return None
+    try:
+        return read_account(front.account)
+    except NoAccount as error:
+        raise WrongSettings(f"front.account: {error}; make a system account, or name another") from None
+
+
+def check_state(state: Path, account: Principal | None) -> None:
+    """The state folder must be the front's own.
+
+    :raises WrongSettings: says how to make it so.
+    """
+    uid = os.geteuid() if account is None else account.uid
+    login = account.login if account is not None else str(uid)
+    remedy = f"make it with: install -d -m 700 -o {login} {state}"
+    try:
+        found = state.stat()
+    except OSError as error:
+        raise WrongSettings(f"state: {state}: {error.strerror}; {remedy}") from None
+    if not S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
+        raise WrongSettings(f"state: {state}: must be a folder of uid {uid} with mode 0700; {remedy}")
+
+
+def tls_files(settings: Settings, front: Front, *, asks_certificate: bool) -> TlsFiles:
+    """What a kind of listener is made with."""
+    scheme = settings.authn.certificate
+    return TlsFiles(
+        certificate=front.certificate,
+        private_key=front.private_key,
+        client_ca=Path(scheme.ca) if asks_certificate and scheme.ca else None,
+        crl=Path(scheme.crl) if asks_certificate and scheme.crl else None,
+    )
+
+
+def _look_at_files(settings: Settings, front: Front) -> None:
+    for asks in sorted({one.asks_certificate for one in front.listen}):
+        try:
+            TlsMaterial(tls_files(settings, front, asks_certificate=asks))
+        except BadMaterial as error:
+            raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
+    if settings.authn.certificate.map:
+        Book.read(settings.authn.certificate)

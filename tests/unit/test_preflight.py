@@ -1,0 +1,113 @@
+"""What is looked at before anything is bound."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from supercloud import preflight
+from supercloud.config import Settings, WrongSettings, embedded
+from supercloud.identity import NoAccount, Principal
+from tests.fakes.settings import settings
+
+ME = os.geteuid()
+
+
+@pytest.fixture
+def is_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+@pytest.mark.parametrize("asks_certificate", [True, False])
+def test_good_settings_pass_the_check(state: Path, asks_certificate: bool) -> None:
+    preflight.check(settings(state, asks_certificate=asks_certificate))
+
+
+def test_a_node_has_no_files_to_check() -> None:
+    preflight.check(Settings())
+
+
+def test_check_looks_at_an_embedded_portals_files_like_at_any_others(tmp_path: Path) -> None:
+    with pytest.raises(WrongSettings, match=r"fullchain\.pem: cannot be read"):
+        preflight.check(embedded(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("fullchain.pem", "front.certificate, front.private_key or authn.certificate: .*fullchain.pem"),
+        ("key.pem", "front.certificate, front.private_key or authn.certificate: .*key.pem"),
+        ("ca.pem", "front.certificate, front.private_key or authn.certificate: .*ca.pem"),
+        ("map.toml", "map.toml: No such file or directory; name a certificate map that can be read"),
+    ],
+)
+def test_check_names_the_file_that_is_missing(state: Path, missing: str, said: str) -> None:
+    (state.parent / missing).unlink()
+    with pytest.raises(WrongSettings, match=said):
+        preflight.check(settings(state, asks_certificate=True))
+
+
+def test_check_says_that_the_state_folder_is_missing_and_how_to_make_it(state: Path) -> None:
+    state.rmdir()
+    with pytest.raises(WrongSettings) as caught:
+        preflight.check(settings(state))
+    assert str(caught.value) == (
+        f"state: {state}: No such file or directory; make it with: install -d -m 700 -o {ME} {state}"
+    )
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o705, 0o701, 0o777])
+def test_a_state_folder_that_others_can_look_into_is_refused(state: Path, mode: int) -> None:
+    state.chmod(mode)
+    with pytest.raises(WrongSettings) as caught:
+        preflight.check(settings(state))
+    assert str(caught.value) == (
+        f"state: {state}: must be a folder of uid {ME} with mode 0700; make it with: install -d -m 700 -o {ME} {state}"
+    )
+
+
+def test_a_state_folder_of_somebody_else_is_refused(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: ME + 1)
+    with pytest.raises(WrongSettings, match=f"must be a folder of uid {ME + 1} with mode 0700"):
+        preflight.check(settings(state))
+
+
+def test_a_file_in_place_of_the_state_folder_is_refused(state: Path) -> None:
+    state.rmdir()
+    state.touch(0o600)
+    with pytest.raises(WrongSettings, match="must be a folder"):
+        preflight.check(settings(state))
+
+
+@pytest.mark.usefixtures("is_root")
+def test_started_by_root_the_state_folder_must_be_the_fronts_account(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = Principal("supercloud", 990, 990, frozenset({990}))
+    monkeypatch.setattr(preflight, "read_account", {"supercloud": front}.__getitem__)
+    with pytest.raises(WrongSettings, match="of uid 990 with mode 0700; make it with: install -d -m 700 -o supercloud"):
+        preflight.check(settings(state, account="supercloud"))
+
+
+@pytest.mark.usefixtures("is_root")
+def test_an_account_of_the_front_that_does_not_exist_is_said_so(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(login: str) -> Principal:
+        raise NoAccount(f"no account {login!r}")
+
+    monkeypatch.setattr(preflight, "read_account", none)
+    with pytest.raises(WrongSettings, match=r"front\.account: no account 'x'; make a system account, or name another"):
+        preflight.check(settings(state, account="x"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_started_by_root_the_fronts_account_must_be_able_to_read_the_files_again(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody = Principal("nobody", 65534, 65534, frozenset({65534}))
+    monkeypatch.setattr(preflight, "read_account", {"nobody": nobody}.__getitem__)
+    os.chown(state, nobody.uid, nobody.gid)
+    (state.parent / "key.pem").chmod(0o600)
+    with pytest.raises(WrongSettings, match="cannot be read: Permission denied; nobody must be able to read it"):
+        preflight.check(settings(state, account="nobody"))
