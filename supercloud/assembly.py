@@ -168,7 +168,9 @@ def _know(settings: Settings, on: Surroundings, accounts: Accounts, key: bytes) 
         tokens = Tokens(store=kept, offload=on.storage, clock=reactor, now=on.now)
         tokens.start()
         stop += [tokens.stop, kept.close]
-    programs = Programs(accounts, passwords=passwords, tokens=tokens) if passwords or tokens else None
+    programs = None
+    if passwords is not None or tokens is not None:
+        programs = Programs(accounts, passwords=passwords, tokens=tokens)
     return _Knowing(
         sessions,
         Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),

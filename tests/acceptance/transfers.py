@@ -120,8 +120,9 @@ def _resume(lab: Lab, site: PasswordSite, home: Path) -> None:
     until(lambda: down.exists() and down.stat().st_size > _LARGE // 4, "a quarter of it", within=60)
     download.kill()
     download.wait()
+    had = down.stat().st_size
     got = curl(url, "-C", "-", "--output", str(down), "--max-time", "120", follow=False)
-    lab.holds(got.status == 206, f"a download is broken off at {down.stat().st_size / 1e6:.0f} MB and resumed")
+    lab.holds(got.status == 206, f"a download is broken off at {had / 1e6:.0f} MB and resumed")
     lab.holds(subprocess.run(["cmp", str(large), str(down)], check=False).returncode == 0, "it is whole")
     for one in (large, down, home / "large"):
         one.unlink()
