@@ -10,16 +10,14 @@ from typing import Any
 from supercloud.accounts import Accounts
 from supercloud.acting import Acting
 from supercloud.authn.authenticate import Authenticator
-from supercloud.authn.password import Passwords
-from supercloud.authn.programs import Programs
 from supercloud.authn.seal import Sealer, make_key
 from supercloud.authn.session import Sessions
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
-from supercloud.authn.token import Tokens
-from supercloud.authn.token_store import TokenStore
 from supercloud.config import Front, Settings
+from supercloud.credentials import Credentials
+from supercloud.desk.service import Desk
 from supercloud.front.listing import Listing
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.ident2.client import Ident2Client
@@ -71,19 +69,6 @@ class Assembled:
     stop: tuple[Callable[[], Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Knowing:
-    """What knows who somebody is."""
-
-    sessions: Sessions
-    tickets: Tickets
-    throttle: Throttle
-    authenticator: Authenticator
-    passwords: Passwords | None
-    tokens: Tokens | None
-    stop: tuple[Callable[[], Any], ...]
-
-
 def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     """Make them; blocks while the state is opened.
 
@@ -93,7 +78,27 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     key = make_key(settings.state / "sealing.key")
     accounts = Accounts(on.offload, min_uid=settings.authn.min_uid, only=on.only)
     worker = on.acting.build(accounts)
-    knowing = _know(settings, on, accounts, key)
+    sealer = Sealer([key])
+    store = SqliteStore(settings.state / "sessions.sqlite", now=on.now)
+    store.open()
+    sessions = Sessions(
+        sealer=sealer, store=store, offload=on.storage, clock=reactor, now=on.now, life=settings.authn.session
+    )
+    sessions.start()
+    throttle = Throttle(reactor)
+    credentials = Credentials(
+        settings.authn,
+        check=on.acting.monitor if on.acting.sees_all else None,
+        accounts=accounts,
+        throttle=throttle,
+        state=settings.state,
+        storage=on.storage,
+        clock=reactor,
+        now=on.now,
+    )
+    authenticator = Authenticator(sessions, accounts, credentials.programs)
+    desk = Desk(reactor, str(settings.run / "portal.sock"), credentials.handlers)
+    desk.start()
     public = (front.public_port, *on.ports) if front.public_port else on.ports
     hosts = Hosts(front.hostname, applications=front.applications, ports=public)
     nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
@@ -115,22 +120,22 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     site = Site(
         Parts(
             hosts=hosts,
-            authenticator=knowing.authenticator,
-            sessions=knowing.sessions,
-            tickets=knowing.tickets,
-            throttle=knowing.throttle,
+            authenticator=authenticator,
+            sessions=sessions,
+            tickets=Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),
+            throttle=throttle,
             nodes=nodes,
             authorizer=authorizer,
             ways=tuple(on.ways(accounts)),
             listing=listing.of,
-            passwords=knowing.passwords,
-            tokens=knowing.tokens,
+            passwords=credentials.passwords,
+            tokens=credentials.tokens,
         )
     )
     pipeline = Pipeline(
         Stages(
             hosts=hosts,
-            authenticator=knowing.authenticator,
+            authenticator=authenticator,
             nodes=nodes,
             authorizer=authorizer,
             dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
@@ -145,38 +150,5 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    return Assembled(pipeline, site, hosts, (pool.close, *knowing.stop))
-
-
-def _know(settings: Settings, on: Surroundings, accounts: Accounts, key: bytes) -> _Knowing:
-    reactor, state, schemes = on.reactor, settings.state, settings.authn.schemes
-    sealer = Sealer([key])
-    store = SqliteStore(state / "sessions.sqlite", now=on.now)
-    store.open()
-    sessions = Sessions(
-        sealer=sealer, store=store, offload=on.storage, clock=reactor, now=on.now, life=settings.authn.session
-    )
-    sessions.start()
-    stop: list[Callable[[], Any]] = [sessions.stop, store.close]
-    throttle = Throttle(reactor)
-    passwords = tokens = None
-    if "password" in schemes and on.acting.sees_all:
-        passwords = Passwords(check=on.acting.monitor, accounts=accounts, throttle=throttle, clock=reactor)
-    if "token" in schemes:
-        kept = TokenStore(state / "tokens.sqlite")
-        kept.open()
-        tokens = Tokens(store=kept, offload=on.storage, clock=reactor, now=on.now)
-        tokens.start()
-        stop += [tokens.stop, kept.close]
-    programs = None
-    if passwords is not None or tokens is not None:
-        programs = Programs(accounts, passwords=passwords, tokens=tokens)
-    return _Knowing(
-        sessions,
-        Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),
-        throttle,
-        Authenticator(sessions, accounts, programs),
-        passwords,
-        tokens,
-        tuple(stop),
-    )
+    stop = (desk.stop, pool.close, sessions.stop, store.close, credentials.stop)
+    return Assembled(pipeline, site, hosts, stop)

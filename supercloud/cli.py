@@ -15,7 +15,7 @@ import click
 from supercloud import config
 from supercloud.accounts import read_account
 from supercloud.authn.store import SqliteStore
-from supercloud.authn.token_store import TokenRow, TokenStore
+from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.config import Duration, WrongSettings
 from supercloud.desk.client import Desk, DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
@@ -137,7 +137,7 @@ def revoke_tokens(folder: Path, login: str) -> None:
         click.echo(f"revoked {store.revoke_all(_uid(login))}")
 
 
-S = TypeVar("S", SqliteStore, TokenStore)
+S = TypeVar("S", SqliteStore, SqliteTokenStore)
 
 
 @contextmanager
@@ -156,8 +156,8 @@ def _sessions(folder: Path) -> SqliteStore:
     return SqliteStore(_existing(folder / "sessions.sqlite", "sessions"), now=wall_clock)
 
 
-def _tokens(folder: Path) -> TokenStore:
-    return TokenStore(_existing(folder / "tokens.sqlite", "tokens"))
+def _tokens(folder: Path) -> SqliteTokenStore:
+    return SqliteTokenStore(_existing(folder / "tokens.sqlite", "tokens"))
 
 
 def _existing(file: Path, what: str) -> Path:
@@ -204,5 +204,5 @@ def _embedded_state() -> Path:
 
 def _socket() -> str:
     """That of the site's portal, or else of one's own."""
-    own = _embedded_state() / "portal.sock"
+    own = _embedded_state() / "run" / "portal.sock"
     return str(own if own.exists() and not Path(_SOCKET).exists() else _SOCKET)

@@ -27,6 +27,7 @@ def check(settings: Settings) -> None:
     acting.check(settings)
     account = account_of(front)
     check_state(settings.state, account)
+    _check_run(settings.run, account)
     if account is not None and (wrong := failure_as(account, lambda: _look_at_files(settings, front))):
         raise WrongSettings(f"{wrong}; {account} must be able to read it, for SIGHUP")
 
@@ -58,6 +59,23 @@ def check_state(state: Path, account: Principal | None) -> None:
         raise WrongSettings(f"state: {state}: {error.strerror}; {remedy}") from None
     if not S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o077:
         raise WrongSettings(f"state: {state}: must be a folder of uid {uid} with mode 0700; {remedy}")
+
+
+def _check_run(run: Path, account: Principal | None) -> None:
+    """The folder of sockets is made where it is not; one that is there must be the front's own."""
+    uid = os.geteuid() if account is None else account.uid
+    try:
+        found = run.stat()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise WrongSettings(f"run: {run}: {error.strerror}") from None
+    if not S_ISDIR(found.st_mode) or found.st_uid != uid or found.st_mode & 0o022:
+        login = account.login if account is not None else str(uid)
+        raise WrongSettings(
+            f"run: {run}: must be a folder of uid {uid} that nobody else can write; remove it, or make it with: "
+            f"install -d -m 755 -o {login} {run}"
+        )
 
 
 def tls_files(settings: Settings, front: Front, *, asks_certificate: bool) -> TlsFiles:

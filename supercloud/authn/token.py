@@ -28,7 +28,7 @@ MAX_MET: Final = 20_000  # tokens in memory; about 10 MB. Beyond it the least us
 LONGEST: Final = 366 * 86400.0  # seconds from making to expiry
 POLL: Final = 0.5  # seconds; what another process revokes is to be seen within 2 s
 WRITE: Final = 30.0  # seconds between two writes of last_used
-MAX_NAME: Final = 100  # characters of the owner's note
+MAX_NAME: Final = 60  # characters of the owner's note; a list of all tokens fits into one packet of the desk
 
 
 @dataclass(slots=True, eq=False)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from supercloud.authn.sqlite import SqliteFile
 
@@ -51,7 +51,42 @@ class TokenRow:
     last_used: float = 0.0
 
 
-class TokenStore:
+class TokenStore(Protocol):
+    """What all processes of the portal share about tokens. Calls block, are atomic, and run beside the reactor."""
+
+    def add(self, row: TokenRow, most: int) -> None:
+        """Keep a token; those of the account that expired make room.
+
+        :raises TooManyTokens: the account has ``most`` that are good.
+        """
+        ...
+
+    def find(self, digest: bytes) -> TokenRow | None:
+        """The token whose text has that digest; None when there is none, or no longer."""
+        ...
+
+    def of_account(self, uid: int) -> list[TokenRow]:
+        """Tokens of an account, oldest first."""
+        ...
+
+    def living(self, ids: Collection[str]) -> set[str]:
+        """Which of these were not revoked."""
+        ...
+
+    def revoke(self, uid: int, token: str) -> bool:
+        """Whether that was a token of the account; then it is no longer."""
+        ...
+
+    def used(self, times: Mapping[str, float]) -> None:
+        """When tokens were last used; an earlier time than the known one changes nothing."""
+        ...
+
+    def forget(self, now: float) -> None:
+        """Remove what expired `KEPT` seconds ago."""
+        ...
+
+
+class SqliteTokenStore:
     """Keeps rows; see `SqliteFile`.
 
     :param owner: see `open_private`.
@@ -72,10 +107,7 @@ class TokenStore:
         self._file.close()
 
     def add(self, row: TokenRow, most: int) -> None:
-        """Keep a token; those of the account that expired make room.
-
-        :raises TooManyTokens: the account has ``most`` that are good.
-        """
+        """See `TokenStore.add`."""
         with self._file.change() as connection:
             connection.execute("DELETE FROM token WHERE uid = ? AND ends <= ?", (row.uid, row.created))
             [count] = connection.execute("SELECT count(*) FROM token WHERE uid = ?", (row.uid,)).fetchone()
@@ -84,18 +116,18 @@ class TokenStore:
             connection.execute(f"INSERT INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))  # noqa: S608
 
     def find(self, digest: bytes) -> TokenRow | None:
-        """The token whose text has that digest; None when there is none, or no longer."""
+        """See `TokenStore.find`."""
         with self._file.read() as connection:
             row = connection.execute(f"{_ALL} WHERE digest = ?", (digest,)).fetchone()
             return None if row is None else TokenRow(*row)
 
     def of_account(self, uid: int) -> list[TokenRow]:
-        """Tokens of an account, oldest first."""
+        """See `TokenStore.of_account`."""
         with self._file.read() as connection:
             return [TokenRow(*row) for row in connection.execute(f"{_ALL} WHERE uid = ? ORDER BY created, id", (uid,))]
 
     def living(self, ids: Collection[str]) -> set[str]:
-        """Which of these were not revoked."""
+        """See `TokenStore.living`."""
         with self._file.read() as connection:
             found = connection.execute(
                 "SELECT id FROM token WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
@@ -103,7 +135,7 @@ class TokenStore:
             return {one for (one,) in found}
 
     def revoke(self, uid: int, token: str) -> bool:
-        """Whether that was a token of the account; then it is no longer."""
+        """See `TokenStore.revoke`."""
         with self._file.change() as connection:
             return connection.execute("DELETE FROM token WHERE uid = ? AND id = ?", (uid, token)).rowcount == 1
 
@@ -113,7 +145,7 @@ class TokenStore:
             return connection.execute("DELETE FROM token WHERE uid = ?", (uid,)).rowcount
 
     def used(self, times: Mapping[str, float]) -> None:
-        """When tokens were last used; an earlier time than the known one changes nothing."""
+        """See `TokenStore.used`."""
         with self._file.change() as connection:
             connection.executemany(
                 "UPDATE token SET last_used = max(last_used, ?) WHERE id = ?",
@@ -121,6 +153,6 @@ class TokenStore:
             )
 
     def forget(self, now: float) -> None:
-        """Remove what expired long ago."""
+        """See `TokenStore.forget`."""
         with self._file.change() as connection:
             connection.execute("DELETE FROM token WHERE ends < ?", (now - KEPT,))

@@ -1,4 +1,4 @@
-"""What a descriptor that came with a request proves about who sent it: which file, and that they may write or read it."""
+"""What a descriptor that came with a request proves of who sent it: which file, and that they may write or read it."""
 
 from __future__ import annotations
 

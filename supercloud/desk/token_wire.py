@@ -1,4 +1,4 @@
-"""Tokens at the desk: an account makes, lists and revokes its own. Whose they are is what the kernel says of who asks."""
+"""Tokens at the desk: an account makes, lists and revokes its own; whose they are is what the kernel says."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ _ABOUT: Final = (
 )
 _ANOTHER_FORM: Final = (
     '<h2>Make another</h2><form class="fields" method="post" action="/tokens"><input type="hidden" name="do" '
-    'value="create"><label for="name">Name</label><input id="name" name="name" maxlength="100" autocomplete="off" '
+    'value="create"><label for="name">Name</label><input id="name" name="name" maxlength="60" autocomplete="off" '
     'placeholder="laptop"><label for="for">For</label><select id="for" name="for"><option value="dav">files (WebDAV)'
     '</option><option value="launch">launching jobs</option></select><label for="expires">Expires after</label>'
     '<select id="expires" name="expires"><option value="1d">a day</option><option value="7d">a week</option>'

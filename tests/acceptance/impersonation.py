@@ -6,12 +6,13 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.portal import Curl
+from lab.portal import Curl, until
 
 from tests.acceptance.lab_of import Lab
 from tests.acceptance.site_of import LocalSite
@@ -249,6 +250,40 @@ def run(lab: Lab) -> None:
         lab.saw(f"DIFFERENT: {one}")
     lab.holds(not different, f"{len(operations)} operations, each with the same outcome and the same files as by ssh")
     lab.holds(len(operations) >= 60, "at least sixty")
+    _changes(lab, site, curl)
+
+
+def _changes(lab: Lab, site: LocalSite, curl: Curl) -> None:
+    """What changes in the account database holds for the worker that runs already, within half a minute."""
+    group, gid = "supercloud-late", 20199
+    file = lab.folder / "late"
+    file.write_text("for the late group")
+    subprocess.run(["groupadd", "-g", str(gid), group], check=True)
+    lab.at_end(lambda: subprocess.run(["groupdel", "-f", group], check=False))
+    os.chown(file, 0, gid)
+    file.chmod(0o640)
+
+    def status() -> int:
+        return curl(f"{site.url}/dav{file}", follow=False).status
+
+    lab.holds(status() == 403, "a file of a group that alice is not in is refused")
+    subprocess.run(["usermod", "-aG", group, "alice"], check=True)
+    took = _seconds_until(lambda: status() == 200)
+    lab.holds(took < 30, f"she joins the group: it opens {took:.0f} s later, without signing in again")
+    subprocess.run(["gpasswd", "-d", "alice", group], check=True, capture_output=True)
+    took = _seconds_until(lambda: status() == 403)
+    lab.holds(took < 30, f"she leaves it: it is closed {took:.0f} s later")
+    subprocess.run(["chage", "-E", "1", "alice"], check=True)
+    lab.at_end(lambda: subprocess.run(["chage", "-E", "-1", "alice"], check=True))
+    took = _seconds_until(lambda: curl(f"{site.url}/dav/~/", "--request", "PROPFIND", follow=False).status == 403)
+    said = curl(f"{site.url}/dav/~/", "--request", "PROPFIND", follow=False).text.splitlines()[0]
+    lab.holds(took < 30, f"her account expires: {took:.0f} s later {said!r}")
+
+
+def _seconds_until(holds: Callable[[], bool]) -> float:
+    began = time.monotonic()
+    until(holds, "the change to count", within=40)
+    return time.monotonic() - began
 
 
 def _compare(lab: Lab, site: LocalSite, curl: Curl, operation: Operation) -> str:

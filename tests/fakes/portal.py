@@ -12,9 +12,13 @@ import h11
 from twisted.internet.task import Clock
 
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
+from supercloud.authn.password import Passwords
+from supercloud.authn.programs import Programs
+from supercloud.authn.scope import DAV, Scope
 from supercloud.authn.seal import Sealer
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
+from supercloud.authn.token import Tokens
 from supercloud.config import Limits
 from supercloud.events import Audit
 from supercloud.front.door import Door
@@ -32,10 +36,13 @@ from supercloud.upstream.pool import Pool
 from supercloud.workers.pool import One, Workers
 from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import ALICE, FakeAccounts
+from tests.fakes.awaiting import run
 from tests.fakes.dialer import FakeDialer, FakeUpstream
 from tests.fakes.offload import FakeOffload
 from tests.fakes.owners import FakeOwners
+from tests.fakes.passwords import FakePasswordCheck
 from tests.fakes.sessions import FakeSessions
+from tests.fakes.tokens import FakeTokenStore
 from tests.fakes.transport import FakeTransport
 from tests.fakes.workers import FakeMonitor, FakeWorkerDialer
 
@@ -117,7 +124,10 @@ class Browser:
 
 
 class FakePortal:
-    """A portal at ``https://portal.test`` for alice, bob and carol."""
+    """A portal at ``https://portal.test`` for alice, bob and carol.
+
+    :param takes_programs: it takes passwords and tokens, at its form and from programs.
+    """
 
     def __init__(
         self,
@@ -128,6 +138,7 @@ class FakePortal:
         ways: tuple[SignIn, ...] = (),
         paths_for_others: frozenset[str] = frozenset(),
         own: tuple[tuple[str, int], ...] = (),
+        takes_programs: bool = False,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -149,7 +160,15 @@ class FakePortal:
             listeners.add(address, port)
         nodes = Nodes(self.offload, self.clock, allow=("localhost",), ports=(1024, 65535))
         authorizer = Authorizer(self.owners, self.accounts, self.clock, own=listeners)
-        authenticator = Authenticator(sessions, self.accounts)
+        throttle = Throttle(self.clock)
+        self.password_check = FakePasswordCheck()
+        self.passwords = Passwords(
+            check=self.password_check, accounts=self.accounts, throttle=throttle, clock=self.clock
+        )
+        self.token_store = FakeTokenStore()
+        self.tokens = Tokens(store=self.token_store, offload=self.offload, clock=self.clock, now=self.clock.seconds)
+        programs = Programs(self.accounts, passwords=self.passwords, tokens=self.tokens) if takes_programs else None
+        authenticator = Authenticator(sessions, self.accounts, programs)
         self.tickets = Tickets(
             sealer=Sealer([bytes(32)]),
             sessions=self.sessions,
@@ -169,11 +188,13 @@ class FakePortal:
                 authenticator=authenticator,
                 sessions=sessions,
                 tickets=self.tickets,
-                throttle=Throttle(self.clock),
+                throttle=throttle,
                 nodes=nodes,
                 authorizer=authorizer,
                 ways=ways,
                 listing=self._listing,
+                passwords=self.passwords if takes_programs else None,
+                tokens=self.tokens if takes_programs else None,
             )
         )
         self.pipeline = Pipeline(
@@ -211,6 +232,11 @@ class FakePortal:
         session = self.sessions.begin(principal)
         sealed = self.sessions.cookie(session, origin=origin, owner=principal.uid if owner is None else owner)
         return b"Cookie: " + SESSION_COOKIE + b"=" + sealed.encode() + b"\r\n"
+
+    def token(self, principal: Principal = ALICE, scope: Scope = DAV, *, life: float = 3600.0) -> str:
+        """The text of a new token of somebody's."""
+        text, _ = run(self.tokens.create(principal, scope, life=life))
+        return text
 
     def settle(self, seconds: float = 0.0) -> None:
         self.clock.advance(seconds)
@@ -268,6 +294,16 @@ def get(portal: FakePortal, path: bytes = b"/", extra: bytes = b"", *, origin: s
     return b"GET " + path + b" HTTP/1.1\r\nHost: " + origin.encode() + b"\r\n" + extra + portal.cookie(
         origin=origin
     ) + b"\r\n"  # fmt: skip
+
+
+def basic(login: str, password: str, name: bytes = b"Authorization") -> bytes:
+    """A field line as programs send it."""
+    return name + b": Basic " + base64.b64encode(f"{login}:{password}".encode()) + b"\r\n"
+
+
+def bearer(token: str, name: bytes = b"Authorization") -> bytes:
+    """A field line as programs send it."""
+    return name + b": Bearer " + token.encode() + b"\r\n"
 
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"

@@ -14,6 +14,7 @@ def settings(state: Path, *, asks_certificate: bool = False, **front: Any) -> Se
     scheme = CertificateScheme(ca=str(folder / "ca.pem"), map=str(folder / "map.toml"))
     return Settings(
         state=state,
+        run=folder / "run",
         front=Front(
             **{
                 "listen": (Listen.parse(f"{kind}:127.0.0.1:443"),),

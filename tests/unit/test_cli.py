@@ -1,17 +1,23 @@
-"""The administrator's command line, on a state folder like a portal's."""
+"""The command line: an administrator's on a state folder like a portal's, a user's with a desk that the test plays."""
 
 from __future__ import annotations
 
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from os import geteuid
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from supercloud import cli
 from supercloud.authn.store import SessionRow, SqliteStore
+from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli import main
+from supercloud.desk.client import DeskGone
+from supercloud.desk.token_wire import CreateToken, Listed, RevokeToken, TokenCreated, TokensListed
+from supercloud.desk.wire import Done, Message, Refusal
 
 LOGIN = pwd.getpwuid(geteuid()).pw_name
 Run = Callable[..., Result]
@@ -62,3 +68,136 @@ def test_a_folder_without_sessions_is_said_so(run: Run) -> None:
     refused = run("sessions", LOGIN)
     assert refused.exit_code == 1
     assert "holds no sessions; name the portal's settings by --config" in refused.output
+
+
+TOKEN = TokenRow("one", b"1" * 32, geteuid(), LOGIN, "dav", "laptop", 900.0, 9e9, 950.0)
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Iterator[SqliteTokenStore]:
+    opened = SqliteTokenStore(tmp_path / "tokens.sqlite")
+    opened.open()
+    for name in ("one", "two"):
+        opened.add(replace(TOKEN, id=name, digest=name.encode()), 10)
+    yield opened
+    opened.close()
+
+
+def test_an_administrator_lists_the_tokens_of_an_account(tokens: SqliteTokenStore, run: Run) -> None:
+    shown = run("tokens", LOGIN).output.splitlines()
+    assert shown[0] == ("one  dav  made 1970-01-01 00:15  used 1970-01-01 00:15  ends 2255-03-14 16:00 UTC  laptop")
+    assert len(shown) == 2
+
+
+def test_an_administrator_ends_all_tokens_of_an_account(tokens: SqliteTokenStore, run: Run) -> None:
+    assert run("revoke-tokens", LOGIN).output == "revoked 2\n"
+    assert run("tokens", LOGIN).output == f"{LOGIN} has no tokens\n"
+
+
+def test_kick_leaves_tokens_alone_and_says_so(store: SqliteStore, tokens: SqliteTokenStore, run: Run) -> None:
+    run("kick", LOGIN)
+    assert tokens.living(["one", "two"]) == {"one", "two"}
+    assert "revoke-tokens" in run("kick", "--help").output
+
+
+def test_a_folder_without_tokens_is_said_so(run: Run) -> None:
+    assert "holds no tokens" in run("tokens", LOGIN).output
+
+
+class FakeDesk:
+    """Implements `desk.client.Desk`."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.asked: list[Message] = []
+        self.answer: Message | Exception = Done()
+
+    def ask(self, request: Message, *answers: type[Message]) -> Message:
+        self.asked.append(request)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        assert isinstance(self.answer, answers)
+        return self.answer
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def desk(monkeypatch: pytest.MonkeyPatch) -> FakeDesk:
+    made = FakeDesk("")
+
+    def connect(path: str) -> FakeDesk:
+        made.path = path
+        return made
+
+    monkeypatch.setattr(cli, "Desk", connect)
+    return made
+
+
+def ask(*words: str) -> Result:
+    return CliRunner().invoke(main, ["token", *words])
+
+
+def test_a_token_alone_is_on_standard_output_so_that_a_script_can_take_it(desk: FakeDesk) -> None:
+    desk.answer = TokenCreated("one", "scp_abc", 9e9)
+    made = ask("create", "--for", "dav", "--expires", "12h", "--name", "laptop")
+    assert made.exit_code == 0
+    assert made.stdout == "scp_abc\n"
+    assert "token one for dav, ends 2255-03-14 16:00 UTC" in made.stderr
+    assert desk.asked == [CreateToken("dav", 43200.0, "laptop")]
+
+
+def test_a_token_is_good_for_thirty_days_unless_told_otherwise(desk: FakeDesk) -> None:
+    desk.answer = TokenCreated("one", "scp_abc", 9e9)
+    ask("create", "--for", "launch")
+    assert desk.asked == [CreateToken("launch", 30 * 86400.0, "")]
+
+
+def test_a_time_without_a_unit_is_refused_before_anybody_is_asked(desk: FakeDesk) -> None:
+    refused = ask("create", "--for", "dav", "--expires", "30")
+    assert refused.exit_code == 1
+    assert "write a number with a unit" in refused.output
+    assert desk.asked == []
+
+
+def test_ones_tokens_are_listed(desk: FakeDesk) -> None:
+    desk.answer = TokensListed((Listed("one", "dav", "laptop", 900.0, 9e9, 0.0),))
+    assert ask("list").output == "one  dav  made 1970-01-01 00:15  used never  ends 2255-03-14 16:00 UTC  laptop\n"
+    desk.answer = TokensListed(())
+    assert ask("list").output == "you have no tokens\n"
+
+
+def test_a_token_is_revoked(desk: FakeDesk) -> None:
+    assert ask("revoke", "one").output == "revoked\n"
+    assert desk.asked == [RevokeToken("one")]
+
+
+def test_a_refusal_says_why(desk: FakeDesk) -> None:
+    desk.answer = Refusal("not-found", "alice has no token 'x'")
+    refused = ask("revoke", "x")
+    assert (refused.exit_code, refused.output) == (1, "Error: alice has no token 'x'\n")
+    desk.answer = Refusal("busy")
+    assert "the portal refuses: busy" in ask("list").output
+
+
+def test_without_a_portal_it_is_said_where_it_was_looked_for(desk: FakeDesk) -> None:
+    desk.answer = DeskGone("/x.sock: No such file or directory")
+    refused = ask("--socket", "/x.sock", "list")
+    assert refused.exit_code == 1
+    assert "no portal answers at /x.sock" in refused.output
+    assert desk.path == "/x.sock"
+
+
+def test_ones_own_portal_is_asked_where_the_host_has_none(
+    desk: FakeDesk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr(cli, "_SOCKET", str(tmp_path / "none"))
+    ask("revoke", "one")
+    assert desk.path == str(tmp_path / "none")
+    own = tmp_path / "supercloud" / "run" / "portal.sock"
+    own.parent.mkdir(parents=True)
+    own.touch()
+    ask("revoke", "one")
+    assert desk.path == str(own)

@@ -96,12 +96,18 @@ class NoMonitor:
     steps: tuple[str, ...] = ()
     worker: Any = object()
 
-    def __init__(self, *_: object, **options: Any) -> None:
+    def __init__(self, settings: Settings, *_: object, **options: Any) -> None:
         NoMonitor.made = self
         self.options = options
+        self._run = settings.run
 
     def start(self) -> None:
+        self._run.mkdir(exist_ok=True)
         self.steps += ("started",)
+
+    @property
+    def monitor(self) -> Any:
+        return self
 
     def build(self, accounts: object) -> Any:
         self.steps += ("built",)

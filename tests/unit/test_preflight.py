@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from supercloud import preflight
 from supercloud.config import Settings, WrongSettings, embedded
@@ -111,3 +112,14 @@ def test_started_by_root_the_fronts_account_must_be_able_to_read_the_files_again
     (state.parent / "key.pem").chmod(0o600)
     with pytest.raises(WrongSettings, match="cannot be read: Permission denied; nobody must be able to read it"):
         preflight.check(settings(state, account="nobody"))
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_a_folder_of_sockets_that_others_can_write_is_refused(state: Path, mode: int) -> None:
+    run = state.parent / "run"
+    run.mkdir()
+    run.chmod(mode)
+    with pytest.raises(WrongSettings, match=f"run: {run}: must be a folder of uid {ME} that nobody else can write"):
+        preflight.check(replace(settings(state), run=run))
+    run.chmod(0o755)
+    preflight.check(replace(settings(state), run=run))

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
+from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
+from supercloud.authn.credential import Credential
+from supercloud.authn.scope import DAV, LAUNCH, Scope
 from supercloud.authn.session import Session, Visit
 from supercloud.errors import NotAuthenticated
 from supercloud.message.head import UNREADABLE, RequestHead
@@ -33,6 +35,29 @@ class Counting(FakeSessions):
         return await super().verify(cookie, origin=origin)
 
 
+class Fields:
+    """Implements `FieldCheck`: a program shows its login; counts what is verified."""
+
+    def __init__(self, accounts: FakeAccounts) -> None:
+        self.accounts = accounts
+        self.verified: list[tuple[bytes, Scope, str]] = []
+        self.credential = Credential()
+
+    def shown(self, head: RequestHead) -> bytes | None:
+        return head.get(b"authorization")
+
+    async def verify(self, value: bytes, need: Scope, address: str) -> Viewer:
+        self.verified.append((value, need, address))
+        principal = await self.accounts.find(value.decode())
+        return Viewer(principal, self.credential, principal.uid, self)
+
+    def is_live(self, credential: Credential) -> bool:
+        return credential.ended is None
+
+    def touch(self, credential: Credential) -> None:
+        pass
+
+
 class Bench:
     """An authenticator, and the memory of one downstream connection."""
 
@@ -40,7 +65,8 @@ class Bench:
         self.sessions = Counting()
         self.accounts = FakeAccounts()
         sessions: Any = self.sessions
-        self.authenticator = Authenticator(sessions, self.accounts)
+        self.fields = Fields(self.accounts)
+        self.authenticator = Authenticator(sessions, self.accounts, self.fields)
         self.memory: dict[str, object] = {}
 
     def cookie(self, session: Session, origin: Origin = PORTAL) -> str:
@@ -48,6 +74,12 @@ class Bench:
 
     def viewer(self, cookie: str | None, origin: Origin = PORTAL) -> Any:
         return run(self.authenticator.authenticate(head(cookie), origin, self.memory))
+
+    def program(self, login: str, need: Scope | None = DAV, *, cookie: str | None = None) -> Viewer:
+        made = head(cookie)
+        made.fields.append((b"authorization", b"Authorization", login.encode()))
+        made = replace(made, first={b"authorization": login.encode()})
+        return run(self.authenticator.authenticate(made, PORTAL, self.memory, need=need, address="192.0.2.7"))
 
 
 def head(cookie: str | None) -> RequestHead:
@@ -158,3 +190,57 @@ def test_groups_are_those_of_now_not_of_sign_in(bench: Bench) -> None:
     now = replace(ALICE, groups=frozenset({1001, 3000}))
     bench.accounts.known = {1001: now}
     assert bench.viewer(cookie).principal == now
+
+
+def test_a_program_is_verified_once_a_connection(bench: Bench) -> None:
+    first = bench.program("alice")
+    assert bench.program("alice") is first
+    assert bench.fields.verified == [(b"alice", DAV, "192.0.2.7")]
+
+
+def test_a_program_whose_credential_ended_is_verified_anew(bench: Bench) -> None:
+    bench.program("alice")
+    bench.fields.credential.end("revoked")
+    bench.fields.credential = Credential()
+    bench.program("alice")
+    assert len(bench.fields.verified) == 2
+
+
+def test_what_was_verified_for_one_address_says_nothing_of_another(bench: Bench) -> None:
+    """A token for files was verified on this connection; what it may launch is another question."""
+    bench.program("alice", DAV)
+    bench.program("alice", LAUNCH)
+    assert [need for _, need, _ in bench.fields.verified] == [DAV, LAUNCH]
+
+
+def test_another_program_on_the_same_connection_is_verified_for_itself(bench: Bench) -> None:
+    assert bench.program("alice").principal == ALICE
+    assert bench.program("bob").principal == BOB
+
+
+def test_where_only_a_session_counts_no_field_is_looked_at(bench: Bench) -> None:
+    bench.program("alice", DAV)
+    with pytest.raises(NotAuthenticated, match="no session cookie"):
+        bench.program("alice", None)
+    assert len(bench.fields.verified) == 1
+
+
+def test_a_cookie_goes_before_a_field_whatever_it_is_worth(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(BOB))
+    assert bench.program("alice", cookie=cookie).principal == BOB
+    with pytest.raises(NotAuthenticated, match="session cookie refused"):
+        bench.program("alice", cookie="forged")
+    assert bench.fields.verified == []
+
+
+def test_a_site_that_takes_no_programs_lets_none_in(bench: Bench) -> None:
+    sessions: Any = bench.sessions
+    bench.authenticator = Authenticator(sessions, bench.accounts)
+    assert not bench.authenticator.takes_programs
+    with pytest.raises(NotAuthenticated):
+        bench.program("alice")
+
+
+def test_a_program_has_no_session(bench: Bench) -> None:
+    with pytest.raises(NotAuthenticated, match="alice without a session"):
+        bench.program("alice").session

@@ -183,3 +183,16 @@ def test_names_that_an_attacker_chooses_take_bounded_memory(
         throttle.failed(f"10.0.0.{n}", "x" * 10_000 + str(n))
         throttle.failed(f"10.0.0.{n}", "\ud800")
     assert len(throttle) == 20
+
+
+def test_an_attempt_that_nobody_could_judge_counts_neither_way(throttle: Throttle, clock: Clock) -> None:
+    for _ in range(FREE):
+        _start(throttle, EVIL, "alice")
+        throttle.failed(EVIL, "alice")
+    clock.advance(ADDRESS_CAP)
+    assert _start(throttle, EVIL, "alice") == [None]
+    throttle.undecided(EVIL)
+    waits = _start(throttle, EVIL, "alice")
+    assert waits == []
+    clock.advance(ADDRESS_CAP)
+    assert waits == [None]
