@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -130,6 +130,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             listing=listing.of,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
+            files=files_of(settings.dav.roots),
         )
     )
     pipeline = Pipeline(
@@ -152,3 +153,10 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     stop = (desk.stop, pool.close, sessions.stop, store.close, credentials.stop)
     return Assembled(pipeline, site, hosts, stop)
+
+
+def files_of(roots: Mapping[str, str]) -> str:
+    """Where somebody's files begin: at home, where all is served; else at the first root."""
+    if roots.get("/") == "/":
+        return "/dav/~/"
+    return f"/dav{min(roots).rstrip('/')}/" if roots else ""

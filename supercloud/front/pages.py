@@ -171,8 +171,11 @@ def _token_row(one: ListedToken) -> str:
     )
 
 
-def home(login: str, listed: list[Listed], *, has_tokens: bool = False) -> bytes:
-    """The viewer's own listening sockets on this host, each one click away."""
+def home(login: str, listed: list[Listed], *, files: str = "", has_tokens: bool = False) -> bytes:
+    """The viewer's own listening sockets on this host, each one click away.
+
+    :param files: address of the viewer's files; empty where the portal serves none.
+    """
     if listed:
         rows = "".join(_row(one) for one in listed)
         found = f'<ul class="list">{rows}</ul>'
@@ -183,6 +186,11 @@ def home(login: str, listed: list[Listed], *, has_tokens: bool = False) -> bytes
         "<h2>Start another</h2><p>Any program of yours that listens appears above. For example:</p>"
         "<pre>python3 -m http.server --bind 127.0.0.1 8000</pre><pre>jupyter lab --no-browser --port 8888</pre>"
     )
+    if files:
+        body += (
+            f'<h2>Your files</h2><p><a href="{escape(files)}">Open them here</a>, or mount them as a drive: any WebDAV '
+            "client takes the address of that page, your login and your password or a token.</p>"
+        )
     if has_tokens:
         body += '<h2>Programs of yours</h2><p><a href="/tokens">Access tokens</a> for drives and scripts.</p>'
     return page("Your applications", body, login=login)

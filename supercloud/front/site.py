@@ -80,6 +80,7 @@ class Parts:
     :ivar listing: the viewer's own listening sockets, for the first page.
     :ivar passwords: for the form of ``/login``; None where the site takes none.
     :ivar tokens: for ``/tokens``; None where the site takes none.
+    :ivar files: address of the viewer's files, for the first page.
     """
 
     hosts: Hosts
@@ -93,6 +94,7 @@ class Parts:
     listing: Callable[[Principal], Awaitable[list[Listed]]]
     passwords: Passwords | None = None
     tokens: Tokens | None = None
+    files: str = ""
 
 
 class Site:
@@ -115,9 +117,9 @@ class Site:
         elif path == b"/":
             viewer = await self._viewer(exchange, origin)
             listed = await self._on.listing(viewer.principal)
-            self._page(
-                exchange, 200, pages.home(viewer.principal.login, listed, has_tokens=self._token_page is not None)
-            )
+            has_tokens = self._token_page is not None
+            body = pages.home(viewer.principal.login, listed, files=self._on.files, has_tokens=has_tokens)
+            self._page(exchange, 200, body)
         elif path == b"/login":
             await self._login(exchange, query_of(head))
         elif path == b"/logout":

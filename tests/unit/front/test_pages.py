@@ -27,7 +27,7 @@ class _Tags(HTMLParser):
     [
         pages.refusal(EVIL, EVIL, EVIL, waits=True),
         pages.sign_in(has_link=True, has_certificate=True, note=EVIL),
-        pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL, EVIL)]),
+        pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL, EVIL)], files=EVIL),
         pages.home(EVIL, []),
         pages.signed_out(),
     ],
@@ -60,3 +60,8 @@ def test_nothing_may_frame_or_script_the_portals_pages() -> None:
     assert b"default-src 'none'" in policy
     assert b"frame-ancestors 'none'" in policy
     assert b"script-src" not in policy
+
+
+def test_the_first_page_leads_to_the_files_where_there_are_any() -> None:
+    assert b'<a href="/dav/~/">' in pages.home("alice", [], files="/dav/~/")
+    assert b"/dav" not in pages.home("alice", [])
