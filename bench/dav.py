@@ -250,12 +250,12 @@ def _first(site: Site, rounds: int) -> Row:
 
 def _idle(site: Site) -> Row:
     """Of a worker that answered its first request, and of one that carried all of this."""
-    note = f"{_private(site.worker('alice')):.1f} MB after all of the above"
-    mine = _private(site.worker("bob"))
+    note = f"{private_of(site.worker('alice')):.1f} MB after all of the above"
+    mine = private_of(site.worker("bob"))
     return Row("private memory of a worker", "MB", mine, must=12, aim=5, is_more_better=False, note=note)
 
 
-def _private(pid: int) -> float:
+def private_of(pid: int) -> float:
     """MB that a process shares with nobody."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
     sizes = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}

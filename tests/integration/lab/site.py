@@ -65,12 +65,14 @@ class Head:
         account: str = FRONT,
         nodes: str = _NODES,
         pam: str = "",
+        tokens: bool = False,
         **how: Any,
     ) -> None:
         """Start it.
 
         :param ident2: the table of the settings; default: answers on the cluster's addresses of the head.
         :param pam: service of PAM; people may sign in by password and token then.
+        :param tokens: programs may be let in by token.
         :param how: see `portal.start_twistd`.
         :param plain_first: the portal's own links lead to the listener that asks for no certificate.
         """
@@ -91,7 +93,7 @@ class Head:
             listen.reverse()
             self._home = self.plain
         file = self.folder / "portal.toml"
-        schemes = ["session", "certificate", *(["password", "token"] if pam else [])]
+        schemes = ["session", "certificate", *(["password"] if pam else []), *(["token"] if pam or tokens else [])]
         file.write_text(
             f'state = "{state}"\nrun = "{run}"\n'
             f"[front]\nlisten = {json.dumps(listen)}\n"
