@@ -49,7 +49,7 @@ def token(context: click.Context, path: str | None) -> None:
 def create(desk: Desk, scope: str, expires: str, name: str) -> None:
     """Make a token. It is printed now and never again; give it where a program asks for your password."""
     try:
-        life = Duration.parse(expires)
+        life = float(Duration.parse(expires))
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     made = _ask(desk, CreateToken(scope, life, name), TokenCreated)

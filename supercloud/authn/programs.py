@@ -16,6 +16,7 @@ from supercloud.message.authorization import Basic, Bearer, is_token, read_autho
 from supercloud.message.head import RequestHead
 
 OURS: Final = b"x-supercloud-authorization"
+SHOWN_IN: Final = (OURS, b"authorization")  # the fields, by their names in lower case
 _STALE: Final = "This token is not good: it expired, was revoked, or is somebody else's. Make a new one at /tokens."
 
 

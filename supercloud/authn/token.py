@@ -130,7 +130,7 @@ class Tokens:
 
     async def list(self, uid: int) -> tuple[TokenRow, ...]:
         """Tokens of an account, oldest first, with those that expired lately. At most `MAX_PER_ACCOUNT`."""
-        await self._write()
+        await self._save()
         return tuple(await self._offload.run(self._store.of_account, uid))
 
     async def revoke(self, uid: int, token_id: str) -> bool:
@@ -175,13 +175,16 @@ class Tokens:
                 self._leave(digest, "expired")
 
     async def _write(self) -> None:
+        await self._save()
+        await self._offload.run(self._store.forget, self._now())
+
+    async def _save(self) -> None:
         due = {token.row.id: token for token in self._met.values() if token.last_used > token.written}
         if due:
             times = {token_id: token.last_used for token_id, token in due.items()}
             await self._offload.run(self._store.used, times)
             for token_id, seconds in times.items():
                 due[token_id].written = seconds
-        await self._offload.run(self._store.forget, self._now())
 
 
 def _digest(text: str) -> bytes:

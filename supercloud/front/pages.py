@@ -141,7 +141,7 @@ def tokens(login: str, listed: list[ListedToken], *, made: str = "", note: str =
     """
     told = f'<p role="alert"><strong>{escape(note)}</strong></p>' if note else ""
     if made:
-        told += f"<p>Copy this token now; it is not shown again:</p><pre>{escape(made)}</pre>"
+        told += f'<p>Copy this token now; it is not shown again:</p><pre class="secret">{escape(made)}</pre>'
     rows = "".join(_token_row(one) for one in listed)
     found = f'<ul class="list">{rows}</ul>' if listed else "<p>None.</p>"
     return page("Access tokens", _ABOUT + told + found + _ANOTHER_FORM, login=login)

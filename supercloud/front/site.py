@@ -17,6 +17,7 @@ from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.password import Passwords
+from supercloud.authn.programs import SHOWN_IN
 from supercloud.authn.scope import needed_scope
 from supercloud.authn.session import Session, Sessions
 from supercloud.authn.throttle import Throttle
@@ -125,7 +126,7 @@ class Site:
         elif path == b"/logout":
             await self._logout(exchange, origin)
         elif path == b"/tokens" and self._token_page is not None:
-            await self._token_page.answer(exchange, await self._viewer(exchange, origin))
+            await self._token_page.answer(exchange, await self._viewer(exchange, origin), origin)
         elif path == b"/.portal/ticket":
             await self._ticket(exchange, origin, query_of(head))
         elif path == b"/healthz":
@@ -178,7 +179,7 @@ class Site:
             target = local(query_of(head).get("next", "/"))  # not here again with a ticket that is used up
         target = quote(target, safe="")
         if origin.is_portal:
-            is_refused_program = b"authorization" in head.first and self._takes_programs(head)
+            is_refused_program = not head.first.keys().isdisjoint(SHOWN_IN) and self._takes_programs(head)
             if not provenance.wants_page(head) or is_refused_program:
                 return False
             exchange.respond(303, [(b"Location", f"/login?next={target}".encode()), (b"Cache-Control", b"no-store")])

@@ -14,6 +14,7 @@ from supercloud.front import pages
 from supercloud.front.exchange import Exchange
 from supercloud.front.form import read_form
 from supercloud.identity import Principal
+from supercloud.target import Origin
 
 
 class TokenPage:
@@ -22,7 +23,7 @@ class TokenPage:
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
 
-    async def answer(self, exchange: Exchange, viewer: Viewer) -> None:
+    async def answer(self, exchange: Exchange, viewer: Viewer, origin: Origin) -> None:
         """Show, make or revoke. A token is no way to another one: only who signed in is let in here.
 
         :raises NotAuthenticated: the viewer has no session.
@@ -37,7 +38,7 @@ class TokenPage:
             form = await read_form(exchange)
             if form.get("do") == "revoke":
                 await self._tokens.revoke(uid, form.get("id", ""))
-                raise Elsewhere("/tokens")
+                raise Elsewhere(f"{origin.url}/tokens")
             await self._make(exchange, viewer.principal, form)
 
     async def _make(self, exchange: Exchange, principal: Principal, form: dict[str, str]) -> None:

@@ -103,7 +103,8 @@ def test_what_is_wrong_leads_nowhere_and_is_asked_for_again(portal: FakePortal, 
 
 
 def test_a_program_that_also_takes_html_is_told_401_and_not_led_to_a_form(portal: FakePortal) -> None:
-    assert ask(portal, b"Accept: text/html\r\n" + basic("alice", "wrong")).status == 401
+    for name in (b"Authorization", OURS):
+        assert ask(portal, b"Accept: text/html\r\n" + basic("alice", "wrong", name)).status == 401
 
 
 @pytest.mark.parametrize("scope", [LAUNCH, Scope("forward:alice-tb")])

@@ -62,7 +62,7 @@ def test_a_revoked_token_is_over(portal: FakePortal) -> None:
     text = portal.token()
     [row] = portal.token_store.rows.values()
     revoked = post(portal, {"do": "revoke", "id": row.id}, FORM + portal.cookie())
-    assert (revoked.status, revoked.field(b"location")) == (303, b"/tokens")
+    assert (revoked.status, revoked.field(b"location")) == (303, b"https://portal.test/tokens")
     assert run(portal.tokens.verify(text)) is None
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from os import geteuid
 from pathlib import Path
 
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -113,7 +114,7 @@ class FakeDesk:
         self.answer: Message | Exception = Done()
 
     def ask(self, request: Message, *answers: type[Message]) -> Message:
-        self.asked.append(request)
+        self.asked.append(msgspec.msgpack.decode(msgspec.msgpack.encode(request), type=type(request)))
         if isinstance(self.answer, Exception):
             raise self.answer
         assert isinstance(self.answer, answers)
