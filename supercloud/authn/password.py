@@ -61,7 +61,7 @@ class Password(Credential):
 
 
 class Passwords:
-    """Asks about passwords, once at a time for the same one; a `Keeper`.
+    """Asks about passwords, once at a time for the same one at the same address; a `Keeper`.
 
     :param remember: seconds for which `verify` does not ask again.
     """
@@ -89,9 +89,19 @@ class Passwords:
         return len(self._right)
 
     async def verify(self, login: str, password: str, address: str) -> Password:
-        """For each request of a program: remembered, or else asked about; raises as `check` does."""
-        known = self._right.get(self._digest(login, password))
-        return known if known is not None and self.is_live(known) else await self.check(login, password, address)
+        """For each request of a program: remembered at that address, or else asked about; raises as `check` does.
+
+        While somebody seems to guess the account's password nothing is answered from memory, nor from a question of
+        somebody else's: such answers do not wait, so a right guess could be told from a wrong one as fast as one asks.
+        """
+        digest = self._digest(login, password, address)
+        if self._throttle.is_calm(login):
+            known = self._right.get(digest)
+            if known is not None and self.is_live(known):
+                return known
+            if digest in self._asking:
+                return await _wait(self._asking[digest])
+        return await self.check(login, password, address)
 
     async def check(self, login: str, password: str, address: str) -> Password:
         """For somebody who signs in: ask, after whatever delay earlier failures have earned.
@@ -102,14 +112,12 @@ class Passwords:
         :raises AccountClosed: the account may not be used now.
         :raises Busy: nobody could say, or too many wait.
         """
-        digest, answered = self._digest(login, password), Deferred[Password]()
-        waiting = self._asking.get(digest)
-        if waiting is not None:
-            waiting.append(answered)
-        else:
-            self._asking[digest] = [answered]
-            asking = Deferred.fromCoroutine(self._ask(login, password, address))
-            asking.addBoth(self._answer, digest)
+        digest = self._digest(login, password, address)
+        waiting: list[Deferred[Password]] = []
+        self._asking.setdefault(digest, waiting)
+        answered = _wait(waiting)
+        asking = Deferred.fromCoroutine(self._ask(login, password, address))
+        events.watch(asking.addBoth(self._answer, digest, waiting), "asking about a password")
         return await answered
 
     def is_live(self, password: Password) -> bool:
@@ -119,15 +127,17 @@ class Passwords:
     def touch(self, password: Password) -> None:
         """See `Keeper.touch`: using it does not make it good for longer."""
 
-    def _digest(self, login: str, password: str) -> bytes:
-        name = login.encode("utf-8", "surrogatepass")
-        text = b"%d:%b%b" % (len(name), name, password.encode("utf-8", "surrogatepass"))
+    def _digest(self, login: str, password: str, address: str) -> bytes:
+        parts = [part.encode("utf-8", "surrogatepass") for part in (address, login, password)]
+        text = b"".join(b"%d:%b" % (len(part), part) for part in parts)
         return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
 
-    def _answer(self, result: Password | Failure, digest: bytes) -> None:
+    def _answer(self, result: Password | Failure, digest: bytes, waiting: list[Deferred[Password]]) -> None:
         if isinstance(result, Password):
             self._keep(digest, result)
-        for one in self._asking.pop(digest):
+        if self._asking.get(digest) is waiting:
+            del self._asking[digest]
+        for one in waiting:
             one.callback(result)
 
     def _keep(self, digest: bytes, password: Password) -> None:
@@ -159,7 +169,13 @@ class Passwords:
         elif outcome == "bad":
             self._throttle.failed(address, login)
         else:
-            self._throttle.undecided(address)
+            self._throttle.undecided(address, login)
+
+
+def _wait(waiting: list[Deferred[Password]]) -> Deferred[Password]:
+    answered: Deferred[Password] = Deferred()
+    waiting.append(answered)
+    return answered
 
 
 def _refuse(outcome: PasswordOutcome, login: str, address: str) -> NoReturn:

@@ -34,7 +34,7 @@ _MOST_FAILURES: Final = 16  # counted: a long attack is forgotten in four half-l
 class _Tally:
     """Failures of an address or account. Times are the clock's.
 
-    :ivar under_way: attempts let in whose outcome is not known yet.
+    :ivar under_way: attempts let in whose outcome is not known yet; an account's that wait are among them.
     :ivar free: before this time no other attempt begins.
     """
 
@@ -46,6 +46,9 @@ class _Tally:
 
     def remembered(self, now: float) -> int:
         return self.failures >> int(max(now - self.last, 0.0) / HALF_LIFE)
+
+    def done(self) -> None:
+        self.under_way = max(self.under_way - 1, 0)  # it may have been forgotten meanwhile
 
     def fail(self, now: float) -> None:
         self.failures = min(self.remembered(now) + 1, _MOST_FAILURES)
@@ -78,18 +81,34 @@ class Throttle:
 
         :raises Busy: when too many attempts wait, of this address or at all.
         """
-        tally, seconds = self._reserve(address, account)
+        tally, attacked, seconds = self._reserve(address, account)
+        attacked.under_way += 1
         if seconds > 0:
             tally.waiting += 1
             self._waiting += 1
             try:
                 await deferLater(self._clock, seconds)
+            except BaseException:
+                attacked.done()
+                raise
             finally:
                 tally.waiting -= 1
                 self._waiting -= 1
         tally.under_way += 1
 
-    def _reserve(self, address: str, account: str) -> tuple[_Tally, float]:
+    def is_calm(self, account: str) -> bool:
+        """Whether nobody seems to guess the account's credentials: no failure costs time, nor would those under way.
+
+        What is remembered of an account may be compared without a wait only then. Otherwise guesses that are answered
+        from memory were free.
+        """
+        attacked = self._accounts.get(_account_key(account))
+        if attacked is None:
+            return True
+        presumed = max(attacked.under_way - UNDER_WAY, 0)
+        return delay_after(attacked.remembered(self._clock.seconds()) + presumed, ACCOUNT_CAP) == 0
+
+    def _reserve(self, address: str, account: str) -> tuple[_Tally, _Tally, float]:
         now = self._clock.seconds()
         tally = _recall(self._addresses, _address_key(address))
         attacked = _recall(self._accounts, _account_key(account))
@@ -105,29 +124,36 @@ class Throttle:
             raise Busy(f"{self._waiting} sign-ins wait")
         if spacing:
             tally.free = begin + spacing
-        return tally, seconds
+        return tally, attacked, seconds
 
     def failed(self, address: str, account: str) -> None:
         """An attempt that was admitted failed."""
         now = self._clock.seconds()
-        tally = _recall(self._addresses, _address_key(address))
-        tally.under_way = max(tally.under_way - 1, 0)
+        tally, attacked = self._done(address, account)
         tally.fail(now)
         tally.free = max(tally.free, now + delay_after(tally.failures, ADDRESS_CAP))
-        _recall(self._accounts, _account_key(account)).fail(now)
+        attacked.fail(now)
 
     def succeeded(self, address: str, account: str) -> None:
         """An attempt that was admitted succeeded: the account's failures are forgotten.
 
         The address' are not: who has an account of their own would otherwise guess others' between two sign-ins.
         """
-        self.undecided(address)
-        self._accounts.pop(_account_key(account), None)
+        _, attacked = self._done(address, account)
+        attacked.failures = 0
+        if not attacked.under_way:
+            del self._accounts[_account_key(account)]
 
-    def undecided(self, address: str) -> None:
+    def undecided(self, address: str, account: str) -> None:
         """Nobody could say whether an attempt that was admitted was right: it counts neither way."""
+        self._done(address, account)
+
+    def _done(self, address: str, account: str) -> tuple[_Tally, _Tally]:
         tally = _recall(self._addresses, _address_key(address))
-        tally.under_way = max(tally.under_way - 1, 0)
+        attacked = _recall(self._accounts, _account_key(account))
+        tally.done()
+        attacked.done()
+        return tally, attacked
 
 
 def _recall(tallies: OrderedDict[bytes, _Tally], key: bytes) -> _Tally:

@@ -191,8 +191,49 @@ def test_an_attempt_that_nobody_could_judge_counts_neither_way(throttle: Throttl
         throttle.failed(EVIL, "alice")
     clock.advance(ADDRESS_CAP)
     assert _start(throttle, EVIL, "alice") == [None]
-    throttle.undecided(EVIL)
+    throttle.undecided(EVIL, "alice")
     waits = _start(throttle, EVIL, "alice")
     assert waits == []
     clock.advance(ADDRESS_CAP)
     assert waits == [None]
+
+
+def test_an_account_is_calm_until_failures_cost_time(throttle: Throttle, clock: Clock) -> None:
+    for _ in range(FREE):
+        assert throttle.is_calm("alice")
+        _start(throttle, EVIL, "alice")
+        throttle.failed(EVIL, "alice")
+    assert not throttle.is_calm("alice")
+    assert throttle.is_calm("bob")
+    clock.advance(HALF_LIFE)
+    assert throttle.is_calm("alice")
+
+
+def test_guesses_that_are_under_way_or_wait_disturb_an_account_before_they_fail(throttle: Throttle) -> None:
+    for n in range(UNDER_WAY + FREE):
+        assert throttle.is_calm("alice")
+        _start(throttle, f"192.0.2.{n}", "alice")
+    assert not throttle.is_calm("alice")
+
+
+def test_an_attempt_that_is_over_no_longer_disturbs_its_account(throttle: Throttle, clock: Clock) -> None:
+    for n in range(UNDER_WAY + FREE):
+        _start(throttle, f"192.0.2.{n}", "alice")
+    throttle.undecided("192.0.2.0", "alice")
+    assert throttle.is_calm("alice")
+    _start(throttle, "192.0.2.0", "alice")
+    throttle.succeeded("192.0.2.0", "alice")
+    assert throttle.is_calm("alice")
+
+
+def test_a_wait_that_is_given_up_no_longer_disturbs_its_account(throttle: Throttle) -> None:
+    for _ in range(FREE + 1):
+        _start(throttle, EVIL, "bob")
+        throttle.failed(EVIL, "bob")
+    for n in range(UNDER_WAY + FREE - 1):
+        _start(throttle, f"192.0.2.{n}", "alice")
+    waits = Deferred.fromCoroutine(throttle.admit(EVIL, "alice"))
+    assert not throttle.is_calm("alice")
+    waits.addErrback(lambda failure: failure.trap(CancelledError))
+    waits.cancel()
+    assert throttle.is_calm("alice")
