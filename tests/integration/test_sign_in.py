@@ -1,0 +1,163 @@
+"""A portal that asks PAM: the form, Basic, tokens from the command line, and their end."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab.certificates import Certificates
+from lab.portal import Answer, Curl, until
+from lab.processes import Processes
+from lab.sharing import shared
+from lab.site import Head
+
+pytestmark = pytest.mark.root
+
+HOST_ONLY = {"ident2": 'socket = ""\nudp = ""\n', "nodes": '["localhost", "127.0.0.1/32", "::1/128"]'}
+# Of these tests alone: others lock, expire and rename the accounts that all tests share.
+ERIN, UID = "supercloud-erin", 20071
+PASSWORD = "pass:wörd"
+COMMAND = str(Path(sys.executable).with_name("supercloud"))
+
+
+def _make() -> None:
+    subprocess.run(["userdel", "--remove", ERIN], check=False, capture_output=True)
+    home = f"/tmp/{ERIN}"
+    subprocess.run(
+        ["useradd", "--uid", str(UID), "--user-group", "--create-home", "--home-dir", home, ERIN], check=True
+    )
+    subprocess.run(["chpasswd"], input=f"{ERIN}:{PASSWORD}", text=True, check=True)
+
+
+def _remove() -> None:
+    subprocess.run(["userdel", "--remove", ERIN], check=False, capture_output=True)
+
+
+@pytest.fixture(scope="module")
+def pam() -> Iterator[str]:
+    """A service that does not wait after what was wrong."""
+    file = Path(f"/etc/pam.d/supercloud-tests-sign-in-{os.getpid()}")
+    file.write_text("auth required pam_unix.so nodelay\naccount required pam_unix.so\nsession required pam_permit.so\n")
+    yield file.name
+    file.unlink()
+
+
+@pytest.fixture(scope="module")
+def head(pam: str, public_copies: Any) -> Iterator[Head]:
+    processes = Processes()
+    with shared(ERIN, _make, _remove):
+        made = Head(public_copies.folder / "sign-in", Certificates(public_copies.folder), address="127.0.0.1")
+        made.start(processes, logins=(), pam=pam, plain_first=True, **HOST_ONLY)
+        yield made
+        if made.portal.process.poll() is None:
+            made.portal.stop()
+        processes.stop()
+
+
+@pytest.fixture
+def curl(head: Head) -> Curl:
+    return head.curl()
+
+
+def form(head: Head, curl: Curl, password: str, *options: str) -> Answer:
+    fields = ["--data-urlencode", f"login={ERIN}", "--data-urlencode", f"password={password}"]
+    fields += ["--data-urlencode", "next=/.portal/portal.css"]
+    return curl(f"{head.url}/login", *fields, *options)
+
+
+def token(head: Head, *words: str, login: str = ERIN) -> subprocess.CompletedProcess[str]:
+    """The command line as that account."""
+    become = ["setpriv", "--reuid", login, "--regid", login, "--init-groups", "--"]
+    socket = str(head.folder / "run" / "portal.sock")
+    return subprocess.run(
+        [*become, COMMAND, "token", "--socket", socket, *words], capture_output=True, text=True, check=False, cwd="/"
+    )
+
+
+def create(head: Head) -> str:
+    made = token(head, "create", "--for", "dav", "--expires", "1h", "--name", "tests")
+    assert made.returncode == 0, made.stderr
+    return made.stdout.strip()
+
+
+def test_the_form_signs_in_and_leads_on(head: Head, curl: Curl) -> None:
+    signed_in = form(head, curl, PASSWORD)
+    assert (signed_in.status, signed_in.field("content-type")) == (200, "text/css")
+    home = curl(f"{head.url}/dav/tmp/{ERIN}/", "--request", "PROPFIND", "--header", "Depth: 0")
+    assert home.status == 207
+
+
+def test_a_wrong_password_signs_nobody_in(head: Head, curl: Curl) -> None:
+    assert form(head, curl, "wrong").status == 401
+    assert curl(f"{head.url}/").status == 401
+
+
+def test_another_sites_form_is_refused(head: Head, curl: Curl) -> None:
+    assert form(head, curl, PASSWORD, "--header", "Origin: https://evil.test").status == 403
+
+
+def test_a_drive_is_asked_for_a_password_and_writes_as_its_account(head: Head, curl: Curl) -> None:
+    url = f"{head.url}/dav/tmp/{ERIN}/by-password"
+    asked = curl(url, "--request", "PUT", data=b"text", follow=False)
+    assert (asked.status, asked.field("www-authenticate")) == (401, 'Basic realm="SuperCloud portal", charset="UTF-8"')
+    assert curl(url, "--request", "PUT", "--user", f"{ERIN}:{PASSWORD}", data=b"text").status == 201
+    written = Path("/tmp", ERIN, "by-password")
+    assert (written.read_bytes(), written.stat().st_uid) == (b"text", UID)
+
+
+def test_a_token_of_the_command_line_opens_files_and_nothing_else(head: Head, curl: Curl) -> None:
+    text = create(head)
+    authorization = ("--header", f"Authorization: Bearer {text}")
+    listing = curl(f"{head.url}/dav/tmp/{ERIN}/", "--request", "PROPFIND", "--header", "Depth: 1", *authorization)
+    assert listing.status == 207
+    as_password = curl(f"{head.url}/dav/tmp/{ERIN}/", "--head", "--user", f"{ERIN}:{text}")
+    assert as_password.status == 200
+    assert curl(f"{head.url}/tokens", *authorization).status == 401
+    shown = token(head, "list").stdout
+    assert re.search(r"dav  made .* used 20.* tests\n", shown)
+    assert text not in shown
+
+
+def test_a_revoked_token_opens_nothing_two_seconds_later(head: Head, curl: Curl) -> None:
+    text = create(head)
+    url, how = f"{head.url}/dav/tmp/{ERIN}/", ("--head", "--header", f"Authorization: Bearer {text}")
+    assert curl(url, *how).status == 200
+    last = token(head, "list").stdout.splitlines()[-1].split()[0]
+    began = time.monotonic()
+    assert token(head, "revoke", last).stdout == "revoked\n"
+    until(lambda: curl(url, *how).status == 401, "the token to be over", within=2)
+    assert time.monotonic() - began < 2
+
+
+def test_an_administrator_ends_all_tokens_of_an_account(head: Head, curl: Curl) -> None:
+    text = create(head)
+    url, how = f"{head.url}/dav/tmp/{ERIN}/", ("--head", "--header", f"Authorization: Bearer {text}")
+    assert curl(url, *how).status == 200
+    state = head.folder / "state"
+    front = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--"]
+    subprocess.run([*front, COMMAND, "admin", "--state", str(state), "revoke-tokens", ERIN], check=True, cwd="/")
+    until(lambda: curl(url, *how).status == 401, "the token to be over", within=2)
+
+
+def test_nobody_makes_tokens_for_whom_the_site_does_not_let_in(head: Head) -> None:
+    refused = token(head, "create", "--for", "dav", login="root")
+    assert refused.returncode == 1
+    assert "uid 0" in refused.stderr
+
+
+def test_the_log_holds_no_secret(head: Head, curl: Curl) -> None:
+    text = create(head)
+    curl(f"{head.url}/dav/", "--user", f"{ERIN}:{text}")
+    form(head, curl, "hunter2")
+    form(head, curl, PASSWORD)
+    head.audited("/login")
+    told = "".join(head.portal.printed) + head.audit.read_text()
+    for secret in (text, "hunter2", PASSWORD, "w%C3%B6rd"):
+        assert secret not in told
