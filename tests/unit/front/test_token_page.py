@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+import pytest
+
+from supercloud.authn.authenticate import Viewer
+from supercloud.authn.credential import Credential
 from supercloud.authn.token_store import TokenRow
+from supercloud.errors import NotAuthenticated
 from supercloud.front import pages
-from supercloud.front.token_page import told
+from supercloud.front.token_page import TokenPage, told
+from supercloud.target import Origin
+from tests.fakes.accounts import ALICE
+from tests.fakes.awaiting import run
 
 ROW = TokenRow("one", b"1" * 32, 1001, "alice", "dav", "laptop", 0.0, 86400.0)
 
@@ -30,3 +39,11 @@ def test_every_field_of_the_forms_has_a_label() -> None:
     for name in ("name", "for", "expires"):
         assert f'<label for="{name}">' in page
         assert f'id="{name}"' in page
+
+
+def test_whoever_has_no_session_is_refused_by_the_page_itself() -> None:
+    exchange: Any = None
+    tokens: Any = None
+    viewer = Viewer(ALICE, Credential(), ALICE.uid, tokens)
+    with pytest.raises(NotAuthenticated, match="alice without a session"):
+        run(TokenPage(tokens).answer(exchange, viewer, Origin("portal.test")))
