@@ -21,6 +21,7 @@ from supercloud.desk.client import Desk, DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
 from supercloud.desk.wire import Done, Message, Refusal
 from supercloud.identity import NoAccount
+from supercloud.workers.become import become
 
 _SOCKET: Final = "/run/supercloud/portal.sock"
 A = TypeVar("A", bound=Message)
@@ -78,10 +79,11 @@ def revoke(desk: Desk, id: str) -> None:
 @click.option("--state", type=click.Path(path_type=Path), help="State folder; default: that of the embedded portal.")
 @click.pass_context
 def admin(context: click.Context, file: Path | None, state: Path | None) -> None:
-    """For whoever may read the portal's state folder."""
+    """For whoever may read the portal's state folder, and for root."""
     try:
         context.obj = config.read(file).state if file is not None else state or _embedded_state()
-    except WrongSettings as error:
+        _become_owner(context.obj)
+    except (WrongSettings, NoAccount, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 
@@ -137,6 +139,13 @@ def revoke_tokens(folder: Path, login: str) -> None:
         click.echo(f"revoked {store.revoke_all(_uid(login))}")
 
 
+def _become_owner(folder: Path) -> None:
+    """Root has no business with files that another account can put something else in the place of."""
+    owner = folder.stat().st_uid
+    if os.geteuid() == 0 and owner != 0:
+        become(read_account(owner))
+
+
 S = TypeVar("S", SqliteStore, SqliteTokenStore)
 
 
@@ -161,11 +170,8 @@ def _tokens(folder: Path) -> SqliteTokenStore:
 
 
 def _existing(file: Path, what: str) -> Path:
-    try:
-        if file.exists():
-            return file
-    except OSError as error:
-        raise click.ClickException(str(error)) from None
+    if file.exists():
+        return file
     raise click.ClickException(f"{file.parent}: holds no {what}; name the portal's settings by --config")
 
 

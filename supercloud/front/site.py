@@ -28,7 +28,6 @@ from supercloud.errors import (
     Busy,
     Elsewhere,
     MethodRefused,
-    Misdirected,
     NotAuthenticated,
     NotAuthorized,
     NotFound,
@@ -161,19 +160,13 @@ class Site:
 
     def _takes_programs(self, head: RequestHead) -> bool:
         """Whether a program is asked for a password or token. A browser is not: it would remember what was typed."""
-        if not self._on.authenticator.takes_programs or provenance.is_browser(head) or needed_scope(head.path) is None:
+        if not self._on.authenticator.takes_programs or provenance.is_browser(head):
             return False
-        try:
-            return self._on.hosts.of(head.host).is_portal
-        except (Misdirected, NotFound):
-            return False
+        return needed_scope(head.path) is not None and self._on.hosts.of(head.host).is_portal
 
     def _may_sign_in(self, exchange: Exchange, head: RequestHead) -> bool:
         """Send whoever can follow to where they sign in; everybody else gets 401."""
-        try:
-            origin = self._on.hosts.of(head.host)
-        except (Misdirected, NotFound):
-            return False
+        origin = self._on.hosts.of(head.host)  # it was read before anybody was asked who they are
         target = head.target.decode("ascii")
         if head.path == b"/.portal/enter":
             target = local(query_of(head).get("next", "/"))  # not here again with a ticket that is used up

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import geteuid
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from supercloud.cli import main
 from supercloud.desk.client import DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, RevokeToken, TokenCreated, TokensListed
 from supercloud.desk.wire import Done, Message, Refusal
+from supercloud.identity import Principal
 
 LOGIN = pwd.getpwuid(geteuid()).pw_name
 Run = Callable[..., Result]
@@ -103,6 +105,25 @@ def test_kick_leaves_tokens_alone_and_says_so(store: SqliteStore, tokens: Sqlite
 
 def test_a_folder_without_tokens_is_said_so(run: Run) -> None:
     assert "holds no tokens" in run("tokens", LOGIN).output
+
+
+def test_a_state_folder_that_is_not_there_is_said_so() -> None:
+    refused = CliRunner().invoke(main, ["admin", "--state", "/nowhere", "tokens", LOGIN])
+    assert refused.exit_code == 1
+    assert "/nowhere" in refused.output
+
+
+def test_root_becomes_the_folders_owner_before_it_opens_anything(
+    tokens: SqliteTokenStore, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = Principal("front", 4711, 4711, frozenset())
+    became: list[Principal] = []
+    monkeypatch.setattr(cli.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(cli, "become", became.append)
+    monkeypatch.setattr(cli, "read_account", lambda key: owner)
+    monkeypatch.setattr(cli.Path, "stat", lambda self, **_: SimpleNamespace(st_uid=4711, st_mode=0))
+    run("tokens", LOGIN)
+    assert became == [owner]
 
 
 class FakeDesk:
