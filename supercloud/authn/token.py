@@ -1,7 +1,7 @@
 """Tokens: passwords for one program and one purpose, which their owner makes, lists and revokes.
 
 A token is shown once. The store has its digest: of 256 random bits one round of SHA-256 is enough, and nobody guesses
-them, so failures need no throttle.
+them, so failures need no throttle but that few are looked up at once.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from supercloud.accounts import Offloaded
@@ -20,11 +21,13 @@ from supercloud.authn.credential import Credential
 from supercloud.authn.recurring import Recurring
 from supercloud.authn.scope import Scope
 from supercloud.authn.token_store import TokenRow, TokenStore
+from supercloud.errors import Busy
 from supercloud.identity import Principal
 from supercloud.message.authorization import TOKEN_PREFIX, is_token
 
 MAX_PER_ACCOUNT: Final = 100
 MAX_MET: Final = 20_000  # tokens in memory; about 10 MB. Beyond it the least used one ends here, and is met again
+MAX_LOOKING: Final = 50  # texts that the store is asked about at once; made-up ones must not crowd sign-ins out of it
 LONGEST: Final = 366 * 86400.0  # seconds from making to expiry
 POLL: Final = 0.5  # seconds; what another process revokes is to be seen within 2 s
 WRITE: Final = 30.0  # seconds between two writes of last_used
@@ -61,6 +64,7 @@ class Tokens:
         self._offload = offload
         self._now = now
         self._met: OrderedDict[bytes, Token] = OrderedDict()
+        self._looking = 0
         self._recurring = (
             Recurring(clock, POLL, self._poll, "looking for revoked tokens"),
             Recurring(clock, WRITE, self._write, "saving last use of tokens"),
@@ -104,6 +108,7 @@ class Tokens:
     async def verify(self, text: str) -> Token | None:
         """The token with that text; None for what is no token, unknown, revoked or expired.
 
+        :raises Busy: the store is being asked about many others.
         :raises Exception: when the store has to be asked and cannot be; never for what ``text`` holds.
         """
         if not is_token(text):
@@ -111,9 +116,9 @@ class Tokens:
         digest = _digest(text)
         token = self._met.get(digest)
         if token is None or not self.is_live(token):
-            row = await self._offload.run(self._store.find, digest)
+            row = await self._look_up(digest)
             token = self._met.get(digest)
-            if token is None and row is not None and self._now() < row.ends:
+            if token is None and row is not None:
                 token = self._meet(row)
         if token is None or not self.is_live(token):
             return None
@@ -145,6 +150,21 @@ class Tokens:
         # An answer of the store that was on its way may have brought it back to memory.
         await self._poll()
         return is_done
+
+    async def _look_up(self, digest: bytes) -> TokenRow | None:
+        """A token that has not expired; whoever stops waiting does not make room for another look-up."""
+        if self._looking >= MAX_LOOKING:
+            raise Busy(f"{self._looking} tokens are looked up")
+        answered: Deferred[TokenRow | None] = Deferred()
+        looking = self._offload.run(self._store.find, digest)
+        self._looking += 1
+        looking.addBoth(self._looked_up, answered)
+        row = await answered
+        return row if row is None or self._now() < row.ends else None
+
+    def _looked_up(self, result: Any, answered: Deferred[TokenRow | None]) -> None:
+        self._looking -= 1
+        answered.callback(result)
 
     def _meet(self, row: TokenRow) -> Token:
         token = self._met[row.digest] = Token(row, row.last_used, row.last_used)

@@ -6,13 +6,14 @@ import hashlib
 from collections.abc import Iterator
 
 import pytest
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from supercloud.authn import token as module
 from supercloud.authn.scope import DAV, LAUNCH
-from supercloud.authn.token import LONGEST, MAX_NAME, MAX_PER_ACCOUNT, POLL, WRITE, Token, Tokens
+from supercloud.authn.token import LONGEST, MAX_LOOKING, MAX_NAME, MAX_PER_ACCOUNT, POLL, WRITE, Token, Tokens
 from supercloud.authn.token_store import TooManyTokens
+from supercloud.errors import Busy
 from supercloud.message.authorization import is_token
 from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.awaiting import run
@@ -204,3 +205,40 @@ def test_memory_is_bounded_and_what_fell_out_is_met_again(here: Tokens, monkeypa
     assert len(here) == 2
     assert first is run(here.verify(texts[0]))
     assert run(here.verify(texts[1])) is not None
+
+
+def test_a_flood_of_made_up_tokens_leaves_room_in_the_store(host: Host, here: Tokens) -> None:
+    known = make(here)
+    run(here.verify(known))
+    host.offload.hold()
+    flood = [Deferred.fromCoroutine(here.verify(f"scp_{n:064x}")) for n in range(MAX_LOOKING)]
+    with pytest.raises(Busy):
+        run(here.verify("scp_" + "f" * 64))
+    assert run(here.verify(known)) is not None
+    host.offload.release()
+    assert [one.result for one in flood] == [None] * MAX_LOOKING
+    assert run(here.verify("scp_" + "f" * 64)) is None
+
+
+def test_who_leaves_during_a_look_up_makes_no_room_for_another_before_it_is_over(host: Host, here: Tokens) -> None:
+    host.offload.hold()
+    for n in range(MAX_LOOKING):
+        asking = Deferred.fromCoroutine(here.verify(f"scp_{n:064x}"))
+        asking.addErrback(lambda failure: failure.trap(CancelledError))
+        asking.cancel()
+    with pytest.raises(Busy):
+        run(here.verify("scp_" + "f" * 64))
+    host.offload.release()
+    assert run(here.verify("scp_" + "f" * 64)) is None
+
+
+def test_a_look_up_that_fails_gives_its_place_back(host: Host, here: Tokens, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_: bytes) -> None:
+        raise OSError("no disk")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(host.store, "find", fails)
+        for _ in range(MAX_LOOKING + 1):
+            with pytest.raises(OSError, match="no disk"):
+                run(here.verify("scp_" + "f" * 64))
+    assert run(here.verify("scp_" + "f" * 64)) is None
