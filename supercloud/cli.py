@@ -181,7 +181,9 @@ def _ask(desk: Desk, request: Message, answer: type[A]) -> A:
     except Refusal as refusal:
         raise click.ClickException(refusal.reason or f"the portal refuses: {refusal.code}") from None
     except DeskGone as gone:
-        raise click.ClickException(f"no portal answers at {gone}; name its socket by --socket") from None
+        raise click.ClickException(
+            f"no portal that takes tokens answers at {gone}; name its socket by --socket"
+        ) from None
 
 
 def _show(rows: Sequence[TokenRow | Listed], none: str) -> None:

@@ -207,7 +207,7 @@ def test_without_a_portal_it_is_said_where_it_was_looked_for(desk: FakeDesk) -> 
     desk.answer = DeskGone("/x.sock: No such file or directory")
     refused = ask("--socket", "/x.sock", "list")
     assert refused.exit_code == 1
-    assert "no portal answers at /x.sock" in refused.output
+    assert "no portal that takes tokens answers at /x.sock" in refused.output
     assert desk.path == "/x.sock"
 
 
