@@ -80,13 +80,17 @@ def _etag(one: Member) -> str:
 
 def _modified(one: Member) -> str:
     day, second = divmod(modified_of(one.status), _DAY)
-    return "%s %02d:%02d:%02d GMT" % (_day(day)[0], second // 3600, second // 60 % 60, second % 60)
+    return f"{_day(day)[0]} {_clock(second)} GMT"
 
 
 def _created(one: Member) -> str:
     # Linux tells no birth time through stat(2); the earliest time that it does tell comes closest.
     day, second = divmod(min(modified_of(one.status), max(0, int(one.status.st_ctime))), _DAY)
-    return "%sT%02d:%02d:%02dZ" % (_day(day)[1], second // 3600, second // 60 % 60, second % 60)
+    return f"{_day(day)[1]}T{_clock(second)}Z"
+
+
+def _clock(second: int) -> str:
+    return f"{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
 
 
 @lru_cache(maxsize=1024)

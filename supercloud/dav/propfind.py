@@ -216,5 +216,3 @@ def _joined(first: bytes, second: bytes, rest: Iterator[bytes]) -> Iterator[byte
     yield first
     yield second
     yield from rest
-
-

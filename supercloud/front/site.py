@@ -42,7 +42,15 @@ from supercloud.target import Origin
 NONCE_COOKIE: Final = b"__Host-Http-supercloud-nonce"
 OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
 _COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
-_CSS = resources.files("supercloud.front").joinpath("static/portal.css").read_bytes()
+_KINDS: Final = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; charset=utf-8"}
+# Path to kind and content: the only files of the portal's own, read once.
+_STATIC: Final = {
+    b"/.portal/" + name.encode(): (
+        _KINDS[name.rpartition(".")[2]],
+        resources.files("supercloud.front").joinpath("static", name).read_bytes(),
+    )
+    for name in ("portal.css", "files.css", "files.js")
+}
 _READING = (b"GET", b"HEAD")
 
 
@@ -90,8 +98,10 @@ class Site:
         """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
         head = exchange.head
         path = head.path
-        if path == b"/.portal/portal.css":
-            exchange.respond(200, [(b"Content-Type", b"text/css"), (b"Cache-Control", b"max-age=3600")], _CSS)
+        if path in _STATIC:
+            kind, content = _STATIC[path]
+            fields = [(b"Content-Type", kind), (b"X-Content-Type-Options", b"nosniff")]
+            exchange.respond(200, [*fields, (b"Cache-Control", b"max-age=3600")], content)
         elif path == b"/.portal/enter" and not origin.is_portal:
             await self._enter(exchange, origin, _query(head))
         elif not origin.is_portal:

@@ -35,7 +35,7 @@ def test_the_first_page_lists_the_viewers_own(portal: FakePortal) -> None:
 
 def test_health_and_style_need_no_session(portal: FakePortal) -> None:
     assert _ask(portal, "/healthz").received.endswith(b"ok\n")
-    assert _ask(portal, "/.portal/portal.css").field(b"content-type") == b"text/css"
+    assert _ask(portal, "/.portal/portal.css").field(b"content-type") == b"text/css; charset=utf-8"
 
 
 def test_the_sign_in_page_is_401(portal: FakePortal) -> None:
