@@ -44,7 +44,7 @@ OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
 _COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
 _KINDS: Final = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; charset=utf-8"}
 # Path to kind and content: the only files of the portal's own, read once.
-_STATIC: Final = {
+STATIC: Final = {
     b"/.portal/" + name.encode(): (
         _KINDS[name.rpartition(".")[2]],
         resources.files("supercloud.front").joinpath("static", name).read_bytes(),
@@ -98,8 +98,8 @@ class Site:
         """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
         head = exchange.head
         path = head.path
-        if path in _STATIC:
-            kind, content = _STATIC[path]
+        if path in STATIC:
+            kind, content = STATIC[path]
             fields = [(b"Content-Type", kind), (b"X-Content-Type-Options", b"nosniff")]
             exchange.respond(200, [*fields, (b"Cache-Control", b"max-age=3600")], content)
         elif path == b"/.portal/enter" and not origin.is_portal:

@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
-NAMES = ("jupyterlab", "takeover", "isolation", "spice", "websocket-table")
+NAMES = ("jupyterlab", "takeover", "isolation", "spice", "websocket-table", "files-page")
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
 # Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough.
 _ENTER = """
