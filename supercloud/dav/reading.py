@@ -19,6 +19,7 @@ from supercloud.dav.provider import content_type, etag_of, modified_of
 from supercloud.dav.tree import Tree, is_folder
 
 _RANGE: Final = re.compile(r"\s*(\d{1,19})\s*-\s*(\d{1,19})?\s*|\s*-\s*(\d{1,19})\s*", re.ASCII)
+_PDF: Final = "application/pdf"
 _FOLDER: Final = b"This is a folder. Open it with a WebDAV client.\n"
 
 
@@ -71,15 +72,19 @@ def read(tree: Tree, guard: Guard, request: Request, start_response: StartRespon
             # To the front and to browsers such an address is a folder's: a page of the portal's own, not a file.
             raise failures.refused(HTTPStatus.NOT_FOUND, "There is no folder of this name.")
         offset, length, fields = _part(request, status)
-        ranged = bool(fields)
+        status_line = "206 Partial Content" if fields else "200 OK"
+        kind = content_type(request.located.name)
+        if kind == _PDF:
+            # The front lets no browser run what is in a file, and their viewers show no PDF then; so it is saved.
+            fields.append(("Content-Disposition", "attachment"))
         fields += [
             ("Content-Length", str(length)),
-            ("Content-Type", content_type(request.located.name)),
+            ("Content-Type", kind),
             ("ETag", f'"{etag_of(status)}"'),
             ("Last-Modified", email.utils.formatdate(modified_of(status), usegmt=True)),
             ("Accept-Ranges", "bytes"),
         ]
-        start_response("206 Partial Content" if ranged else "200 OK", fields)
+        start_response(status_line, fields)
         if request.method == "GET" and length:
             stream = Stream(handle, offset, length)
     finally:

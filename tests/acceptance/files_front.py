@@ -56,6 +56,8 @@ def _serve(context: ssl.SSLContext, connected: socket.socket, worker: str, hosts
     try:
         with context.wrap_socket(connected, server_side=True) as browser:
             _exchange(browser, worker, hosts)
+            browser.settimeout(2)
+            browser.unwrap()  # else what the browser still sends would reset the connection, and its answer with it
     except OSError:
         connected.close()
 
@@ -67,7 +69,8 @@ def _exchange(browser: socket.socket, worker: str, hosts: Hosts) -> None:
     request = parse_request(raw)
     if request.path in STATIC:
         kind, content = STATIC[request.path]
-        browser.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nConnection: close\r\n\r\n" % kind + content)
+        length = b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(content)
+        browser.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n" % kind + length + content)
         return
     try:
         provenance.check(request, hosts.of(request.host))
@@ -80,17 +83,22 @@ def _exchange(browser: socket.socket, worker: str, hosts: Hosts) -> None:
         # As HTTP/1.0 asks: its end is the end of the connection.
         inside.sendall(inward(request, address="127.0.0.1").replace(b" HTTP/1.1\r\n", b" HTTP/1.0\r\n", 1))
         left = request.length - len(body)
-        inside.sendall(body)
+        if body:
+            inside.sendall(body)
         while left > 0 and (block := browser.recv(min(left, 65536))):
             inside.sendall(block)
             left -= len(block)
         raw, body = _head(inside)
         response = parse_response(raw, method=request.method)
         fields = outward(response, path=request.path, host=request.host)
-        browser.sendall(b"HTTP/1.1 %d %b\r\n%bConnection: close\r\n\r\n" % (response.status, response.reason, fields))
-        while body:
-            browser.sendall(body)
-            body = inside.recv(65536)
+        blocks = iter(lambda: inside.recv(65536), b"")
+        if response.get(b"content-length") is None and response.status not in (204, 304):
+            body += b"".join(blocks)
+            fields += b"Content-Length: %d\r\n" % len(body)
+        status = b"HTTP/1.1 %d %b\r\n" % (response.status, response.reason)
+        browser.sendall(status + fields + b"Connection: close\r\n\r\n" + body)
+        for block in blocks:
+            browser.sendall(block)
 
 
 def _head(connected: socket.socket) -> tuple[bytes, bytes]:
