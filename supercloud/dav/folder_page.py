@@ -192,7 +192,10 @@ def _crumbs(request: Request) -> tuple[str, str]:
 
 
 def _title(located: Located) -> str:
-    return shown(located.name or ("Home" if located.root.address == "/~" else located.root.address.strip("/") or "/"))
+    if located.name:
+        return shown(located.name)
+    address = located.root.address
+    return {"/": "All files", "/~": "Home"}.get(address) or shown(address.strip("/"))
 
 
 def _heading(column: str, label: str, by: str, *, is_down: bool) -> str:

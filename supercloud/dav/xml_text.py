@@ -14,6 +14,7 @@ from defusedxml.ElementTree import XMLParser
 _FORBIDDEN: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # "\r" would be read as "\n" (section 2.11).
 _BESIDES: Final = {"\r": "&#13;"}
+_MOST_LEVELS: Final = 64  # of a stored value
 DAV: Final = "{DAV:}"
 
 
@@ -42,8 +43,7 @@ def empty(name: str) -> str:
 def stored(value: str | bytes, name: str) -> str | None:
     """An element that was stored as XML, as it may stand in an answer; None when it is none of that name.
 
-    It may have been written by somebody else, past the portal, so it is read again. It is not written anew: that would
-    recurse for each level of it.
+    It may have been written by somebody else, past the portal, so it is read again.
     """
     try:
         whole = (value if isinstance(value, str) else value.decode("utf-8")).strip()
@@ -74,9 +74,20 @@ def parse(document: bytes, target: Any) -> None:
 
 
 class _Root:
-    """Remembers what the outermost element is called."""
+    """Remembers what the outermost element is called.
 
-    name = ""
+    :raises BadXml: it nests so deeply that the client's reader might fall over it.
+    """
+
+    def __init__(self) -> None:
+        self.name = ""
+        self._level = 0
 
     def start(self, tag: str, _attributes: dict[str, str]) -> None:
         self.name = self.name or tag
+        self._level += 1
+        if self._level > _MOST_LEVELS:
+            raise BadXml("it nests too deeply")
+
+    def end(self, _tag: str) -> None:
+        self._level -= 1

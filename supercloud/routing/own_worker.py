@@ -3,8 +3,8 @@
 The worker is the portal's own program, but it runs as the user, who may do anything to it: it is told no credential,
 and what it answers binds the portal's origin no more than an application's answer does.
 
-**Files are inert.** What alice looks at below ``/dav/`` may be bob's, and it comes from the portal's own origin, where a
-script could do everything that alice can. So the front, and not the worker, says what may run:
+**Files are inert.** What alice looks at below ``/dav/`` may be bob's, and it comes from the portal's own origin, where
+a script could do everything that alice can. So the front, and not the worker, says what may run:
 
 - An address that ends with a slash is a folder's. The page for it is the portal's own and has the portal's own script,
   which is named by its whole address: ``'self'`` would let ``/dav/…/evil.js`` run too. The worker answers no such

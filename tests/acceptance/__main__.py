@@ -19,8 +19,8 @@ from types import ModuleType
 ROOT = Path(__file__).parents[2]
 NAMES = ("jupyterlab", "takeover", "isolation", "spice", "websocket-table", "files-page")
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
-# Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough. An IPv6 address that
-# they get a second later would be a change of the network, which ends what it is loading.
+# Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough. An IPv6 address
+# that they get a second later would be a change of the network, which ends what it is loading.
 _ENTER = """
 ip link set lo up
 ip link add acc0 type veth peer name acc1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from lab.portal import ROOT
 
@@ -16,8 +19,8 @@ _PHONE = {"width": 390, "height": 844}
 _DESK = {"width": 1024, "height": 768}
 # What hostile files would do: say so in the title, or change something.
 _EVIL = """<title>quiet</title><script>document.title = 'ran'</script><script src="/.portal/files.js"></script>
-<script src="evil.js"></script><img src=x onerror="document.title = 'ran'"><meta http-equiv="refresh" content="0;url=/dav/">
-<iframe src="/dav/"></iframe><form action="/logout" method="post"><button id="b">b</button></form>
+<script src="evil.js"></script><img src=x onerror="document.title = 'ran'">
+<meta http-equiv="refresh" content="0;url=/dav/"><iframe src="/dav/"></iframe><form action="/logout" method="post"><button id="b">b</button></form>
 <a id="a" href="javascript:document.title='ran'">a</a>"""
 _SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>quiet</title>
 <script>document.documentElement.firstElementChild.textContent = 'ran'; document.title = 'ran'</script></svg>"""
@@ -26,6 +29,11 @@ _PDF = b"""%PDF-1.4
 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj
 3 0 obj<</Type/Page/Parent 2 0 R/MediaBox[0 0 99 99]>>endobj
 trailer<</Root 1 0 R>>"""
+_WAV = b"RIFF" + struct.pack("<I", 8036) + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 8000, 8000, 1, 8)
+_WAV += b"data" + struct.pack("<I", 8000) + b"\x80" * 8000
+_PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 
 
 def run(lab: Lab) -> None:
@@ -160,10 +168,16 @@ def inert(lab: Lab, context: Any, url: str, folder: Path) -> None:
     page = context.new_page()
     dialogs: list[Any] = []
     page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+    page.set_content(_EVIL)
+    lab.holds(page.title() == "ran", "control: without a policy, the script of evil.html runs")
+    page.goto(f"data:image/svg+xml,{quote(_SVG)}")
+    lab.holds(page.title() == "ran", "control: without a policy, the script of evil.svg runs")
     for name in ("evil.html", "evil.svg", "plain.txt"):
         answer = page.goto(url + name)
         page.wait_for_timeout(300)
-        lab.holds(page.title() != "ran" and page.url == url + name, f"{name} is shown and runs nothing: {page.title()!r}")
+        lab.holds(
+            page.title() != "ran" and page.url == url + name, f"{name} is shown and runs nothing: {page.title()!r}"
+        )
         lab.saw(f"{name}: {answer.headers['content-security-policy']}")
         lab.screenshot(page, name)
     page.goto(f"{url}evil.html")
@@ -172,6 +186,14 @@ def inert(lab: Lab, context: Any, url: str, folder: Path) -> None:
     page.wait_for_timeout(300)
     lab.holds(page.url == f"{url}evil.html" and page.title() == "quiet", "evil.html: its form and link do nothing")
     lab.holds(page.goto(f"{url}evil.html/").status == 404, "evil.html/ is no folder, and no file")
+    (folder / "tone.wav").write_bytes(_WAV)
+    page.goto(f"{url}tone.wav")
+    page.wait_for_timeout(500)
+    seconds = page.evaluate("document.querySelector('video, audio').duration")
+    lab.holds(seconds == 1, f"tone.wav can be played: {seconds} s")
+    (folder / "picture.png").write_bytes(_PNG)
+    page.goto(f"{url}picture.png")
+    lab.holds(page.evaluate("document.images[0].naturalWidth") == 1, "picture.png is shown")
     with page.expect_download() as download:
         page.evaluate("url => { location.href = url }", f"{url}evil.pdf")
     lab.holds(download.value.suggested_filename == "evil.pdf" and not dialogs, "evil.pdf is saved, not shown")
@@ -198,7 +220,9 @@ def inert(lab: Lab, context: Any, url: str, folder: Path) -> None:
           return tried;
         }"""
     )
-    lab.holds("loaded" not in got.values() and page.title() != "ran", f"no file becomes a script of the folder page: {got}")
+    lab.holds(
+        "loaded" not in got.values() and page.title() != "ran", f"no file becomes a script of the folder page: {got}"
+    )
 
 
 def _opened(context: Any, url: str) -> Any:
