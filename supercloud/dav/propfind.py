@@ -108,8 +108,7 @@ class _Walk:
                     if entry.is_dir(follow_symlinks=False):
                         folders.append((folder.child(entry.name), level + 1))
             except (OSError, NotServed):
-                if folder is self._top:
-                    raise
+                continue  # `groups` meets it again, and knows what to do
 
     def groups(self) -> Iterator[tuple[str, list[Member]]]:
         """First the resource itself, then members, some at a time; each group with its folder's href.

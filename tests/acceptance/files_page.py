@@ -20,7 +20,8 @@ _DESK = {"width": 1024, "height": 768}
 # What hostile files would do: say so in the title, or change something.
 _EVIL = """<title>quiet</title><script>document.title = 'ran'</script><script src="/.portal/files.js"></script>
 <script src="evil.js"></script><img src=x onerror="document.title = 'ran'">
-<meta http-equiv="refresh" content="0;url=/dav/"><iframe src="/dav/"></iframe><form action="/logout" method="post"><button id="b">b</button></form>
+<meta http-equiv="refresh" content="0;url=/dav/"><iframe src="/dav/"></iframe>
+<form action="/logout" method="post"><button id="b">b</button></form>
 <a id="a" href="javascript:document.title='ran'">a</a>"""
 _SVG = """<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><title>quiet</title>
 <script>document.documentElement.firstElementChild.textContent = 'ran'; document.title = 'ran'</script></svg>"""

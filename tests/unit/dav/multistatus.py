@@ -1,9 +1,17 @@
-"""Reads a 207 as another implementation would."""
+"""Asks for properties, and reads a 207 as another implementation would."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from xml.etree import ElementTree
 
+from tests.fakes.wsgi import Caller
+
+SPACES = 'xmlns:D="DAV:" xmlns:R="http://ns.example.com/boxschema/" xmlns:oc="http://owncloud.org/ns"'
+LOCK = (
+    b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype>'
+    b"<D:owner><D:href>mailto:alice</D:href></D:owner></D:lockinfo>"
+)
 Found = dict[str, dict[int, dict[str, ElementTree.Element]]]
 
 
@@ -28,3 +36,24 @@ def read(body: bytes) -> Found:
 def _number(line: str) -> int:
     assert line.startswith("HTTP/1.1 ")
     return int(line.split()[1])
+
+
+def body(inside: str) -> bytes:
+    return f"<D:propfind {SPACES}>{inside}</D:propfind>".encode()
+
+
+def find(dav: Caller, path: str = "/", inside: str = "", depth: str = "1", **fields: str) -> Found:
+    answer = dav.ask("PROPFIND", path, body(inside) if inside else b"", depth=depth, **fields)
+    assert answer.status == 207
+    assert answer.fields["content-type"] == "application/xml; charset=utf-8"
+    return read(answer.body)
+
+
+def set_property(dav: Caller, path: str, value: str) -> None:
+    update = f"<D:propertyupdate {SPACES}><D:set><D:prop>{value}</D:prop></D:set></D:propertyupdate>"
+    assert b"200 OK" in dav.ask("PROPPATCH", path, update.encode()).body
+
+
+def many(folder: Path, count: int) -> None:
+    for number in range(count):
+        (folder / f"file-{number:05}").touch()

@@ -1,51 +1,27 @@
-"""PROPFIND: the examples of RFC 4918 section 9.1, odd names, bounds, locks and dead properties."""
+"""PROPFIND: the examples of RFC 4918 section 9.1, how far it goes, and how it is sent."""
 
 from __future__ import annotations
 
 import os
-import re
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from wsgidav.lock_man.lock_manager import LockManager
-from wsgidav.lock_man.lock_storage import LockStorageDict
 from wsgidav.prop_man.property_manager import PropertyManager
 
 from supercloud.dav import propfind
 from supercloud.dav.app import MAX_XML, make_app
 from supercloud.dav.provider import etag_of
 from tests.fakes.wsgi import Answer, Caller
-from tests.unit.dav.multistatus import Found, read
+from tests.unit.dav.multistatus import body, find, many, read, set_property
 
-SPACES = 'xmlns:D="DAV:" xmlns:R="http://ns.example.com/boxschema/" xmlns:oc="http://owncloud.org/ns"'
-LOCK = (
-    b'<D:lockinfo xmlns:D="DAV:"><D:lockscope><D:exclusive/></D:lockscope><D:locktype><D:write/></D:locktype>'
-    b"<D:owner><D:href>mailto:alice</D:href></D:owner></D:lockinfo>"
-)
 USUAL = {
     f"{{DAV:}}{name}"
     for name in ("resourcetype", "displayname", "getlastmodified", "creationdate", "supportedlock", "lockdiscovery")
 }
 OF_FILES = {f"{{DAV:}}{name}" for name in ("getcontentlength", "getcontenttype", "getetag")}
-
-
-def body(inside: str) -> bytes:
-    return f"<D:propfind {SPACES}>{inside}</D:propfind>".encode()
-
-
-def find(dav: Caller, path: str = "/", inside: str = "", depth: str = "1", **fields: str) -> Found:
-    answer = dav.ask("PROPFIND", path, body(inside) if inside else b"", depth=depth, **fields)
-    assert answer.status == 207
-    assert answer.fields["content-type"] == "application/xml; charset=utf-8"
-    return read(answer.body)
-
-
-def set_property(dav: Caller, path: str, value: str) -> None:
-    update = f"<D:propertyupdate {SPACES}><D:set><D:prop>{value}</D:prop></D:set></D:propertyupdate>"
-    assert b"200 OK" in dav.ask("PROPPATCH", path, update.encode()).body
 
 
 @pytest.fixture
@@ -169,58 +145,6 @@ def test_conditions_are_held_against_it(dav: Caller, file: Path) -> None:
     assert dav.ask("PROPFIND", "/front.html", depth="0", if_match='"other"').status == 412
 
 
-NAMES = [
-    "new\nline",
-    "quote\"'s",
-    "]]>",
-    "<script>alert(1)<script>",
-    "a&amp;b",
-    "100%",
-    "%41",
-    "a b;c?d#e",
-    "café",
-    "cafe\u0301",
-    "\x01\x1b[31m",
-    "\r",
-    "~",
-    "-",
-    "a:b",
-    "\U0001f600",
-    os.fsdecode(b"\xff\xfe.txt"),
-    os.fsdecode(b"\xed\xa0\x80"),
-    "x" * 255,
-]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_name_in_any_bytes_is_found_by_its_href(dav: Caller, folder: Path, name: str) -> None:
-    (folder / name).write_bytes(b"here")
-    (folder / "sub").mkdir()
-    (folder / "sub" / name).mkdir()
-    [href] = [one for one in find(dav, "/") if one not in ("/dav/", "/dav/sub/")]
-    [below] = [one for one in find(dav, "/sub") if one != "/dav/sub/"]
-
-    assert dav.ask("GET", href.removeprefix("/dav")).body == b"here"
-    assert set(find(dav, below.removeprefix("/dav"), depth="0")) == {below}
-    assert re.fullmatch(r"[A-Za-z0-9/._~!*(),$+:@=%-]+", href)
-
-
-def test_a_name_that_xml_cannot_hold_is_shown_with_replacements(dav: Caller, folder: Path) -> None:
-    (folder / os.fsdecode(b"a\xff\x01b")).touch()
-    [found] = [one[200] for href, one in find(dav, "/").items() if href != "/dav/"]
-
-    assert found["{DAV:}displayname"].text == "a\ufffd\ufffdb"
-
-
-def test_a_time_beyond_all_calendars_hides_nothing(dav: Caller, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    late = os.stat_result([0o100644, 1, 1, 1, 0, 0, 5, 0, 2**62, 2**62], {"st_mtime_ns": 2**62 * 10**9})
-    monkeypatch.setattr("supercloud.dav.tree.Tree.member", lambda *_: late)
-    found = find(dav, "/")["/dav/front.html"][200]
-
-    assert found["{DAV:}getlastmodified"].text == "Fri, 31 Dec 9999 23:59:59 GMT"
-    assert found["{DAV:}creationdate"].text == "9999-12-31T23:59:59Z"
-
-
 def test_members_that_are_gone_or_never_served_are_left_out(dav: Caller, folder: Path) -> None:
     (folder / "dangling").symlink_to("nowhere")
     (folder / "outside").symlink_to("/etc/passwd")
@@ -299,11 +223,6 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_a_closed_one_below_is_pa
     assert set(find(dav, "/", depth="infinity")) == {"/dav/", "/dav/closed/"}
 
 
-def many(folder: Path, count: int) -> None:
-    for number in range(count):
-        (folder / f"file-{number:05}").touch()
-
-
 def test_a_long_answer_comes_in_pieces_and_a_short_one_with_its_length(dav: Caller, folder: Path) -> None:
     assert int(dav.ask("PROPFIND", "/", depth="1").fields["content-length"]) > 0
     many(folder, 1000)
@@ -371,138 +290,3 @@ def test_a_bomb_is_answered_400_and_shows_nothing(dav: Caller, file: Path) -> No
     answer = dav.ask("PROPFIND", "/", bomb, depth="0")
 
     assert (answer.status, b"root:" in answer.body) == (400, False)
-
-
-class CountingLocks(LockManager):  # type: ignore[misc]
-    """Knows what is locked by device and inode, as the portal's lock service does; counts the questions."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(LockStorageDict())
-        self.folder = folder
-        self.questions: list[str] = []
-
-    def locked_among(self, pairs: list[tuple[int, int]]) -> set[int]:
-        self.questions.append("many")
-        locked = set()
-        for path in self.folder.rglob("*"):
-            url = "/" + str(path.relative_to(self.folder)) + ("/" if path.is_dir() else "")
-            if super().get_indirect_url_lock_list(url):
-                locked.add((path.stat().st_dev, path.stat().st_ino))
-        return {at for at, pair in enumerate(pairs) if pair in locked}
-
-    def get_indirect_url_lock_list(self, url: str, **named: Any) -> Any:
-        self.questions.append(url)
-        return super().get_indirect_url_lock_list(url, **named)
-
-
-def test_locks_of_members_are_told(dav: Caller, file: Path, folder: Path) -> None:
-    (folder / "sub").mkdir()
-    (folder / "sub" / "in").touch()
-    token = dav.ask("LOCK", "/front.html", LOCK, timeout="Second-600").fields["lock-token"].strip("<>")
-    deep = dav.ask("LOCK", "/sub", LOCK, depth="infinity").fields["lock-token"].strip("<>")
-    inside = "<D:prop><D:lockdiscovery/></D:prop>"
-    found = find(dav, "/", inside)
-    below = find(dav, "/sub", inside)
-
-    [lock] = found["/dav/front.html"][200]["{DAV:}lockdiscovery"]
-    assert lock.findtext("{DAV:}locktoken/{DAV:}href") == token
-    assert lock.findtext("{DAV:}owner/{DAV:}href") == "mailto:alice"
-    assert lock.findtext("{DAV:}lockroot/{DAV:}href") == "/dav/front.html"
-    assert lock.findtext("{DAV:}depth") in ("0", "infinity")
-    assert re.fullmatch(r"Second-(599|600)", lock.findtext("{DAV:}timeout") or "")
-    assert lock.find("{DAV:}lockscope/{DAV:}exclusive") is not None
-    assert lock.find("{DAV:}locktype/{DAV:}write") is not None
-    assert len(found["/dav/"][200]["{DAV:}lockdiscovery"]) == 0
-    for one in below.values():
-        [lock] = one[200]["{DAV:}lockdiscovery"]
-        assert lock.findtext("{DAV:}locktoken/{DAV:}href") == deep
-        assert lock.findtext("{DAV:}depth") == "infinity"
-
-
-def test_locks_of_many_members_are_asked_for_at_once(folder: Path) -> None:
-    locks = CountingLocks(folder)
-    dav = Caller(make_app({"/": str(folder)}, str(folder), None, lock_manager=locks))
-    (folder / "sub").mkdir()
-    many(folder / "sub", 300)
-    dav.ask("LOCK", "/sub/file-00007", LOCK)
-    dav.ask("LOCK", "/sub", LOCK, depth="infinity")
-    locks.questions.clear()
-    found = find(dav, "/sub", "<D:prop><D:lockdiscovery/></D:prop>")
-
-    told = {href: len(one[200]["{DAV:}lockdiscovery"]) for href, one in found.items()}
-    assert told["/dav/sub/file-00007"] == 1
-    assert "many" in locks.questions
-    locks.questions.clear()
-    find(dav, "/sub", "<D:prop><D:getetag/></D:prop>")
-    assert locks.questions == []
-
-
-def test_a_lock_on_a_folder_is_told_of_its_members_by_one_question(folder: Path) -> None:
-    locks = CountingLocks(folder)
-    monkey = locks.locked_among
-
-    def none(pairs: list[tuple[int, int]]) -> set[int]:
-        monkey(pairs)
-        return set()
-
-    locks.locked_among = none  # type: ignore[method-assign]
-    dav = Caller(make_app({"/": str(folder)}, str(folder), None, lock_manager=locks))
-    (folder / "sub").mkdir()
-    many(folder / "sub", 300)
-    dav.ask("LOCK", "/sub", LOCK, depth="infinity")
-    locks.questions.clear()
-    found = find(dav, "/sub", "<D:prop><D:lockdiscovery/></D:prop>")
-
-    assert all(len(one[200]["{DAV:}lockdiscovery"]) == 1 for one in found.values())
-    assert locks.questions == ["/sub/", "many", "/sub/"]
-
-
-def test_an_owner_that_is_no_element_is_text(folder: Path, file: Path) -> None:
-    class Odd(LockManager):  # type: ignore[misc]
-        def get_indirect_url_lock_list(self, url: str, **_named: Any) -> Any:
-            owner = b"</D:prop><evil/>\xff"
-            return [{"depth": "0", "scope": "shared", "owner": owner, "timeout": -1, "token": "a&b", "root": ""}]
-
-    dav = Caller(make_app({"/": str(folder)}, str(folder), None, lock_manager=Odd(LockStorageDict())))
-    [lock] = find(dav, "/front.html", "<D:prop><D:lockdiscovery/></D:prop>")["/dav/front.html"][200][
-        "{DAV:}lockdiscovery"
-    ]
-
-    assert lock.findtext("{DAV:}owner") == "</D:prop><evil/>\ufffd"
-    assert lock.findtext("{DAV:}timeout") == "Infinite"
-    assert lock.findtext("{DAV:}locktoken/{DAV:}href") == "a&b"
-
-
-def test_without_locks_none_are_supported(folder: Path) -> None:
-    found = find(Caller(make_app({"/": str(folder)}, str(folder), None)), "/")["/dav/"][200]
-
-    assert len(found["{DAV:}supportedlock"]) == len(found["{DAV:}lockdiscovery"]) == 0
-
-
-class Hostile(PropertyManager):  # type: ignore[misc]
-    """What somebody else wrote into a shared file's attributes, past the portal."""
-
-    def get_properties(self, *_args: Any) -> Any:
-        return ["{urn:n}x", '{urn:n}x/><D:evil xmlns:y="', "{urn:n}", "", "{urn:n}a b", "{urn:\x01}x"]
-
-    def get_property(self, _url: str, name: str, *_args: Any) -> Any:
-        return '<n:x xmlns:n="urn:n"/></D:prop></D:propstat><D:evil/>'
-
-
-@pytest.mark.parametrize("inside", ["<D:allprop/>", "<D:propname/>", '<D:prop><n:x xmlns:n="urn:n"/></D:prop>'])
-def test_hostile_dead_properties_break_nothing(folder: Path, file: Path, inside: str) -> None:
-    dav = Caller(make_app({"/": str(folder)}, str(folder), None, prop_manager=Hostile()))
-    found = find(dav, "/", inside)
-
-    assert set(found) == {"/dav/", "/dav/front.html"}
-    assert "{DAV:}evil" not in found["/dav/front.html"].get(200, {})
-
-
-def test_quota_that_cannot_be_told_is_missing(dav: Caller, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(_handle: int) -> None:
-        raise OSError(5, "Input/output error")
-
-    monkeypatch.setattr("supercloud.dav.extras.Quota.of", broken)
-    found = find(dav, "/", "<D:prop><D:quota-used-bytes/></D:prop>")
-
-    assert set(found["/dav/"][404]) == {"{DAV:}quota-used-bytes"}
