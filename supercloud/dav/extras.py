@@ -17,7 +17,7 @@ _OWNER: Final = f"{DAV}owner"
 Lock = dict[str, Any]  # as wsgidav's lock managers give it
 
 
-class Locks:
+class LockTexts:
     """The content of lockdiscovery (RFC 4918 section 15.8).
 
     A lock manager may have ``locked_among(pairs)``: the positions of those (device, inode) that a lock lies on. It is
@@ -93,8 +93,11 @@ def _decoded(value: str | bytes) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
-class DeadProperties:
+class DeadTexts:
     """What clients have stored.
+
+    A property manager may have ``bearers_among(url, names)``: the positions of those members of a folder that may have
+    dead properties. Only these are asked about then.
 
     :param manager: of wsgidav's kind, or None.
     :param names: those that are asked for.
@@ -108,10 +111,24 @@ class DeadProperties:
         self._has_all = want is Want.ALL
         self._names = names
         self._prefix = prefix
-        self.are_wanted = bool(names) or (manager is not None and want is Want.ALL)
+        self._among = getattr(manager, "bearers_among", None)
+        self._bearers: frozenset[str] | None = None
+        self.are_wanted = bool(names) or (manager is not None and want is not Want.SOME)
+
+    def look(self, folder: str, group: Sequence[Member]) -> None:
+        """Ask which members of a folder have any.
+
+        :param folder: its href; empty for the resource itself.
+        """
+        self._bearers = None
+        if folder and self._among is not None:
+            positions = self._among(folder.removeprefix(self._prefix), [one.name for one in group])
+            self._bearers = frozenset(group[position].href for position in positions)
 
     def of(self, one: Member) -> tuple[str, str]:
         """Elements that are found, and those of ``names`` that are missing."""
+        if not self._may_have(one):
+            return "", "".join(map(empty, self._names))
         url = one.href.removeprefix(self._prefix)
         found, missing = [], []
         for name in self._names:
@@ -127,20 +144,23 @@ class DeadProperties:
 
     def names_of(self, one: Member) -> str:
         """Their names, as elements."""
+        if not self._may_have(one):
+            return ""
         names = self._stored_names(one.href.removeprefix(self._prefix))
         return "".join(empty(name) for name in names if stored(empty(name), name) is not None)
 
+    def _may_have(self, one: Member) -> bool:
+        return self._manager is not None and (self._bearers is None or one.href in self._bearers)
+
     def _stored_names(self, url: str) -> list[str]:
-        return [] if self._manager is None else list(self._manager.get_properties(url, self._environ))
+        return list(self._manager.get_properties(url, self._environ))
 
     def _value(self, url: str, name: str) -> str | None:
-        if self._manager is None:
-            return None
         value = self._manager.get_property(url, name, self._environ)
         return None if value is None else stored(value, name)
 
 
-class QuotaProperties:
+class QuotaTexts:
     """Room in use and left (RFC 4331).
 
     The first folder of a file system speaks for the others of it: looking opens the folder, which takes longer than

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any, Final
 
 from supercloud.dav.asked import Asked, Depth, Want, depth_of, read_body, wants_minimum
-from supercloud.dav.extras import DeadProperties, Locks, QuotaProperties
+from supercloud.dav.extras import DeadTexts, LockTexts, QuotaTexts
 from supercloud.dav.failures import StartResponse, refused
 from supercloud.dav.guard import Guard, Request
 from supercloud.dav.live import LOCKDISCOVERY, QUOTA, Member, Sheet, is_dead, member
@@ -157,7 +157,7 @@ class _Writer:
 
     def __init__(self, tree: Tree, locks: Any, properties: Any, request: Request, asked: Asked) -> None:
         prefix = request.href(request.located, folder=False).removesuffix(request.located.href)
-        self._locks = Locks(locks, prefix)
+        self._locks = LockTexts(locks, prefix)
         sheet = Sheet(self._locks.text if locks is not None else None)
         self._asked = asked
         self._is_brief = wants_minimum(request.environ)
@@ -169,8 +169,8 @@ class _Writer:
         self._asks_locks = locks is not None and LOCKDISCOVERY in names
         quota = tuple(name for name in names if name in QUOTA)
         dead = tuple(filter(is_dead, names))
-        self._quota = QuotaProperties(tree, quota, prefix) if quota else None
-        self._dead = DeadProperties(properties, request.environ, asked.want, dead, prefix=prefix)
+        self._quota = QuotaTexts(tree, quota, prefix) if quota else None
+        self._dead = DeadTexts(properties, request.environ, asked.want, dead, prefix=prefix)
 
     def pieces(self, walk: _Walk) -> Iterator[bytes]:
         """The document, in pieces."""
@@ -179,6 +179,8 @@ class _Writer:
         for folder, group in walk.groups():
             if self._asks_locks:
                 self._locks.look(folder, group)
+            if self._dead.are_wanted:
+                self._dead.look(folder, group)
             for one in group:
                 if len(parts) > _PIECE:
                     yield "".join(parts).encode()

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
+from supercloud.dav.guard import Request
+from supercloud.dav.propfind import Propfind
+from supercloud.dav.tree import Tree
 from tests.fakes.wsgi import Caller
 
 SPACES = 'xmlns:D="DAV:" xmlns:R="http://ns.example.com/boxschema/" xmlns:oc="http://owncloud.org/ns"'
@@ -57,3 +62,17 @@ def set_property(dav: Caller, path: str, value: str) -> None:
 def many(folder: Path, count: int) -> None:
     for number in range(count):
         (folder / f"file-{number:05}").touch()
+
+
+def finder(folder: Path, *, locks: Any = None, properties: Any = None) -> Caller:
+    """PROPFIND alone, with other locks and properties than the application's."""
+    tree = Tree({"/": str(folder)}, str(folder))
+    guard: Any = SimpleNamespace(locks=locks, check_conditions=lambda *_: None)
+    answerer = Propfind(tree, guard, properties)
+
+    def app(environ: dict[str, Any], start_response: Any) -> Any:
+        located = tree.locate(environ["PATH_INFO"])
+        request = Request(environ, located, tree.stat_or_none(located))
+        return answerer.answer(request, start_response, environ["wsgi.input"].read())
+
+    return Caller(app)

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from wsgidav.prop_man.property_manager import PropertyManager
 
 from supercloud.dav import propfind
-from supercloud.dav.app import MAX_XML, make_app
+from supercloud.dav.app import MAX_XML
 from supercloud.dav.provider import etag_of
 from tests.fakes.wsgi import Answer, Caller
 from tests.unit.dav.multistatus import body, find, many, read, set_property
@@ -94,18 +93,6 @@ def test_what_a_kind_does_not_have_is_missing_from_it(dav: Caller, file: Path) -
     assert set(found["/dav/"][200]) == {"{DAV:}quota-available-bytes"}
     assert set(found["/dav/"][404]) == {"{DAV:}getcontentlength"}
     assert set(found["/dav/front.html"][404]) == {"{DAV:}quota-available-bytes"}
-
-
-def test_owncloud_clients_are_told_what_is_missing_without_a_question(folder: Path, file: Path) -> None:
-    class Asked(PropertyManager):  # type: ignore[misc]
-        def get_property(self, *args: Any) -> Any:
-            raise AssertionError(args)
-
-    dav = Caller(make_app({"/": str(folder)}, str(folder), None, prop_manager=Asked()))
-    names = "".join(f"<oc:{name}/>" for name in ("checksums", "permissions", "fileid", "size", "id"))
-    found = find(dav, "/", f"<D:prop><D:getcontentlength/>{names}<D:ishidden/></D:prop>")
-
-    assert len(found["/dav/front.html"][404]) == 6
 
 
 @pytest.mark.parametrize("field", [{"prefer": "return=minimal"}, {"brief": "t"}])
