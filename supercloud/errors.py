@@ -122,6 +122,14 @@ class CrossSite(PortalError):
     outcome = "refused"
 
 
+class NotPassive(PortalError):
+    """A page wants to run one of the viewer's files, or to have it as a part (Sec-Fetch-Dest)."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "Files are shown, but no page may run them or hold them."
+    outcome = "refused"
+
+
 class NothingListens(PortalError):
     """No process waits at this node and port (yet)."""
 

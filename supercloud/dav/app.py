@@ -1,6 +1,6 @@
 """The WSGI application behind ``/dav``: which method does what, and what is said when something fails.
 
-Properties and locks (PROPFIND, PROPPATCH, LOCK, UNLOCK) are wsgidav's; everything that touches files is done here,
+PROPPATCH, LOCK and UNLOCK are wsgidav's; everything that touches files is done here,
 because there wsgidav writes into the file itself, reads names as UTF-8 only, walks trees by URL, and its conditions are
 those of RFC 2616. Its ``WsgiDAVApp`` is not used: it changes addresses before anything can refuse them.
 """
@@ -24,6 +24,7 @@ from supercloud.dav.chunks import Chunks
 from supercloud.dav.failures import Fields, StartResponse, refused
 from supercloud.dav.guard import Guard, Request
 from supercloud.dav.methods import CLASSES, Methods
+from supercloud.dav.propfind import Propfind
 from supercloud.dav.provider import Environ, Provider
 from supercloud.dav.reading import read
 from supercloud.dav.tree import Tree
@@ -31,7 +32,7 @@ from supercloud.dav.upload import Upload
 
 MAX_XML: Final = 1024 * 1024  # bytes of a PROPFIND, PROPPATCH or LOCK; mod_dav takes as much (LimitXMLRequestBody)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
-_WSGIDAV: Final = frozenset({"PROPFIND", "PROPPATCH", "LOCK", "UNLOCK"})
+_WSGIDAV: Final = frozenset({"PROPPATCH", "LOCK", "UNLOCK"})
 _CONFIG: Final[dict[str, Any]] = {"hotfixes": {}, "mutable_live_props": [], "add_header_MS_Author_Via": False}
 _log = logging.getLogger("supercloud.dav")
 Handler = Callable[[Request, StartResponse], Iterable[bytes]]
@@ -84,8 +85,10 @@ class Application:
             "DELETE": methods.delete,
             "COPY": methods.copy_or_move,
             "MOVE": self._move,
+            "PROPFIND": self._find,
             **dict.fromkeys(_WSGIDAV, self._by_wsgidav),
         }
+        self._propfind = Propfind(tree, self.guard, prop_manager)
         self._classes = CLASSES if lock_manager is not None else "1, 3"
         self._methods = methods
 
@@ -138,6 +141,9 @@ class Application:
 
     def _put(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         return self._upload.put(request, start_response, request.environ["supercloud.body"])
+
+    def _find(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
+        return self._propfind.answer(request, start_response, _whole(request.environ["supercloud.body"]))
 
     def _by_wsgidav(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         environ = request.environ

@@ -16,11 +16,10 @@ from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from supercloud.dav import failures
 from supercloud.dav.quota import Quota
-from supercloud.dav.tree import Located, NotServed, Tree, is_folder
+from supercloud.dav.tree import SAFE, Located, NotServed, Tree, is_folder
 
 mimetypes.init()  # reads the host's lists now, while they can be read: a worker's account may not
 
-_SAFE: Final = "/!*(),$-_.+:@=~"
 _ENCODED: Final = {
     "gzip": "application/gzip",
     "bzip2": "application/x-bzip2",
@@ -29,6 +28,7 @@ _ENCODED: Final = {
 }
 _LAST_MODIFIED: Final = frozenset({"{DAV:}getlastmodified", "{urn:schemas-microsoft-com:}Win32LastModifiedTime"})
 _MILLIARD: Final = 10**9
+_YEAR_10000: Final = 253_402_300_800
 Environ = dict[str, Any]
 
 
@@ -44,8 +44,8 @@ def etag_of(status: os.stat_result) -> str:
 
 
 def modified_of(status: os.stat_result) -> int:
-    """Seconds since 1970, as Last-Modified tells them; never before 1970, which clients cannot read."""
-    return max(0, status.st_mtime_ns // _MILLIARD)
+    """Seconds since 1970, as Last-Modified tells them; from 1970, as clients can read, to 9999, as dates can say."""
+    return min(max(0, status.st_mtime_ns // _MILLIARD), _YEAR_10000 - 1)
 
 
 def content_type(name: str) -> str:
@@ -66,7 +66,7 @@ def ref_url(located: Located, *, folder: bool) -> str:
 
 def href_of(environ: Environ, located: Located, *, folder: bool) -> str:
     """The same as clients see it, with the prefix."""
-    return quote(environ.get("SCRIPT_NAME", ""), safe=_SAFE) + ref_url(located, folder=folder)
+    return quote(environ.get("SCRIPT_NAME", ""), safe=SAFE) + ref_url(located, folder=folder)
 
 
 class _Common:

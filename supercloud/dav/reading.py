@@ -5,11 +5,11 @@ from __future__ import annotations
 import email.utils
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Final
 
-from supercloud.dav import failures
+from supercloud.dav import failures, folder_page
 from supercloud.dav.body import BLOCK
 from supercloud.dav.conditions import range_applies
 from supercloud.dav.failures import Fields, StartResponse
@@ -19,6 +19,7 @@ from supercloud.dav.provider import content_type, etag_of, modified_of
 from supercloud.dav.tree import Tree, is_folder
 
 _RANGE: Final = re.compile(r"\s*(\d{1,19})\s*-\s*(\d{1,19})?\s*|\s*-\s*(\d{1,19})\s*", re.ASCII)
+_PDF: Final = "application/pdf"
 _FOLDER: Final = b"This is a folder. Open it with a WebDAV client.\n"
 
 
@@ -55,7 +56,7 @@ class Stream:
             self.handle = -1
 
 
-def read(tree: Tree, guard: Guard, request: Request, start_response: StartResponse) -> Stream | list[bytes]:
+def read(tree: Tree, guard: Guard, request: Request, start_response: StartResponse) -> Iterable[bytes]:
     """Answer GET or HEAD.
 
     :raises DAVError: 304, 403, 404, 412, 416.
@@ -66,17 +67,24 @@ def read(tree: Tree, guard: Guard, request: Request, start_response: StartRespon
     try:
         guard.check_conditions(request, status, reads=True)
         if is_folder(status):
-            return _read_folder(request, start_response)
+            return _read_folder(tree, request, start_response, handle)
+        if request.environ["PATH_INFO"].endswith("/"):
+            # To the front and to browsers such an address is a folder's: a page of the portal's own, not a file.
+            raise failures.refused(HTTPStatus.NOT_FOUND, "There is no folder of this name.")
         offset, length, fields = _part(request, status)
-        ranged = bool(fields)
+        status_line = "206 Partial Content" if fields else "200 OK"
+        kind = content_type(request.located.name)
+        if kind == _PDF:
+            # The front lets no browser run what is in a file, and their viewers show no PDF then; so it is saved.
+            fields.append(("Content-Disposition", "attachment"))
         fields += [
             ("Content-Length", str(length)),
-            ("Content-Type", content_type(request.located.name)),
+            ("Content-Type", kind),
             ("ETag", f'"{etag_of(status)}"'),
             ("Last-Modified", email.utils.formatdate(modified_of(status), usegmt=True)),
             ("Accept-Ranges", "bytes"),
         ]
-        start_response("206 Partial Content" if ranged else "200 OK", fields)
+        start_response(status_line, fields)
         if request.method == "GET" and length:
             stream = Stream(handle, offset, length)
     finally:
@@ -85,9 +93,12 @@ def read(tree: Tree, guard: Guard, request: Request, start_response: StartRespon
     return [] if stream is None else stream
 
 
-def _read_folder(request: Request, start_response: StartResponse) -> list[bytes]:
+def _read_folder(tree: Tree, request: Request, start_response: StartResponse, handle: int) -> Iterable[bytes]:
+    if folder_page.is_wanted(request.environ):
+        is_writable = os.access(f"/proc/self/fd/{handle}", os.W_OK | os.X_OK)
+        return folder_page.answer(tree, request, start_response, is_writable=is_writable)
     kind = ("Content-Type", "text/plain; charset=utf-8")
-    start_response("200 OK", [kind, ("Content-Length", str(len(_FOLDER)))])
+    start_response("200 OK", [kind, ("Vary", "Accept"), ("Content-Length", str(len(_FOLDER)))])
     return [_FOLDER] if request.method == "GET" else []
 
 

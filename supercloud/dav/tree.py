@@ -31,7 +31,7 @@ from supercloud.dav.kernel import (
 from supercloud.dav.part import is_part_name
 
 # RFC 3986 section 3.3: what a path segment may hold as it is. "~" is unreserved, "'" trips pages that quote with it.
-_SAFE: Final = "/!*(),$-_.+:@=~"
+SAFE: Final = "/!*(),$-_.+:@=~"
 HOME: Final = "~"
 _UPLOADS: Final = ".cache/supercloud/uploads"  # in the home
 _MAX_LINKS: Final = 40  # MAXSYMLINKS of Linux
@@ -70,7 +70,7 @@ class Located:
     @property
     def href(self) -> str:
         """The quoted URL path below /dav, at the address by which it was asked for; no trailing slash but in "/"."""
-        return quote(os.fsencode(self.address), safe=_SAFE)
+        return quote(os.fsencode(self.address), safe=SAFE)
 
     @property
     def address(self) -> str:

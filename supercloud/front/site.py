@@ -53,7 +53,15 @@ OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
 _BY_SESSION: Final = b'Supercloud-Session realm="SuperCloud portal"'
 _BASIC: Final = b'Basic realm="SuperCloud portal", charset="UTF-8"'
 _COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
-_CSS = resources.files("supercloud.front").joinpath("static/portal.css").read_bytes()
+_KINDS: Final = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; charset=utf-8"}
+# Path to kind and content: the only files of the portal's own, read once.
+STATIC: Final = {
+    b"/.portal/" + name.encode(): (
+        _KINDS[name.rpartition(".")[2]],
+        resources.files("supercloud.front").joinpath("static", name).read_bytes(),
+    )
+    for name in ("portal.css", "files.css", "files.js")
+}
 _READING = (b"GET", b"HEAD")
 
 
@@ -108,8 +116,10 @@ class Site:
         """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
         head = exchange.head
         path = head.path
-        if path == b"/.portal/portal.css":
-            exchange.respond(200, [(b"Content-Type", b"text/css"), (b"Cache-Control", b"max-age=3600")], _CSS)
+        if path in STATIC:
+            kind, content = STATIC[path]
+            fields = [(b"Content-Type", kind), (b"X-Content-Type-Options", b"nosniff")]
+            exchange.respond(200, [*fields, (b"Cache-Control", b"max-age=3600")], content)
         elif path == b"/.portal/enter" and not origin.is_portal:
             await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:

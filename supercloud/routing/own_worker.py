@@ -2,23 +2,70 @@
 
 The worker is the portal's own program, but it runs as the user, who may do anything to it: it is told no credential,
 and what it answers binds the portal's origin no more than an application's answer does.
+
+**Files are inert.** What alice looks at below ``/dav/`` may be bob's, and it comes from the portal's own origin, where
+a script could do everything that alice can. So the front, and not the worker, says what may run:
+
+- An address that ends with a slash is a folder's. The page for it is the portal's own and has the portal's own script,
+  which is named by its whole address: ``'self'`` would let ``/dav/…/evil.js`` run too. The worker answers no such
+  address with a file. If one could be had there all the same, what it says could not run, send a form or load a frame;
+  it could bring the portal's script only, which does nothing that nobody clicks on.
+- Anywhere else it is a file: in a sandbox, that is, without scripts, forms and pop-ups, and as an origin of its own, so
+  that what it asks for counts as another site's (`supercloud.authn.provenance`). It loads nothing from anywhere.
+- Kinds that cannot run are not put into a sandbox, as browsers fetch sound and film in a second request, which would be
+  another site's then. They may load themselves and nothing else. PDF is not one of them: it has scripts and forms of
+  its own, and is saved instead of shown.
+- ``nosniff`` holds browsers to the kind that was said. No page may have a file as a script, a style or a frame,
+  whatever that page's own policy says (`check_use`).
+
+A worker that was taken over by its own user answers what it likes to that user alone, who could do all of it anyway.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
+from supercloud.errors import NotPassive
 from supercloud.message.fields import HOP_BY_HOP, line, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
-from supercloud.routing.place import GUARD, PORTAL_DROPPED, TOLD_BEGINNINGS, TOLD_BY_US
+from supercloud.routing.place import PORTAL_DROPPED, TOLD_BEGINNINGS, TOLD_BY_US
 
 _DROPPED: Final = HOP_BY_HOP | TOLD_BY_US | {b"content-length", b"authorization", b"x-request-id", b"via"}
 _PREFIX: Final = b"/dav"
+_FRONTS: Final = frozenset(
+    {b"set-cookie", b"content-security-policy", b"content-security-policy-report-only", b"x-content-type-options"}
+)
+# What a browser may do with a file (Fetch section 2.2.5): go to it, fetch it, show or play it.
+_USES: Final = frozenset({b"document", b"empty", b"image", b"audio", b"video"})
+# SVG is not among them, as it has scripts.
+_PASSIVE: Final = re.compile(
+    rb"(?:text/plain|audio/[\w.+-]+|video/[\w.+-]+|image/(?:png|jpeg|gif|webp|avif|bmp|tiff|x-icon|vnd\.microsoft\.icon))"
+    rb"(?:\s*;\s*charset=[\w-]+)?",
+    re.IGNORECASE,
+)
+_NOTHING: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+_FILE_POLICY: Final = b"sandbox; " + _NOTHING + b"; style-src 'unsafe-inline'; img-src data:; font-src data:"
+_PASSIVE_POLICY: Final = _NOTHING + b"; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'"
+_PAGE_POLICY: Final = (
+    _NOTHING + b"; script-src https://%b/.portal/files.js; style-src https://%b/.portal/; connect-src 'self'"
+)
+_ALWAYS: Final = b"X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
 
 
 def leads_to_worker(path: bytes) -> bool:
     """Whether a path on the portal's own origin is answered by its viewer's worker."""
     return path == _PREFIX or path.startswith(_PREFIX + b"/")
+
+
+def check_use(head: RequestHead) -> None:
+    """Refuse a browser that wants a file as a part of a page.
+
+    :raises NotPassive: says as which.
+    """
+    use = head.get(b"sec-fetch-dest")
+    if use is not None and use not in _USES:
+        raise NotPassive(f"Sec-Fetch-Dest {use[:20]!r}")
 
 
 def inward(head: RequestHead, *, address: str) -> bytes:
@@ -43,13 +90,26 @@ def inward(head: RequestHead, *, address: str) -> bytes:
     return b"".join(out)
 
 
-def outward(head: ResponseHead) -> bytes:
-    """The field lines that the browser gets, without those of the framing."""
+def outward(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:
+    """The field lines that the browser gets, without those of the framing.
+
+    :param path: that was asked for.
+    :param host: the portal's, as the browser knows it.
+    """
     kept = [
         line(name, value)
         for lower, name, value in head.fields
         if lower not in PORTAL_DROPPED
-        and lower != b"set-cookie"
+        and lower not in _FRONTS
         and (lower not in head.options or lower == b"content-length")
     ]
-    return b"".join(kept) + GUARD
+    return b"".join(kept) + line(b"Content-Security-Policy", policy(head, path=path, host=host)) + _ALWAYS
+
+
+def policy(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:
+    """What the browser may let an answer do (Content Security Policy Level 3)."""
+    if path.endswith(b"/"):
+        return _PAGE_POLICY % (host, host)
+    kinds = [value for lower, _, value in head.fields if lower == b"content-type"]
+    is_passive = len(kinds) == 1 and _PASSIVE.fullmatch(kinds[0]) is not None
+    return _PASSIVE_POLICY if is_passive else _FILE_POLICY

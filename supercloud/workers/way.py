@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,7 +12,7 @@ from supercloud.authn.authenticate import Viewer
 from supercloud.errors import NoWorker
 from supercloud.ownership.rule import Verdict
 from supercloud.relay.http import REPEATABLE, HttpRelay
-from supercloud.routing.own_worker import inward, outward
+from supercloud.routing.own_worker import check_use, inward, outward
 from supercloud.upstream.pool import Kept, Key, Pool
 from supercloud.upstream.unix import WorkerDialer
 from supercloud.workers.pool import One, Workers
@@ -37,6 +38,7 @@ class WayToWorker:
         :raises PortalError: there is no worker for this account now, or it does not answer.
         """
         head, principal = exchange.head, viewer.principal
+        check_use(head)
         exchange.audit.target = "worker"
         one = await self._workers.of(principal)
         if exchange.is_over:
@@ -53,7 +55,7 @@ class WayToWorker:
         if exchange.is_over:
             kept.connection.released(kept.connection)
             return
-        exchange.outward = outward
+        exchange.outward = partial(outward, path=head.path, host=head.host)
         retry = None
         if may_repeat and is_kept:
 

@@ -19,13 +19,16 @@ from types import ModuleType
 ROOT = Path(__file__).parents[2]
 NAMES = (
     *("jupyterlab", "takeover", "isolation", "spice", "websocket-table"),
-    *("sign-in", "impersonation", "litmus", "mounts", "transfers", "desktops", "crashes"),
+    *("sign-in", "impersonation", "litmus", "mounts", "transfers", "desktops", "crashes", "files-page"),
 )
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
-# Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough.
+# Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough. An IPv6 address
+# that they get a second later would be a change of the network, which ends what it is loading.
 _ENTER = """
 ip link set lo up
 ip link add acc0 type veth peer name acc1
+ip link set acc0 addrgenmode none
+ip link set acc1 addrgenmode none
 ip address add 192.0.2.1/24 dev acc0
 ip link set acc0 up
 ip link set acc1 up

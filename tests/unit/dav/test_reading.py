@@ -225,3 +225,17 @@ def test_an_if_field_that_cannot_be_read_stops_the_request(dav: Caller, file: Pa
         parse_if(field)
     assert dav.put("/file.bin", **{"if": field}).status == 400
     assert file.read_bytes() == BYTES
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_file_is_not_to_be_had_at_a_folders_address(dav: Caller, file: Path, method: str) -> None:
+    assert dav.ask(method, "/file.bin/").status == 404
+
+
+def test_pdf_is_saved_and_nothing_else(dav: Caller, folder: Path, file: Path) -> None:
+    (folder / "a.pdf").write_bytes(b"%PDF")
+
+    assert dav.ask("GET", "/a.pdf").fields["content-disposition"] == "attachment"
+    assert "content-disposition" not in dav.ask("GET", "/file.bin").fields
+    assert dav.ask("GET", "/a.pdf", range="bytes=0-1").status == 206
+    assert dav.ask("GET", "/a.pdf").status == 200

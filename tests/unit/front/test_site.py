@@ -34,7 +34,16 @@ def test_the_first_page_lists_the_viewers_own(portal: FakePortal) -> None:
 
 def test_health_and_style_need_no_session(portal: FakePortal) -> None:
     assert _ask(portal, "/healthz").received.endswith(b"ok\n")
-    assert _ask(portal, "/.portal/portal.css").field(b"content-type") == b"text/css"
+    assert _ask(portal, "/.portal/portal.css").field(b"content-type") == b"text/css; charset=utf-8"
+
+
+def test_scripts_and_styles_are_a_fixed_table_of_files(portal: FakePortal) -> None:
+    script = _ask(portal, "/.portal/files.js")
+    assert script.field(b"content-type") == b"text/javascript; charset=utf-8"
+    assert script.field(b"x-content-type-options") == b"nosniff"
+    assert _ask(portal, "/.portal/files.css").status == 200
+    for path in ("/.portal/site.py", "/.portal/../site.py", "/.portal/static/files.js", "/.portal/files.js/"):
+        assert _ask(portal, path).status in (400, 404)
 
 
 def test_the_sign_in_page_is_401(portal: FakePortal) -> None:

@@ -1,0 +1,123 @@
+"""What the front adds to the answers of workers, and what it does not let browsers do with them."""
+
+from __future__ import annotations
+
+import pytest
+
+from supercloud.errors import NotPassive
+from supercloud.message.head import parse_request, parse_response
+from supercloud.routing.own_worker import check_use, outward
+
+FILE = b"/dav/home/bob/evil.html"
+
+
+def lines(fields: bytes, path: bytes = FILE) -> list[bytes]:
+    head = parse_response(b"HTTP/1.1 200 OK\r\n" + fields + b"Content-Length: 2\r\n\r\n")
+    return outward(head, path=path, host=b"portal.test:8443").split(b"\r\n")[:-1]
+
+
+def policy(fields: bytes, path: bytes = FILE) -> set[bytes]:
+    [found] = [line for line in lines(fields, path) if line.lower().startswith(b"content-security-policy")]
+    return set(found.partition(b": ")[2].split(b"; "))
+
+
+ACTIVE = [
+    b"text/html; charset=utf-8",
+    b"image/svg+xml",
+    b"application/xhtml+xml",
+    b"text/xml; charset=utf-8",
+    b"application/xml",
+    b"application/pdf",
+    b"text/css; charset=utf-8",
+    b"text/javascript; charset=utf-8",
+    b"application/octet-stream",
+    b"multipart/x-mixed-replace",
+    b"text/plain; charset=utf-8, text/html",
+    b"text/plain, text/html",
+    b"text/plain;charset=utf-7;text/html",
+    b"ximage/png",
+    b"image/png+xml",
+    b"audio/",
+    b"",
+]
+
+
+@pytest.mark.parametrize("kind", ACTIVE)
+def test_what_could_run_is_in_a_sandbox(kind: bytes) -> None:
+    found = policy(b"Content-Type: " + kind + b"\r\n")
+
+    assert {b"sandbox", b"default-src 'none'", b"frame-ancestors 'none'"} <= found
+    assert not any(b"script-src" in one or b"allow-" in one or b"'self'" in one for one in found)
+
+
+def test_what_has_no_kind_or_two_is_in_a_sandbox() -> None:
+    assert b"sandbox" in policy(b"")
+    assert b"sandbox" in policy(b"Content-Type: text/plain\r\nContent-Type: text/html\r\n")
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        b"text/plain; charset=utf-8",
+        b"text/plain",
+        b"Image/PNG",
+        b"image/jpeg",
+        b"audio/x-wav",
+        b"video/mp4",
+        b"video/3gpp",
+    ],
+)
+def test_what_cannot_run_loads_itself_and_nothing_else(kind: bytes) -> None:
+    found = policy(b"Content-Type: " + kind + b"\r\n")
+
+    assert b"sandbox" not in found
+    assert {b"default-src 'none'", b"form-action 'none'", b"base-uri 'none'", b"frame-ancestors 'none'"} <= found
+    assert not any(b"script-src" in one or b"connect-src" in one for one in found)
+
+
+@pytest.mark.parametrize("path", [b"/dav/", b"/dav/home/alice/", b"/dav/home/bob/evil.html/"])
+def test_at_a_folders_address_the_portals_own_script_runs_and_no_other(path: bytes) -> None:
+    found = policy(b"Content-Type: text/html; charset=utf-8\r\n", path)
+
+    assert b"script-src https://portal.test:8443/.portal/files.js" in found
+    assert {b"default-src 'none'", b"form-action 'none'", b"frame-ancestors 'none'", b"base-uri 'none'"} <= found
+
+
+@pytest.mark.parametrize("path", [b"/dav", b"/dav/a/%2f", b"/dav/a/;", b"/dav/evil.html/.", b"/dav/a%2F"])
+def test_what_only_looks_like_a_folders_address_is_a_files(path: bytes) -> None:
+    assert b"sandbox" in policy(b"Content-Type: text/html\r\n", path)
+
+
+@pytest.mark.parametrize("path", [FILE, b"/dav/"])
+def test_a_worker_cannot_say_otherwise(path: bytes) -> None:
+    hostile = (
+        b"Content-Security-Policy: script-src *\r\ncontent-security-policy-report-only: report-uri https://evil.test\r\n"
+        b"X-Content-Type-Options: sniff\r\nCross-Origin-Resource-Policy: cross-origin\r\nSet-Cookie: a=b\r\n"
+        b"Content-Type: text/html\r\n"
+    )
+    found = lines(hostile, path)
+
+    assert found.count(b"X-Content-Type-Options: nosniff") == 1
+    assert found.count(b"Cross-Origin-Resource-Policy: same-origin") == 1
+    assert sum(line.lower().startswith(b"content-security-policy") for line in found) == 1
+    assert not any(
+        word in line for line in found for word in (b"evil", b"sniff\r", b"cross-origin", b"a=b", b"script-src *")
+    )
+
+
+@pytest.mark.parametrize(
+    "use", [b"script", b"style", b"worker", b"sharedworker", b"serviceworker", b"iframe", b"frame", b"embed", b"object",
+            b"xslt", b"font", b"manifest", b"audioworklet", b"json", b"something-new", b""],
+)  # fmt: skip
+def test_no_page_gets_a_file_as_a_part_that_acts(use: bytes) -> None:
+    head = parse_request(b"GET /dav/evil.js HTTP/1.1\r\nHost: a\r\nSec-Fetch-Dest: " + use + b"\r\n\r\n")
+
+    with pytest.raises(NotPassive):
+        check_use(head)
+
+
+@pytest.mark.parametrize(
+    "fields", [b"", *(b"Sec-Fetch-Dest: %b\r\n" % use for use in (b"document", b"empty", b"image", b"video"))]
+)
+def test_people_and_programs_get_files(fields: bytes) -> None:
+    check_use(parse_request(b"GET /dav/a HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n"))
