@@ -436,7 +436,7 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
             certificate=state / "tls" / "fullchain.pem",
             private_key=state / "tls" / "key.pem",
         ),
-        authn=Authn(schemes=("session", "link"), min_uid=0),
+        authn=Authn(schemes=("session", "link", "token"), min_uid=0),
         nodes=Nodes(allow=("localhost", "127.0.0.1/32", "::1/128")),
         ident2=Ident2(responder=True, socket="", udp=UdpAddresses()),
     )

@@ -116,7 +116,7 @@ def test_check_says_what_the_embedded_portal_would_run(tmp_path: Path, capsys: p
     assert capsys.readouterr().out == (
         "settings are good\n"
         "  front: tls:127.0.0.1:9443, tls:[::1]:9443 as https://localhost/\n"
-        "  sign-in: session, link\n"
+        "  sign-in: session, link, token\n"
         "  nodes: localhost, 127.0.0.1/32, ::1/128; ports 1024 to 65535\n"
         "  files: / at /dav/\n"
         "  ident2: in this process only\n"
