@@ -22,18 +22,19 @@ import msgspec
 
 from supercloud.monitor.accounts import NOLOGIN
 from supercloud.monitor.breach import Breach, FrontEnded
-from supercloud.monitor.children import Children
 from supercloud.monitor.folder import Folder
-from supercloud.monitor.harden import close_others
-from supercloud.monitor.holders import Killed
 from supercloud.monitor.loop import Loop
 from supercloud.monitor.sessions import Patience, Sessions
 from supercloud.monitor.table import Bounds, Kinds, Table, pam_of
 from supercloud.monitor.wire import VERSION, Answer, Request, Task
 from supercloud.packets import Garbled, Gone, Packets
+from supercloud.workers.confine import keep_only, lift_descriptor_limit
 from supercloud.workers.kernel import forbid_inspection
 
 _FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
+# Descriptors that workers leave to the rest: the monitor's own, and some for each of the children's `Bounds`.
+_RESERVED: Final = 128
+_FOR_A_WORKER: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _read(arguments: Sequence[str]) -> tuple[socket.socket, Task]:
 
 
 def _harden(front: socket.socket) -> None:
-    close_others({front.fileno()})
+    keep_only([front.fileno()])
     front.set_inheritable(False)
     forbid_inspection()
     os.umask(0o077)
@@ -143,9 +144,8 @@ def _serve(front: Front, task: Task, surroundings: Surroundings) -> None:
             loop,
             folder,
             link,
-            Children(loop, Killed, seconds=surroundings.bounds.search, most=surroundings.bounds.searches),
             front.answer,
-            spared=(os.getpid(), zygote.pid),
+            most=(lift_descriptor_limit() - _RESERVED) // _FOR_A_WORKER,
             patience=surroundings.patience,
         )
         kinds = Kinds.of(loop, surroundings.bounds)

@@ -14,13 +14,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
-from supercloud.monitor.harden import close_others, die_with
 from supercloud.monitor.loop import Loop, Timer
 from supercloud.packets import Garbled, Gone, Packets, close_all
+from supercloud.workers import kernel
+from supercloud.workers.confine import keep_only
 
 
 class Missed(enum.Enum):
@@ -80,15 +81,14 @@ class Children:
             done(Missed.FULL)
 
     def _start(self, wanted: _Call) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _be_child(parent, wanted, theirs)
-        theirs.close()
-        wanted.drop()
+        try:
+            child = _fork(wanted, self._kind)
+        except OSError:  # no more processes or descriptors for now: that is nobody's end
+            wanted.done(Missed.BROKEN)
+            return
+        finally:
+            wanted.drop()
         self._running += 1
-        child = _Child(pid, ours, self._kind, wanted.done)
         timer = self._loop.after(self._seconds, child.kill)
         self._loop.watch(child.pidfd, lambda: self._ended(child, timer))
 
@@ -104,11 +104,10 @@ class Children:
 class _Child:
     """A process that makes one call. Its id is its own until `finish`."""
 
-    def __init__(self, pid: int, answers: socket.socket, kind: Any, done: Callable[[Any], object]) -> None:
-        answers.setblocking(False)
-        self.pidfd = os.pidfd_open(pid)
+    def __init__(self, pid: int, pidfd: int, answers: Packets[Any], done: Callable[[Any], object]) -> None:
+        self.pidfd = pidfd
         self._pid = pid
-        self._answers: Packets[Any] = Packets(answers, kind)
+        self._answers = answers
         self._done: Callable[[Any], object] | None = done
 
     def kill(self) -> None:
@@ -133,6 +132,50 @@ class _Child:
             done(answer)
 
 
+def _fork(wanted: _Call, kind: Any) -> _Child:
+    """:raises OSError: there can be no child now."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    parent = os.getpid()
+    try:
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                _be_child(parent, wanted, theirs)
+            pidfd = _open(pid)
+    except OSError:
+        ours.close()
+        raise
+    return _Child(pid, pidfd, Packets(ours, kind), wanted.done)
+
+
+def _open(child: int) -> int:
+    """A pidfd. A child without one could not be waited for: it is ended.
+
+    :raises OSError: there are no more descriptors.
+    """
+    try:
+        return os.pidfd_open(child)
+    except OSError:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+
+
+def _be_child(parent: int, wanted: _Call, answers: socket.socket) -> NoReturn:
+    """In the child: make the call, and end whatever happens."""
+    code = 1
+    try:
+        kernel.end_with(parent)
+        keep_only([answers.fileno(), *(() if wanted.descriptor is None else (wanted.descriptor,))])
+        Packets[Any](answers, Any).send(wanted.call())
+        code = 0
+    except BaseException as error:  # its text may hold what nobody should read
+        os.write(2, f"supercloud monitor: a child ended by {type(error).__name__}\n".encode())
+    finally:
+        os._exit(code)
+
+
 def _kill_tree(pid: int) -> None:
     """Kill a process and what it started. A group or session would not do: pam_exec(8) makes one for each program.
 
@@ -151,17 +194,3 @@ def _children(pid: int) -> list[int]:
         return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()))
     except OSError:
         return []
-
-
-def _be_child(parent: int, wanted: _Call, answers: socket.socket) -> None:
-    """In the child: make the call, and end whatever happens."""
-    code = 1
-    try:
-        die_with(parent)
-        close_others({answers.fileno()} if wanted.descriptor is None else {answers.fileno(), wanted.descriptor})
-        Packets[Any](answers, Any).send(wanted.call())
-        code = 0
-    except BaseException as error:  # its text may hold what nobody should read
-        os.write(2, f"supercloud monitor: a child ended by {type(error).__name__}\n".encode())
-    finally:
-        os._exit(code)

@@ -16,7 +16,6 @@ from supercloud.monitor.loop import Loop
 from supercloud.monitor.passwords import PasswordCheck, check_password
 from supercloud.monitor.wire import (
     AccountRead,
-    AccountState,
     Answer,
     CheckPassword,
     HoldersRead,
@@ -28,7 +27,6 @@ from supercloud.monitor.wire import (
     StartWorker,
     StopWorker,
     Task,
-    WorkerRefused,
 )
 from supercloud.packets import close_all
 
@@ -123,9 +121,9 @@ class Table:
             case CheckPassword():
                 self._check_password(request, descriptors[0])
             case ReadAccount():
-                self._read_account(request.id, request.uid, None, self.answer)
+                self._read_account(request)
             case StartWorker():
-                self._read_account(request.id, request.uid, request.login, lambda read: self._start(request, read))
+                self.sessions.start(request)
             case StopWorker():
                 self.sessions.stop(request.worker)
             case ReadHolders():
@@ -160,21 +158,14 @@ class Table:
 
         self.kinds.passwords.run(check, checked, descriptor)
 
-    def _read_account(self, number: int, uid: int, login: str | None, done: Callable[[AccountRead], object]) -> None:
+    def _read_account(self, request: ReadAccount) -> None:
         def read() -> AccountRead:
-            return AccountRead(number, read_state(self.task, uid, login, pam=self.pam, nologin=self.nologin))
+            return AccountRead(request.id, read_state(self.task, request.uid, pam=self.pam, nologin=self.nologin))
 
         def was_read(got: AccountRead | Missed) -> None:
-            state: AccountState = "broken" if isinstance(got, Missed) else got.state
-            done(AccountRead(number, state))
+            self.answer(AccountRead(request.id, "broken" if isinstance(got, Missed) else got.state))
 
         self.kinds.accounts.run(read, was_read)
-
-    def _start(self, request: StartWorker, read: AccountRead) -> None:
-        if read.state == "good":
-            self.sessions.start(request)
-        else:
-            self.answer(WorkerRefused(request.id, read.state, f"the account is {read.state}"))
 
     def _read_holders(self, request: ReadHolders) -> None:
         def found(got: HoldersRead | Missed) -> None:

@@ -23,6 +23,10 @@ class Fork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
     login: Login
 
 
+class Born(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="born"):
+    """A holder's first word, with one descriptor, its pidfd: who says nothing more in time is killed by it."""
+
+
 class Ready(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="ready"):
     """The worker listens, as its account.
 
@@ -52,4 +56,4 @@ class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
     """From the monitor: end the worker. The end of the status socket means the same."""
 
 
-Status = Ready | Refused | Ended
+Status = Born | Ready | Refused | Ended

@@ -79,7 +79,7 @@ def test_it_is_a_bare_process(start: Start, tmp_path: Path) -> None:
 
 
 def test_no_part_of_twisted_is_in_it() -> None:
-    names = "__main__ table pam passwords accounts shadow holders sessions folder children loop harden wire breach"
+    names = "__main__ table pam passwords accounts shadow holders sessions folder children loop wire breach"
     lines = "; ".join(f"import supercloud.monitor.{name}" for name in names.split())
     code = f"import sys; {lines}; print([name for name in sys.modules if name.startswith(('twisted', 'zope'))])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
@@ -323,15 +323,6 @@ def test_a_zygote_that_dies_while_it_forks_ends_it(start: Start) -> None:
     with suppress(Gone):  # whichever it sees first, the end of the holder's socket or that of the zygote
         assert monitor.next() == WorkerRefused(5, "good", "its holder ended")
     assert monitor.process.wait(10) == 1
-
-
-def test_the_embedded_portal_has_workers_of_its_own_account_only(start: Start) -> None:
-    monitor = start()
-    other = ME.pw_uid + 1
-    assert monitor.ask(StartWorker(5, other, "daemon")) == WorkerRefused(5, "unknown", "the account is unknown")
-    renamed = monitor.ask(StartWorker(6, ME.pw_uid, "somebody"))
-    assert renamed == WorkerRefused(6, "renamed", "the account is renamed")
-    assert monitor.check(ME.pw_name, b"whatever") == "broken"
 
 
 def test_sockets_of_an_earlier_run_are_removed(start: Start, tmp_path: Path) -> None:

@@ -32,8 +32,6 @@ from supercloud.monitor.wire import (
     HoldersRead,
     PasswordChecked,
     ReadHolders,
-    StartWorker,
-    WorkerRefused,
 )
 
 
@@ -128,26 +126,8 @@ def test_nobody_comes_in_while_the_site_is_closed(site: Running, alice: str, tmp
     uid = pwd.getpwnam(alice).pw_uid
     (tmp_path / "nologin").touch()
     assert (site.check(alice, b"right"), site.state(uid)) == ("closed", "closed")
-    refused = site.ask(StartWorker(5, uid, alice))
-    assert refused == WorkerRefused(5, "closed", "the account is closed")
     (tmp_path / "nologin").unlink()
     assert site.check(alice, b"right") == "good"
-
-
-@pytest.mark.root
-@pytest.mark.parametrize(
-    ("uid", "login", "state"),
-    [
-        (0, "root", "root"),
-        (1, "daemon", "below-minimum"),
-        (999999, "alice", "unknown"),
-        (20001, "bob", "renamed"),
-        (20001, "ALICE", "renamed"),
-    ],
-)
-def test_whom_no_worker_is_started_for(site: Running, alice: str, uid: int, login: str, state: str) -> None:
-    refused = site.ask(StartWorker(5, uid, login))
-    assert refused == WorkerRefused(5, state, f"the account is {state}")  # type: ignore[arg-type]
 
 
 @pytest.mark.root

@@ -42,8 +42,10 @@ from supercloud.monitor.sessions import Patience
 from supercloud.monitor.wire import (
     CheckPassword,
     Request,
+    StartWorker,
     StopWorker,
     WorkerEnded,
+    WorkerRefused,
     WorkerStarted,
 )
 
@@ -110,6 +112,38 @@ def test_a_real_worker_that_its_user_stopped_is_ended_all_the_same(start: Start,
     os.kill(worker.pid, signal.SIGSTOP)
     assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
     until(lambda: not is_alive(worker.pid))
+
+
+@pytest.mark.root
+@pytest.mark.parametrize(
+    ("uid", "login", "state"),
+    [
+        (0, "root", "root"),
+        (0, "alice", "root"),
+        (1, "daemon", "below-minimum"),
+        (999999, "alice", "unknown"),
+        (20001, "bob", "renamed"),
+        (20001, "ALICE", "renamed"),
+        (20001, "root", "renamed"),
+    ],
+)
+def test_whom_no_worker_is_started_for(
+    start: Start, tmp_path: Path, alice: str, uid: int, login: str, state: str
+) -> None:
+    monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
+    refused = monitor.ask(StartWorker(5, uid, login))
+    assert isinstance(refused, WorkerRefused)
+    assert refused.state == state
+    assert os.listdir(Path(monitor.task.run, "workers")) == []
+
+
+def test_the_embedded_portal_has_workers_of_its_own_account_only(start: Start) -> None:
+    monitor = start(zygote=ZYGOTE, patience=Patience())
+    for uid, login, state in ((ME.pw_uid + 1, "daemon", "unknown"), (ME.pw_uid, "somebody", "renamed")):
+        refused = monitor.ask(StartWorker(5, uid, login))
+        assert isinstance(refused, WorkerRefused)
+        assert refused.state == state
+    assert monitor.check(ME.pw_name, b"whatever") == "broken"
 
 
 # With the front's client.

@@ -20,8 +20,8 @@ from typing import Any
 import msgspec
 
 from supercloud.monitor.wire import VERSION, Task
-from supercloud.packets import Packets
-from supercloud.workers.wire import Ended, Fork, Ready, Refused, Status, Stop
+from supercloud.packets import Packets, close_all
+from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Status, Stop
 
 APPLICATION = Path(__file__).with_name("worker_application.py")
 # Of the zygote's environment, which workers must not see.
@@ -40,8 +40,11 @@ class Session:
         self._status: Packets[Status] = Packets(status, Status)
 
     def report(self) -> Ready | Refused | Ended:
-        """The next one."""
-        said, _ = self._status.receive()
+        """The next one, after the holder has introduced itself."""
+        said, descriptors = self._status.receive()
+        if isinstance(said, Born):
+            close_all(descriptors)
+            return self.report()
         if isinstance(said, Ready):
             self.pid = said.pid
         return said

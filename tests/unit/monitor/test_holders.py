@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from supercloud.ident2.processes import Process, Processes, SearchTooLong
-from supercloud.monitor.holders import kill_holders, read_holders
+from supercloud.monitor.holders import read_holders
 from supercloud.monitor.wire import Holder, HoldersRead, ReadHolders
 
 
@@ -57,15 +57,3 @@ def test_a_search_that_takes_too_long_is_not_complete(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Processes, "search", search)
     assert read_holders(ReadHolders(7, 4711, 1001)) == HoldersRead(7, (), is_complete=False)
-    assert kill_holders(4711, ()).pids == ()
-
-
-def test_who_is_spared_is_not_killed(held: socket.socket) -> None:
-    assert kill_holders(os.fstat(held.fileno()).st_ino, (os.getpid(),)).pids == ()
-
-
-def test_a_process_that_let_go_meanwhile_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process holds nothing of that number: it would be killed if the second look did not count."""
-    first = [Process(os.getpid(), 0, 0, frozenset(), 1)]
-    monkeypatch.setattr(Processes, "search", lambda *_, **__: [first.pop()] if first else [])
-    assert kill_holders(4711, ()).pids == ()

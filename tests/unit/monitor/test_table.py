@@ -27,7 +27,6 @@ from supercloud.monitor.wire import (
     StartWorker,
     StopWorker,
     Task,
-    WorkerRefused,
 )
 
 TASK = Task(VERSION, 990, None, 1000, "portal", "/run/x", "/run/x/portal.sock", {})
@@ -171,35 +170,10 @@ def test_an_account_is_answered_with_its_number(
     assert served.answers == [AccountRead(9, state)]
 
 
-def test_only_a_good_account_gets_a_worker(served: Served) -> None:
+def test_a_worker_is_ordered_whose_holder_judges_the_account(served: Served) -> None:
     request = StartWorker(9, 1001, "alice")
     served.table.serve(request, [])
-    assert served.sessions.started == []
-    served.accounts.answer(AccountRead(9, "good"))
-    assert served.sessions.started == [request]
-    assert served.answers == []
-
-
-@pytest.mark.parametrize(
-    "child",
-    [
-        AccountRead(9, "unknown"),
-        AccountRead(9, "renamed"),
-        AccountRead(9, "root"),
-        AccountRead(9, "below-minimum"),
-        AccountRead(9, "locked"),
-        AccountRead(9, "expired"),
-        AccountRead(9, "closed"),
-        AccountRead(9, "broken"),
-        *Missed,
-    ],
-)
-def test_no_other_account_gets_one(served: Served, child: AccountRead | Missed) -> None:
-    served.table.serve(StartWorker(9, 1001, "alice"), [])
-    served.accounts.answer(child)
-    state: AccountState = "broken" if isinstance(child, Missed) else child.state
-    assert served.answers == [WorkerRefused(9, state, f"the account is {state}")]
-    assert served.sessions.started == []
+    assert (served.sessions.started, served.answers, served.accounts.asked) == ([request], [], [])
 
 
 def test_a_worker_is_stopped_without_an_answer(served: Served) -> None:
