@@ -23,9 +23,10 @@ import msgspec
 from supercloud.monitor.accounts import NOLOGIN
 from supercloud.monitor.breach import Breach, FrontEnded
 from supercloud.monitor.folder import Folder
+from supercloud.monitor.kinds import Bounds, Judge, Kinds, pam_of
 from supercloud.monitor.loop import Loop
 from supercloud.monitor.sessions import Patience, Sessions
-from supercloud.monitor.table import Bounds, Kinds, Table, pam_of
+from supercloud.monitor.table import Table
 from supercloud.monitor.wire import VERSION, Answer, Request, Task
 from supercloud.packets import Garbled, Gone, Packets
 from supercloud.workers.confine import keep_only, lift_descriptor_limit
@@ -42,7 +43,6 @@ class Surroundings:
     """What is fixed at a site, and other in tests.
 
     :ivar zygote: command; its end of a SOCK_SEQPACKET pair and the task are added.
-    :ivar nologin: files that close the site while they are there.
     """
 
     zygote: tuple[str, ...] = (sys.executable, "-I", "-m", "supercloud.workers.zygote")
@@ -148,8 +148,8 @@ def _serve(front: Front, task: Task, surroundings: Surroundings) -> None:
             most=(lift_descriptor_limit() - _RESERVED) // _FOR_A_WORKER,
             patience=surroundings.patience,
         )
-        kinds = Kinds.of(loop, surroundings.bounds)
-        table = Table(task, kinds, sessions, front.answer, pam_of(task), surroundings.nologin)
+        kinds = Kinds.of(loop, Judge(task, pam_of(task), surroundings.nologin), surroundings.bounds)
+        table = Table(kinds, sessions, front.answer)
         loop.watch(front.descriptor, lambda: table.serve(*front.receive()))
         gc.freeze()
         loop.run()

@@ -1,4 +1,4 @@
-"""Children for one call each, that may hang: bounded in number and time, killed past their deadline.
+"""Children that answer for the monitor, and may hang: bounded in number and time, killed past their deadline.
 
 NSS, PAM and /proc are asked in these only, never in the monitor's loop.
 """
@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,116 +23,175 @@ from supercloud.packets import Garbled, Gone, Packets, close_all
 from supercloud.workers import kernel
 from supercloud.workers.confine import keep_only
 
+# Answers a question; called in a child, with the descriptors that came with it.
+Serve = Callable[[Any, list[int]], msgspec.Struct]
+Done = Callable[[Any], object]
+
 
 class Missed(enum.Enum):
-    """Why a call has no answer."""
+    """Why a question has no answer."""
 
     FULL = "too many at once"
     SLOW = "no answer within the deadline"
-    BROKEN = "the call failed"
+    BROKEN = "it failed"
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """:ivar descriptor: that the call uses; belongs to this."""
+class Kind:
+    """What some children are for.
 
-    call: Callable[[], msgspec.Struct]
-    done: Callable[[Any], object]
-    descriptor: int | None
+    :ivar question, answer: msgspec structs.
+    :ivar uses: questions that each answers before it ends; making a child costs some 3 ms.
+    """
 
-    def drop(self) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
+    question: Any
+    answer: Any
+    serve: Serve
+    uses: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """:ivar descriptors: belong to this."""
+
+    question: msgspec.Struct
+    done: Done
+    descriptors: Sequence[int]
 
 
 class Children:
-    """Runs calls of one kind.
+    """All of one kind.
 
-    :param kind: of the answer: a msgspec struct.
-    :param seconds: each may take.
+    :param seconds: for each answer.
     :param most: at once. One that is killed counts until it is gone: a process can wait for a dead file server.
-    :param waiting: more that may wait for their turn.
+    :param waiting: questions that may wait for their turn.
+    :ivar count: how many there are.
     """
 
-    def __init__(self, loop: Loop, kind: Any, *, seconds: float, most: int, waiting: int = 0) -> None:
+    def __init__(self, loop: Loop, kind: Kind, *, seconds: float, most: int, waiting: int = 0) -> None:
         self._loop = loop
         self._kind = kind
         self._seconds = seconds
         self._most = most
         self._most_waiting = waiting
-        self._running = 0
-        self._waiting: deque[_Call] = deque()
+        self.count = 0
+        self._unused: list[_Child] = []
+        self._waiting: deque[_Asked] = deque()
 
-    def run(
-        self, call: Callable[[], msgspec.Struct], done: Callable[[Any], object], descriptor: int | None = None
-    ) -> None:
-        """Make a call in a child.
+    def ask(self, question: msgspec.Struct, done: Done, descriptors: Sequence[int] = ()) -> None:
+        """Have a question answered.
 
-        :param done: called once, with what the call returned, or with a `Missed`.
-        :param descriptor: the one that the child gets; closed here in any case.
+        :param done: called once, with the answer or with a `Missed`.
+        :param descriptors: that the child gets; closed here in any case.
         """
-        wanted = _Call(call, done, descriptor)
-        if self._running < self._most:
-            self._start(wanted)
-        elif len(self._waiting) < self._most_waiting:
-            self._waiting.append(wanted)
+        if self._has_room or len(self._waiting) < self._most_waiting:
+            self._waiting.append(_Asked(question, done, descriptors))
+            self._go_on()
         else:
-            wanted.drop()
+            close_all(descriptors)
             done(Missed.FULL)
 
-    def _start(self, wanted: _Call) -> None:
-        try:
-            child = _fork(wanted, self._kind)
-        except OSError:  # no more processes or descriptors for now: that is nobody's end
-            wanted.done(Missed.BROKEN)
-            return
-        finally:
-            wanted.drop()
-        self._running += 1
-        timer = self._loop.after(self._seconds, child.kill)
-        self._loop.watch(child.pidfd, lambda: self._ended(child, timer))
+    @property
+    def _has_room(self) -> bool:
+        return bool(self._unused) or self.count < self._most
 
-    def _ended(self, child: _Child, timer: Timer) -> None:
-        timer.cancel()
+    def _go_on(self) -> None:
+        while self._waiting and self._has_room:
+            asked = self._waiting.popleft()
+            try:
+                self._hand(self._unused.pop() if self._unused else self._make(), asked)
+            except (Gone, OSError):  # it has just ended, or nothing more can be made for now: that is nobody's end
+                asked.done(Missed.BROKEN)
+            finally:
+                close_all(asked.descriptors)
+
+    def _make(self) -> _Child:
+        """:raises OSError: there can be none now."""
+        child = _fork(self._kind)
+        self.count += 1
+        self._loop.watch(child.pidfd, lambda: self._ended(child))
+        self._loop.watch(child.link.socket.fileno(), lambda: self._heard(child))
+        return child
+
+    def _hand(self, child: _Child, asked: _Asked) -> None:
+        """:raises Gone: it has ended."""
+        child.link.send(asked.question, asked.descriptors)
+        child.left -= 1
+        child.done = asked.done
+        child.timer = self._loop.after(self._seconds, child.kill)
+
+    def _heard(self, child: _Child) -> None:
+        answer = child.answer()
+        if isinstance(answer, Missed):  # it ends, or must
+            self._loop.unwatch(child.link.socket.fileno())
+            self._use_no_more(child)
+            child.kill(answer)
+        elif child.done is not None:  # and not late
+            child.tell(answer)
+            if child.left:
+                self._unused.append(child)
+                self._go_on()
+
+    def _ended(self, child: _Child) -> None:
         self._loop.unwatch(child.pidfd)
-        self._running -= 1
-        child.finish()
-        while self._waiting and self._running < self._most:
-            self._start(self._waiting.popleft())
+        self._loop.unwatch(child.link.socket.fileno())
+        self.count -= 1
+        self._use_no_more(child)
+        child.tell(child.answer())
+        child.close()
+        self._go_on()
+
+    def _use_no_more(self, child: _Child) -> None:
+        with suppress(ValueError):  # mostly it is in use
+            self._unused.remove(child)
 
 
 class _Child:
-    """A process that makes one call. Its id is its own until `finish`."""
+    """One of them. Its id is its own until `close`.
 
-    def __init__(self, pid: int, pidfd: int, answers: Packets[Any], done: Callable[[Any], object]) -> None:
+    :ivar left: questions that it may still be asked.
+    :ivar done: who waits for an answer; None when nobody does.
+    """
+
+    def __init__(self, pid: int, pidfd: int, link: Packets[Any], uses: int) -> None:
         self.pidfd = pidfd
+        self.link = link
+        self.left = uses
+        self.done: Done | None = None
+        self.timer: Timer | None = None
         self._pid = pid
-        self._answers = answers
-        self._done: Callable[[Any], object] | None = done
 
-    def kill(self) -> None:
-        """Its time is up."""
-        _kill_tree(self._pid)
-        self._tell(Missed.SLOW)
+    def answer(self) -> Any:
+        """What it has said: its answer, or that there will be none."""
+        try:
+            answer, descriptors = self.link.receive()
+        except (Gone, Garbled, BlockingIOError):
+            return Missed.BROKEN
+        close_all(descriptors)
+        return answer
 
-    def finish(self) -> None:
-        """It has ended."""
-        os.waitpid(self._pid, 0)
-        os.close(self.pidfd)
-        answer: Any = Missed.BROKEN
-        with suppress(Garbled, Gone, OSError):
-            answer, descriptors = self._answers.receive()
-            close_all(descriptors)
-        self._answers.close()
-        self._tell(answer)
-
-    def _tell(self, answer: Any) -> None:
-        done, self._done = self._done, None
+    def tell(self, answer: Any) -> None:
+        """Whoever waits, if anybody still does."""
+        if self.timer is not None:
+            self.timer.cancel()
+        done, self.done = self.done, None
         if done is not None:
             done(answer)
 
+    def kill(self, missed: Missed = Missed.SLOW) -> None:
+        """Its time is up, or it does not do as it must; `Children` hears of its end."""
+        self.left = 0
+        _kill_tree(self._pid)
+        self.tell(missed)
 
-def _fork(wanted: _Call, kind: Any) -> _Child:
+    def close(self) -> None:
+        """It has ended."""
+        os.waitpid(self._pid, 0)
+        os.close(self.pidfd)
+        self.link.close()
+
+
+def _fork(kind: Kind) -> _Child:
     """:raises OSError: there can be no child now."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
@@ -141,12 +200,12 @@ def _fork(wanted: _Call, kind: Any) -> _Child:
         with theirs:
             pid = os.fork()
             if pid == 0:
-                _be_child(parent, wanted, theirs)
+                _be_child(parent, kind, theirs)
             pidfd = _open(pid)
     except OSError:
         ours.close()
         raise
-    return _Child(pid, pidfd, Packets(ours, kind), wanted.done)
+    return _Child(pid, pidfd, Packets(ours, kind.answer), kind.uses)
 
 
 def _open(child: int) -> int:
@@ -162,13 +221,19 @@ def _open(child: int) -> int:
         raise
 
 
-def _be_child(parent: int, wanted: _Call, answers: socket.socket) -> NoReturn:
-    """In the child: make the call, and end whatever happens."""
+def _be_child(parent: int, kind: Kind, connected: socket.socket) -> NoReturn:
+    """In the child: answer, and end whatever happens."""
     code = 1
     try:
         kernel.end_with(parent)
-        keep_only([answers.fileno(), *(() if wanted.descriptor is None else (wanted.descriptor,))])
-        Packets[Any](answers, Any).send(wanted.call())
+        keep_only([connected.fileno()])
+        link: Packets[Any] = Packets(connected, kind.question)
+        for _ in range(kind.uses):
+            question, descriptors = link.receive()
+            link.send(kind.serve(question, descriptors))
+            close_all(descriptors)
+        code = 0
+    except Gone:  # the monitor is
         code = 0
     except BaseException as error:  # its text may hold what nobody should read
         os.write(2, f"supercloud monitor: a child ended by {type(error).__name__}\n".encode())

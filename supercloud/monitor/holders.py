@@ -9,18 +9,27 @@ from supercloud.monitor.wire import Holder, HoldersRead, ReadHolders
 from supercloud.packets import MOST_BYTES
 
 
-def read_holders(request: ReadHolders, proc: str = "/proc") -> HoldersRead:
-    """Search as the responder of a node does: each holder is seen to be the same process, by its start, before and
-    after, and to have had its ids while it held the socket.
+class Holders:
+    """Looks as the responder of a node does: each holder is seen to be the same process before and after, by its start,
+    and to have had its ids while it held the socket.
     """
-    try:
-        found = Processes(proc).search(request.inode, request.uid, groups=True)
-    except SearchTooLong:
-        return HoldersRead(request.id, (), is_complete=False)
-    answer = HoldersRead(request.id, _distinct(found), is_complete=True)
-    if len(msgspec.msgpack.encode(answer)) > MOST_BYTES:
-        return HoldersRead(request.id, (), is_complete=False)
-    return answer
+
+    def __init__(self, proc: str = "/proc") -> None:
+        self._processes = Processes(proc)
+
+    def read(self, asked: ReadHolders, _: list[int]) -> HoldersRead:
+        """Answer; not complete when it took too long, or is more than a packet holds."""
+        inode, uid = asked.inode, asked.uid
+        try:
+            found = self._processes.remembered(inode, uid, groups=True) or self._processes.search(
+                inode, uid, groups=True
+            )
+        except SearchTooLong:
+            return HoldersRead(asked.id, (), is_complete=False)
+        answer = HoldersRead(asked.id, _distinct(found), is_complete=True)
+        if len(msgspec.msgpack.encode(answer)) > MOST_BYTES:
+            return HoldersRead(asked.id, (), is_complete=False)
+        return answer
 
 
 def _distinct(found: list[Process]) -> tuple[Holder, ...]:

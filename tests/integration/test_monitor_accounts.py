@@ -26,7 +26,7 @@ from lab.monitor import (
 )
 from lab.monitor import services as pam_services
 
-from supercloud.monitor.table import Bounds
+from supercloud.monitor.kinds import Bounds
 from supercloud.monitor.wire import (
     CheckPassword,
     HoldersRead,

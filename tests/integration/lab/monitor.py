@@ -17,8 +17,8 @@ import pytest
 
 from supercloud.monitor.__main__ import Surroundings
 from supercloud.monitor.client import start_monitor
+from supercloud.monitor.kinds import Bounds
 from supercloud.monitor.sessions import Patience
-from supercloud.monitor.table import Bounds
 from supercloud.monitor.wire import (
     VERSION,
     AccountRead,
