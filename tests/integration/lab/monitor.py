@@ -171,14 +171,3 @@ def services() -> Iterator[None]:
     finally:
         for name in files:
             Path("/etc/pam.d", name).unlink()
-
-
-@contextmanager
-def password_of_alice() -> Iterator[str]:
-    """alice, with the password "right"; without one afterwards, not locked, not expired."""
-    subprocess.run(["chpasswd"], input="alice:right", text=True, check=True)
-    try:
-        yield "alice"
-    finally:
-        for command in (["chage", "-E", "-1", "-d", "20000", "alice"], ["usermod", "-p", "*", "alice"]):
-            subprocess.run(command, check=True)

@@ -24,6 +24,11 @@ from supercloud.packets import Packets, close_all
 from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Status, Stop
 
 APPLICATION = Path(__file__).with_name("worker_application.py")
+IN_A_NAMESPACE = ("unshare", "--mount", sys.executable, "-I", str(APPLICATION))
+# What the monitor starts.
+REAL = (sys.executable, "-I", "-m", "supercloud.workers.zygote")
+PROJECT = Path(__file__).parents[3]
+FRONT = 20004  # dave
 # Of the zygote's environment, which workers must not see.
 SECRET = "a-secret-of-roots"
 
@@ -102,8 +107,8 @@ class Zygote:
         self._count = 0
         self._sessions: list[Session] = []
         self.log = run / "log"
-        defaults = {"only_uid": None, "min_uid": 1000, "pam_service": "", "roots": {"/": "/"}, "run": str(run)}
-        self.task = Task(**{"version": VERSION, "desk": str(run / "portal.sock"), **defaults, **task})
+        defaults = {"front_uid": FRONT, "only_uid": None, "min_uid": 1000, "pam_service": "", "roots": {"/": "/"}}
+        self.task = Task(**{"version": VERSION, "run": str(run), "desk": str(run / "portal.sock"), **defaults, **task})
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link: Packets[Any] = Packets(ours, Any)
         arguments = [*command, str(theirs.fileno()), msgspec.json.encode(self.task).decode()]

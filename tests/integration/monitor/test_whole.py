@@ -8,7 +8,6 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,7 +15,6 @@ import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lab.accounts import Accounts
 from lab.monitor import (
     FAKES,
     ME,
@@ -27,12 +25,9 @@ from lab.monitor import (
     Start,
     embedded,
     is_alive,
-    monitors,
     of_root,
-    password_of_alice,
     until,
 )
-from lab.monitor import services as pam_services
 from twisted.internet.defer import Deferred
 
 from supercloud.errors import NoWorker
@@ -48,28 +43,6 @@ from supercloud.monitor.wire import (
     WorkerRefused,
     WorkerStarted,
 )
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts monitors; ended when the test ends."""
-    with monitors(tmp_path) as start:
-        yield start
-
-
-@pytest.fixture(scope="module")
-def services() -> Iterator[None]:
-    """PAM services of our own."""
-    with pam_services():
-        yield
-
-
-@pytest.fixture
-def alice(accounts: Accounts, services: None) -> Iterator[str]:
-    """alice, with the password "right"."""
-    with password_of_alice() as alice:
-        yield alice
-
 
 # With the real zygote, holders and workers.
 
@@ -92,10 +65,10 @@ def test_a_real_worker_of_this_account(start: Start) -> None:
 
 
 @pytest.mark.root
-def test_a_real_worker_is_its_account_and_ends_with_the_monitor(start: Start, tmp_path: Path, alice: str) -> None:
+def test_a_real_worker_is_its_account_and_ends_with_the_monitor(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
-    account = pwd.getpwnam(alice)
-    first, second = monitor.start(account.pw_uid, alice), monitor.start(account.pw_uid, alice)
+    account = pwd.getpwnam(erin)
+    first, second = monitor.start(account.pw_uid, erin), monitor.start(account.pw_uid, erin)
     assert _creds(first) == (first.pid, account.pw_uid)
     status = dict(line.split(":\t", 1) for line in Path(f"/proc/{first.pid}/status").read_text().splitlines())
     assert (status["Uid"], status["CapEff"]) == ("\t".join([str(account.pw_uid)] * 4), "0" * 16)
@@ -106,9 +79,9 @@ def test_a_real_worker_is_its_account_and_ends_with_the_monitor(start: Start, tm
 
 
 @pytest.mark.root
-def test_a_real_worker_that_its_user_stopped_is_ended_all_the_same(start: Start, tmp_path: Path, alice: str) -> None:
+def test_a_real_worker_that_its_user_stopped_is_ended_all_the_same(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
-    worker = monitor.start(pwd.getpwnam(alice).pw_uid, alice)
+    worker = monitor.start(pwd.getpwnam(erin).pw_uid, erin)
     os.kill(worker.pid, signal.SIGSTOP)
     assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
     until(lambda: not is_alive(worker.pid))
@@ -128,7 +101,7 @@ def test_a_real_worker_that_its_user_stopped_is_ended_all_the_same(start: Start,
     ],
 )
 def test_whom_no_worker_is_started_for(
-    start: Start, tmp_path: Path, alice: str, uid: int, login: str, state: str
+    start: Start, tmp_path: Path, erin: str, uid: int, login: str, state: str
 ) -> None:
     monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
     refused = monitor.ask(StartWorker(5, uid, login))

@@ -21,35 +21,11 @@ from lab.workers import (
     Session,
     Zygote,
     attempt,
-    pam_service,
     status_of,
     zygote,
 )
 
 root = pytest.mark.root
-FRONT = 20004  # dave's
-PROJECT = Path(__file__).parents[2]
-IN_A_NAMESPACE = ("unshare", "--mount", sys.executable, "-I", str(APPLICATION))
-
-
-@pytest.fixture(scope="module")
-def site(accounts: Accounts) -> Iterator[Zygote]:
-    """A zygote without PAM, whose front is dave."""
-    with zygote(front_uid=FRONT) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def alice(site: Zygote, accounts: Accounts) -> Session:
-    """A worker of alice's, for tests that leave it as it is."""
-    return site.started(accounts["alice"].uid, "alice")
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[str]:
-    """A PAM service that notes the sessions that are opened and closed."""
-    with pam_service(tmp_path) as name:
-        yield name
 
 
 # What it is.
@@ -113,7 +89,7 @@ def test_a_worker_makes_files_as_its_account_under_the_usual_umask(alice: Sessio
 
 @root
 def test_the_umask_of_the_settings_counts(accounts: Accounts) -> None:
-    with zygote(front_uid=FRONT, umask=0o027) as site:
+    with zygote(umask=0o027) as site:
         worker = site.started(accounts["alice"].uid, "alice")
         assert worker.run("import os; said = os.umask(0)") == 0o027
 
@@ -254,7 +230,7 @@ def test_a_connection_from_another_uid_than_the_fronts_gets_nothing(alice: Sessi
 @root
 def test_a_worker_holds_no_line_of_the_shadow_file(service: str, accounts: Accounts) -> None:
     """What the holder read before the fork would be in the worker's memory too."""
-    with zygote(front_uid=FRONT, pam_service=service) as site:
+    with zygote(pam_service=service) as site:
         worker = site.started(accounts["alice"].uid, "alice")
         memory = b"".join(readable_memory(worker.pid))
     shadow = Path("/etc/shadow").read_bytes().splitlines()
@@ -280,7 +256,7 @@ def test_a_worker_does_not_hold_roots_session_keyring(accounts: Accounts) -> Non
         " os.execv(sys.argv[1], sys.argv[1:])"
     )
     command = (sys.executable, "-c", join, sys.executable, "-I", str(APPLICATION))
-    with zygote(front_uid=FRONT, command=command) as site:
+    with zygote(command=command) as site:
         worker = site.started(accounts["alice"].uid, "alice")
         search = "import ctypes; said = ctypes.CDLL(None).syscall(250, 10, -3, b'user', b'of-root', 0)"
         assert worker.run(search) == -1

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,6 @@ from lab.monitor import (
     Start,
     embedded,
     is_alive,
-    monitors,
     until,
 )
 
@@ -45,14 +43,6 @@ from supercloud.monitor.wire import (
 )
 from supercloud.packets import Gone
 
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts monitors; ended when the test ends."""
-    with monitors(tmp_path) as start:
-        yield start
-
-
 # What it is.
 
 
@@ -71,7 +61,7 @@ def test_it_is_a_bare_process(start: Start, tmp_path: Path) -> None:
         assert names == {b"PATH", b"LANG"}
         links = {int(fd): os.readlink(proc / "fd" / fd) for fd in os.listdir(proc / "fd")}
         kinds = sorted(link.split(":")[0] for fd, link in links.items() if fd > 2)
-        # The front, the zygote; the zygote's end and the loop's; the folder; the child that judges accounts, and its end.
+        # The front, the zygote, its end; a child and its end; the loop's; the folder.
         anonymous, sockets = ["anon_inode"] * 3, ["socket"] * 3
         assert kinds == sorted([str(tmp_path / "workers"), *anonymous, *sockets])
         assert links[0] == links[1] == "/dev/null"

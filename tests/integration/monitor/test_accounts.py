@@ -7,7 +7,6 @@ import pwd
 import signal
 import stat
 import subprocess
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,12 +18,9 @@ from lab.monitor import (
     Running,
     Start,
     is_alive,
-    monitors,
     of_root,
-    password_of_alice,
     until,
 )
-from lab.monitor import services as pam_services
 
 from supercloud.monitor.kinds import Bounds
 from supercloud.monitor.wire import (
@@ -35,105 +31,79 @@ from supercloud.monitor.wire import (
 )
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts monitors; ended when the test ends."""
-    with monitors(tmp_path) as start:
-        yield start
-
-
-@pytest.fixture(scope="module")
-def services() -> Iterator[None]:
-    """PAM services of our own."""
-    with pam_services():
-        yield
-
-
-@pytest.fixture
-def alice(accounts: Accounts, services: None) -> Iterator[str]:
-    """alice, with the password "right"."""
-    with password_of_alice() as alice:
-        yield alice
-
-
-@pytest.fixture
-def site(start: Start, tmp_path: Path, services: None) -> Running:
-    return start(of_root(tmp_path, SERVICE))
-
-
 @pytest.mark.root
-def test_the_right_password_is_good_and_another_is_bad(site: Running, alice: str) -> None:
-    assert site.check(alice, b"right") == "good"
-    assert site.check(alice, b"wrong") == "bad"
+def test_the_right_password_is_good_and_another_is_bad(site: Running, erin: str) -> None:
+    assert site.check(erin, b"right") == "good"
+    assert site.check(erin, b"wrong") == "bad"
     assert site.check("nobody-is-called-so", b"right") == "bad"
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("password", [b"", b"right\0", b"right\0x", b"\xff", b"x" * 1025, b"right\n"])
-def test_what_is_no_password_is_bad(site: Running, alice: str, password: bytes) -> None:
-    assert site.check(alice, password) == "bad"
+def test_what_is_no_password_is_bad(site: Running, erin: str, password: bytes) -> None:
+    assert site.check(erin, password) == "bad"
 
 
 @pytest.mark.root
-def test_a_password_of_the_greatest_length_is_read_whole(site: Running, alice: str) -> None:
+def test_a_password_of_the_greatest_length_is_read_whole(site: Running, erin: str) -> None:
     # pam_unix takes 511 bytes; whoever shortened it would find the password right.
-    assert site.check(alice, b"right" + b"x" * 1019) == "bad"
+    assert site.check(erin, b"right" + b"x" * 1019) == "bad"
 
 
 @pytest.mark.root
-def test_an_account_without_a_password_is_not_let_in_by_an_empty_one(site: Running, alice: str) -> None:
-    subprocess.run(["passwd", "-d", alice], check=True, capture_output=True)
-    assert site.check(alice, b"") == "bad"
-    assert site.check(alice, b"x") == "bad"
+def test_an_account_without_a_password_is_not_let_in_by_an_empty_one(site: Running, erin: str) -> None:
+    subprocess.run(["passwd", "-d", erin], check=True, capture_output=True)
+    assert site.check(erin, b"") == "bad"
+    assert site.check(erin, b"x") == "bad"
 
 
 @pytest.mark.root
 @pytest.mark.parametrize("login", ["root", "daemon", "ALICE", "alice\0root", "../alice", "alice\n", "-r"])
-def test_root_the_systems_accounts_and_strange_names_are_bad(site: Running, alice: str, login: str) -> None:
+def test_root_the_systems_accounts_and_strange_names_are_bad(site: Running, erin: str, login: str) -> None:
     assert site.check(login, b"right") == "bad"
 
 
 @pytest.mark.root
-def test_a_locked_account_is_told_only_as_a_wrong_password(site: Running, alice: str) -> None:
-    uid = pwd.getpwnam(alice).pw_uid
-    subprocess.run(["usermod", "-L", alice], check=True)
-    assert site.check(alice, b"right") == "bad"
+def test_a_locked_account_is_told_only_as_a_wrong_password(site: Running, erin: str) -> None:
+    uid = pwd.getpwnam(erin).pw_uid
+    subprocess.run(["usermod", "-L", erin], check=True)
+    assert site.check(erin, b"right") == "bad"
     assert site.state(uid) == "locked"
-    subprocess.run(["usermod", "-p", "*", alice], check=True)
+    subprocess.run(["usermod", "-p", "*", erin], check=True)
     assert site.state(uid) == "good"
 
 
 @pytest.mark.root
-def test_an_expired_account_is_told_to_whoever_knows_the_password(site: Running, alice: str) -> None:
-    uid = pwd.getpwnam(alice).pw_uid
-    subprocess.run(["chage", "-E", "0", alice], check=True)
-    assert (site.check(alice, b"right"), site.check(alice, b"wrong"), site.state(uid)) == ("expired", "bad", "expired")
-    subprocess.run(["chage", "-E", "-1", "-d", "0", alice], check=True)  # the password must be changed
-    assert (site.check(alice, b"right"), site.state(uid)) == ("expired", "expired")
+def test_an_expired_account_is_told_to_whoever_knows_the_password(site: Running, erin: str) -> None:
+    uid = pwd.getpwnam(erin).pw_uid
+    subprocess.run(["chage", "-E", "0", erin], check=True)
+    assert (site.check(erin, b"right"), site.check(erin, b"wrong"), site.state(uid)) == ("expired", "bad", "expired")
+    subprocess.run(["chage", "-E", "-1", "-d", "0", erin], check=True)  # the password must be changed
+    assert (site.check(erin, b"right"), site.state(uid)) == ("expired", "expired")
 
 
 @pytest.mark.root
-def test_without_pam_the_expiry_counts_too_and_no_password_does(start: Start, tmp_path: Path, alice: str) -> None:
+def test_without_pam_the_expiry_counts_too_and_no_password_does(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path))
-    uid = pwd.getpwnam(alice).pw_uid
-    assert (monitor.state(uid), monitor.check(alice, b"right")) == ("good", "broken")
-    subprocess.run(["chage", "-E", "0", alice], check=True)
+    uid = pwd.getpwnam(erin).pw_uid
+    assert (monitor.state(uid), monitor.check(erin, b"right")) == ("good", "broken")
+    subprocess.run(["chage", "-E", "0", erin], check=True)
     assert monitor.state(uid) == "expired"
 
 
 @pytest.mark.root
-def test_nobody_comes_in_while_the_site_is_closed(site: Running, alice: str, tmp_path: Path) -> None:
-    uid = pwd.getpwnam(alice).pw_uid
+def test_nobody_comes_in_while_the_site_is_closed(site: Running, erin: str, tmp_path: Path) -> None:
+    uid = pwd.getpwnam(erin).pw_uid
     (tmp_path / "nologin").touch()
-    assert (site.check(alice, b"right"), site.state(uid)) == ("closed", "closed")
+    assert (site.check(erin, b"right"), site.state(uid)) == ("closed", "closed")
     (tmp_path / "nologin").unlink()
-    assert site.check(alice, b"right") == "good"
+    assert site.check(erin, b"right") == "good"
 
 
 @pytest.mark.root
-def test_a_workers_socket_is_the_fronts_in_a_folder_that_is_not(site: Running, alice: str) -> None:
+def test_a_workers_socket_is_the_fronts_in_a_folder_that_is_not(site: Running, erin: str) -> None:
     front = pwd.getpwnam("nobody")
-    worker = site.start(pwd.getpwnam(alice).pw_uid, alice)
+    worker = site.start(pwd.getpwnam(erin).pw_uid, erin)
     made, folder = os.stat(worker.path), os.stat(os.path.dirname(worker.path))
     assert (made.st_uid, stat.S_IMODE(made.st_mode)) == (front.pw_uid, 0o600)
     assert (folder.st_uid, folder.st_gid, stat.S_IMODE(folder.st_mode)) == (0, front.pw_gid, 0o750)
@@ -152,11 +122,11 @@ def test_a_pam_service_that_is_not_there_ends_it(start: Start, tmp_path: Path) -
 
 
 @pytest.mark.root
-def test_a_pipe_that_is_never_closed_is_slow_and_holds_nobody_up(start: Start, tmp_path: Path, alice: str) -> None:
+def test_a_pipe_that_is_never_closed_is_slow_and_holds_nobody_up(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path, SERVICE), bounds=Bounds(password=1.0))
     reading, writing = os.pipe()
-    monitor.packets.send(CheckPassword(1, alice, ""), [reading])
-    assert monitor.check(alice, b"right", 2) == "good"
+    monitor.packets.send(CheckPassword(1, erin, ""), [reading])
+    assert monitor.check(erin, b"right", 2) == "good"
     assert monitor.next() == PasswordChecked(1, "slow")
     os.close(reading)
     with pytest.raises(BrokenPipeError):  # nobody holds the other end any more
@@ -165,24 +135,24 @@ def test_a_pipe_that_is_never_closed_is_slow_and_holds_nobody_up(start: Start, t
 
 
 @pytest.mark.root
-def test_nine_checks_at_once_are_one_too_many(start: Start, tmp_path: Path, alice: str) -> None:
+def test_nine_checks_at_once_are_one_too_many(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path, SERVICE), bounds=Bounds(password=1.0))
     pipes = [os.pipe() for _ in range(8)]
     for number, (reading, _) in enumerate(pipes):
-        monitor.packets.send(CheckPassword(number, alice, ""), [reading])
-    assert monitor.check(alice, b"right", 9) == "busy"
+        monitor.packets.send(CheckPassword(number, erin, ""), [reading])
+    assert monitor.check(erin, b"right", 9) == "busy"
     slow = [monitor.next() for _ in pipes]
     assert slow == [PasswordChecked(number, "slow") for number in range(8)]
     for pipe in pipes:
         for end in pipe:
             os.close(end)
-    until(lambda: monitor.check(alice, b"right", 10) == "good")
+    until(lambda: monitor.check(erin, b"right", 10) == "good")
 
 
 @pytest.mark.root
-def test_a_check_that_is_stopped_is_killed_with_what_it_started(start: Start, tmp_path: Path, alice: str) -> None:
+def test_a_check_that_is_stopped_is_killed_with_what_it_started(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path, SLOW_SERVICE), bounds=Bounds(password=1.0))
-    monitor.packets.send(CheckPassword(1, alice, ""), monitor.pipe(b"right"))
+    monitor.packets.send(CheckPassword(1, erin, ""), monitor.pipe(b"right"))
     until(lambda: "sleep" in map(_name, _below(monitor.process.pid)))
     found = _below(monitor.process.pid) - {monitor.pid_of("zygote")}
     assert len(found) == 2
@@ -194,12 +164,12 @@ def test_a_check_that_is_stopped_is_killed_with_what_it_started(start: Start, tm
 
 
 @pytest.mark.root
-def test_a_check_dies_with_the_monitor(start: Start, tmp_path: Path, alice: str) -> None:
+def test_a_check_dies_with_the_monitor(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path, SERVICE))
     zygote = monitor.pid_of("zygote")
     reading, writing = os.pipe()
-    monitor.packets.send(CheckPassword(1, alice, ""), [reading])
-    assert monitor.state(pwd.getpwnam(alice).pw_uid) == "good"  # it has read the request before, too
+    monitor.packets.send(CheckPassword(1, erin, ""), [reading])
+    assert monitor.state(pwd.getpwnam(erin).pw_uid) == "good"  # it has read the request before, too
     until(lambda: len(_below(monitor.process.pid)) == 2)
     found = _below(monitor.process.pid)
     assert zygote in found

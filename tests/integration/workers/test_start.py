@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import sysconfig
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lab.accounts import Accounts
 from lab.workers import (
-    APPLICATION,
+    PROJECT,
+    REAL,
     Zygote,
     inside,
     mounted,
-    pam_service,
     status_of,
     zygote,
 )
@@ -25,31 +23,6 @@ from lab.workers import (
 from supercloud.workers.wire import Refused
 
 root = pytest.mark.root
-FRONT = 20004  # dave's
-PROJECT = Path(__file__).parents[2]
-IN_A_NAMESPACE = ("unshare", "--mount", sys.executable, "-I", str(APPLICATION))
-
-
-@pytest.fixture(scope="module")
-def site(accounts: Accounts) -> Iterator[Zygote]:
-    """A zygote without PAM, whose front is dave."""
-    with zygote(front_uid=FRONT) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def apart(accounts: Accounts) -> Iterator[Zygote]:
-    """A zygote with mounts of its own, so that tests can change what it sees."""
-    with zygote(front_uid=FRONT, command=IN_A_NAMESPACE) as made:
-        made.started(accounts["alice"].uid, "alice").stop()  # so that it has imported everything
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[str]:
-    """A PAM service that notes the sessions that are opened and closed."""
-    with pam_service(tmp_path) as name:
-        yield name
 
 
 @root
@@ -87,7 +60,7 @@ def test_no_worker_while_the_host_is_closed(apart: Zygote) -> None:
 @root
 def test_no_worker_for_whom_pam_does_not_let_in(accounts: Accounts, service: str) -> None:
     Path("/etc/pam.d", service).write_text("account required pam_deny.so\n")
-    with zygote(front_uid=FRONT, pam_service=service) as site:
+    with zygote(pam_service=service) as site:
         said = site.fork(20001, "alice").report()
         assert isinstance(said, Refused)
         assert said.state == "locked"
@@ -95,7 +68,7 @@ def test_no_worker_for_whom_pam_does_not_let_in(accounts: Accounts, service: str
 
 @root
 def test_no_worker_without_the_pam_service_of_the_settings(accounts: Accounts) -> None:
-    with zygote(front_uid=FRONT, pam_service="supercloud-there-is-none") as site:
+    with zygote(pam_service="supercloud-there-is-none") as site:
         said = site.fork(20001, "alice").report()
         assert isinstance(said, Refused)
         assert said.state == "broken"
@@ -157,9 +130,9 @@ except PermissionError:
 @root
 def test_the_file_system_needs_nothing_of_the_interpreters_files(accounts: Accounts, service: str) -> None:
     """The same with what workers serve, as the monitor starts it."""
-    command = ("unshare", "--mount", sys.executable, "-I", "-m", "supercloud.workers.zygote")
+    command = ("unshare", "--mount", *REAL)
     roots = {"/": "/", "/home": "~"}
-    with zygote(front_uid=FRONT, command=command, pam_service=service, roots=roots, umask=0o022) as site:
+    with zygote(command=command, pam_service=service, roots=roots, umask=0o022) as site:
         site.started(20002, "bob").stop()
         hide = ("-t", "tmpfs", "-o", "mode=0700", "none")
         with mounted(site, *hide, sysconfig.get_path("stdlib")), mounted(site, *hide, str(PROJECT)):
