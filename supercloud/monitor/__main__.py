@@ -29,8 +29,8 @@ from supercloud.monitor.sessions import Patience, Sessions
 from supercloud.monitor.table import Table
 from supercloud.monitor.wire import VERSION, Answer, Request, Task
 from supercloud.packets import Garbled, Gone, Packets
+from supercloud.workers import kernel
 from supercloud.workers.confine import keep_only, lift_descriptor_limit
-from supercloud.workers.kernel import forbid_inspection
 
 _FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
 # Descriptors that workers leave to the rest: the monitor's own, and some for each of the children's `Bounds`.
@@ -122,9 +122,10 @@ def _read(arguments: Sequence[str]) -> tuple[socket.socket, Task]:
 
 
 def _harden(front: socket.socket) -> None:
+    kernel.name_process("sc-monitor")
     keep_only([front.fileno()])
     front.set_inheritable(False)
-    forbid_inspection()
+    kernel.forbid_inspection()
     os.umask(0o077)
     os.chdir("/")
     # The terminal's, and those of a service manager that signals all processes: it ends with the front, which may have

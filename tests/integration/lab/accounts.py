@@ -122,13 +122,16 @@ def private_account(password: str) -> Iterator[str]:
         if (name, found.pw_gecos) == (_PRIVATE, _MARK) and not Path("/proc", pid).exists():
             _run("userdel", "-f", found.pw_name)
     login = f"{_PRIVATE}-{os.getpid()}"
-    _run("useradd", "--user-group", "-M", "-d", "/nonexistent", "-s", "/bin/bash", "-c", _MARK, login)
-    uid = pwd.getpwnam(login).pw_uid
+    _run(
+        "useradd", "--no-user-group", "-g", "nogroup", "-M", "-d", "/nonexistent", "-s", "/bin/bash", "-c", _MARK, login
+    )
     try:
         subprocess.run(["chpasswd"], input=f"{login}:{password}", text=True, check=True)
         yield login
     finally:
-        _run("userdel", "-f", pwd.getpwuid(uid).pw_name)
+        for found in pwd.getpwall():
+            if found.pw_name.startswith(login):
+                _run("userdel", "-f", found.pw_name)
 
 
 def _account(login: str) -> Account:

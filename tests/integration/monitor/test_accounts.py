@@ -7,7 +7,6 @@ import pwd
 import signal
 import stat
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,9 @@ from lab.monitor import (
     SLOW_SERVICE,
     Running,
     Start,
+    below,
     is_alive,
+    name_of,
     of_root,
     until,
 )
@@ -153,8 +154,8 @@ def test_nine_checks_at_once_are_one_too_many(start: Start, tmp_path: Path, erin
 def test_a_check_that_is_stopped_is_killed_with_what_it_started(start: Start, tmp_path: Path, erin: str) -> None:
     monitor = start(of_root(tmp_path, SLOW_SERVICE), bounds=Bounds(password=1.0))
     monitor.packets.send(CheckPassword(1, erin, ""), monitor.pipe(b"right"))
-    until(lambda: "sleep" in map(_name, _below(monitor.process.pid)))
-    found = _below(monitor.process.pid) - {monitor.pid_of("zygote")}
+    until(lambda: "sleep" in map(name_of, below(monitor.process.pid)))
+    found = below(monitor.process.pid) - {monitor.pid_of("zygote")}
     assert len(found) == 2
     for pid in found:
         os.kill(pid, signal.SIGSTOP)
@@ -170,28 +171,14 @@ def test_a_check_dies_with_the_monitor(start: Start, tmp_path: Path, erin: str) 
     reading, writing = os.pipe()
     monitor.packets.send(CheckPassword(1, erin, ""), [reading])
     assert monitor.state(pwd.getpwnam(erin).pw_uid) == "good"  # it has read the request before, too
-    until(lambda: len(_below(monitor.process.pid)) == 2)
-    found = _below(monitor.process.pid)
+    until(lambda: len(below(monitor.process.pid)) == 3)  # the zygote, who judges accounts, and who checks
+    found = below(monitor.process.pid)
     assert zygote in found
     monitor.process.kill()
     for pid in found:
         until(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
     os.close(reading)
     os.close(writing)
-
-
-def _name(pid: int) -> str:
-    with suppress(FileNotFoundError):
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
-
-
-def _below(pid: int) -> set[int]:
-    """Its children and theirs."""
-    with suppress(FileNotFoundError):
-        children = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
-        return children.union(*map(_below, children))
-    return set()
 
 
 @pytest.mark.root

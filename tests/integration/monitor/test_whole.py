@@ -1,14 +1,10 @@
-"""The monitor with everything around it: real workers, the front's client, and whatever else may come."""
+"""The monitor with the front's client, and with whatever else may come."""
 
 from __future__ import annotations
 
 import os
-import pwd
-import signal
 import socket
-import struct
 import sys
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,105 +15,21 @@ from lab.monitor import (
     FAKES,
     ME,
     QUICK,
-    SERVICE,
-    ZYGOTE,
     Running,
     Start,
     embedded,
-    is_alive,
-    of_root,
-    until,
 )
 from twisted.internet.defer import Deferred
 
 from supercloud.errors import NoWorker
 from supercloud.monitor.__main__ import Surroundings
 from supercloud.monitor.client import Monitor
-from supercloud.monitor.sessions import Patience
 from supercloud.monitor.wire import (
     CheckPassword,
     Request,
-    StartWorker,
     StopWorker,
-    WorkerEnded,
-    WorkerRefused,
     WorkerStarted,
 )
-
-# With the real zygote, holders and workers.
-
-
-def _creds(worker: WorkerStarted) -> tuple[int, int]:
-    """Who listens, as the kernel notes it: pid and uid."""
-    with socket.socket(socket.AF_UNIX) as connecting:
-        connecting.connect(worker.path)
-        raw = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid, uid, _ = struct.unpack("iII", raw)
-    return pid, uid
-
-
-def test_a_real_worker_of_this_account(start: Start) -> None:
-    monitor = start(zygote=ZYGOTE, patience=Patience())
-    worker = monitor.start()
-    assert _creds(worker) == (worker.pid, ME.pw_uid)
-    assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
-    until(lambda: not is_alive(worker.pid))
-
-
-@pytest.mark.root
-def test_a_real_worker_is_its_account_and_ends_with_the_monitor(start: Start, tmp_path: Path, erin: str) -> None:
-    monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
-    account = pwd.getpwnam(erin)
-    first, second = monitor.start(account.pw_uid, erin), monitor.start(account.pw_uid, erin)
-    assert _creds(first) == (first.pid, account.pw_uid)
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{first.pid}/status").read_text().splitlines())
-    assert (status["Uid"], status["CapEff"]) == ("\t".join([str(account.pw_uid)] * 4), "0" * 16)
-    os.kill(first.pid, signal.SIGKILL)
-    assert monitor.next() == WorkerEnded(5, first.worker, "signal 9")
-    monitor.process.kill()
-    until(lambda: not is_alive(second.pid))
-
-
-@pytest.mark.root
-def test_a_real_worker_that_its_user_stopped_is_ended_all_the_same(start: Start, tmp_path: Path, erin: str) -> None:
-    monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
-    worker = monitor.start(pwd.getpwnam(erin).pw_uid, erin)
-    os.kill(worker.pid, signal.SIGSTOP)
-    assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
-    until(lambda: not is_alive(worker.pid))
-
-
-@pytest.mark.root
-@pytest.mark.parametrize(
-    ("uid", "login", "state"),
-    [
-        (0, "root", "root"),
-        (0, "alice", "root"),
-        (1, "daemon", "below-minimum"),
-        (999999, "alice", "unknown"),
-        (20001, "bob", "renamed"),
-        (20001, "ALICE", "renamed"),
-        (20001, "root", "renamed"),
-    ],
-)
-def test_whom_no_worker_is_started_for(
-    start: Start, tmp_path: Path, erin: str, uid: int, login: str, state: str
-) -> None:
-    monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
-    refused = monitor.ask(StartWorker(5, uid, login))
-    assert isinstance(refused, WorkerRefused)
-    assert refused.state == state
-    assert os.listdir(Path(monitor.task.run, "workers")) == []
-
-
-def test_the_embedded_portal_has_workers_of_its_own_account_only(start: Start) -> None:
-    monitor = start(zygote=ZYGOTE, patience=Patience())
-    for uid, login, state in ((ME.pw_uid + 1, "daemon", "unknown"), (ME.pw_uid, "somebody", "renamed")):
-        refused = monitor.ask(StartWorker(5, uid, login))
-        assert isinstance(refused, WorkerRefused)
-        assert refused.state == state
-    assert monitor.check(ME.pw_name, b"whatever") == "broken"
-
 
 # With the front's client.
 

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from lab.workers import (
     Session,
     Zygote,
     attempt,
+    readable_memory,
     status_of,
     zygote,
 )
@@ -236,16 +236,6 @@ def test_a_worker_holds_no_line_of_the_shadow_file(service: str, accounts: Accou
     shadow = Path("/etc/shadow").read_bytes().splitlines()
     assert b"supercloud.workers.confine" in memory
     assert not [line for line in shadow if line in memory]
-
-
-def readable_memory(pid: int) -> Iterator[bytes]:
-    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
-        for line in maps:
-            place, rights, *_ = line.split()
-            if rights.startswith("rw"):
-                start, end = (int(word, 16) for word in place.split("-"))
-                memory.seek(start)
-                yield memory.read(end - start)
 
 
 @root
