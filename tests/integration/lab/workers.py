@@ -102,7 +102,7 @@ class Zygote:
     :ivar log: what came on standard error.
     """
 
-    def __init__(self, run: Path, *, command: tuple[str, ...], **task: Any) -> None:
+    def __init__(self, run: Path, *, command: tuple[str, ...], stderr: int | None, **task: Any) -> None:
         self._run = run
         self._count = 0
         self._sessions: list[Session] = []
@@ -117,7 +117,7 @@ class Zygote:
                 arguments,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin", "SECRET": SECRET, "TMPDIR": "/root/tmp"},
             )
@@ -161,11 +161,11 @@ class Zygote:
 
 
 @contextmanager
-def zygote(*, command: tuple[str, ...] = (), **task: Any) -> Iterator[Zygote]:
+def zygote(*, command: tuple[str, ...] = (), stderr: int | None = None, **task: Any) -> Iterator[Zygote]:
     """A zygote with the tests' application, until the block ends."""
     run = Path(tempfile.mkdtemp(prefix="supercloud-run-", dir="/tmp"))
     run.chmod(0o711)
-    made = Zygote(run, command=command or (sys.executable, "-I", str(APPLICATION)), **task)
+    made = Zygote(run, command=command or (sys.executable, "-I", str(APPLICATION)), stderr=stderr, **task)
     try:
         yield made
     finally:

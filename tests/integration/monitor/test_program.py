@@ -308,6 +308,18 @@ def test_a_holder_that_hangs_is_killed_even_when_it_is_stopped(start: Start) -> 
     assert is_alive(monitor.pid_of("zygote"))
 
 
+def test_a_front_that_starts_workers_without_end_gets_refusals_and_ends_nothing(start: Start) -> None:
+    """Each takes two of the monitor's descriptors: out of those, it could not answer anybody."""
+    monitor = start(prefix=("prlimit", "--nofile=140:140"))
+    for _ in range(6):
+        last = monitor.start()
+    refused = monitor.ask(StartWorker(5, ME.pw_uid, ME.pw_name))
+    assert refused == WorkerRefused(5, "good", "6 workers are as many as there can be")
+    assert monitor.state(ME.pw_uid) == "good"
+    assert monitor.ask(StopWorker(6, last.worker)) == WorkerEnded(5, last.worker, "stopped")
+    assert monitor.start().worker == last.worker + 1
+
+
 def test_a_zygote_that_dies_while_it_forks_ends_it(start: Start) -> None:
     monitor = start(habit="zygote-dies")
     monitor.packets.send(StartWorker(5, ME.pw_uid, ME.pw_name))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import pty
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -180,6 +183,48 @@ def test_a_worker_cannot_trace_the_front_the_zygote_its_holder_or_another_worker
         for name in ("mem", "environ", "fd/0", "root/etc"):
             assert attempt(alice, f"os.stat('/proc/{pid}/{name}').st_ino and open('/proc/{pid}/{name}')") != "worked"
         assert attempt(alice, f"os.kill({pid}, 0)") == "PermissionError"
+
+
+@root
+def test_a_worker_cannot_read_the_tls_key(alice: Session, accounts: Accounts) -> None:
+    """It is readable by the front's group, so that a reload works without root; and the front may have it open."""
+    folder = Path(tempfile.mkdtemp(prefix="supercloud-tls-", dir="/tmp"))
+    folder.chmod(0o755)
+    key = folder / "key.pem"
+    key.write_text("a key")
+    os.chown(key, 0, accounts["dave"].gid)
+    key.chmod(0o640)
+    try:
+        code = f"import time; opened = open({str(key)!r}); print(opened.fileno(), flush=True); time.sleep(60)"
+        front = accounts.run_as("dave", [PYTHON, "-c", code], stdout=subprocess.PIPE, text=True)
+        assert front.stdout is not None
+        descriptor = front.stdout.readline().strip()
+        for path in (key, f"/proc/{front.pid}/fd/{descriptor}", f"/proc/{front.pid}/root/{key}"):
+            assert attempt(alice, f"open('{path}').read()") == "PermissionError"
+        for change in (f"os.chmod('{key}', 0o644)", f"os.rename('{key}', '{key}.mine')"):
+            assert attempt(alice, change) == "PermissionError"
+        steal = f"ctypes.CDLL(None, use_errno=True).syscall(438, os.pidfd_open({front.pid}), {descriptor}, 0)"
+        assert alice.run(f"import ctypes, os; said = {steal}") == -1  # pidfd_getfd(2)
+    finally:
+        shutil.rmtree(folder)
+
+
+@root
+def test_a_worker_cannot_read_the_terminal_of_whoever_started_the_portal(accounts: Accounts) -> None:
+    """Its standard error would be one; so would that of programs which it starts."""
+    ours, theirs = pty.openpty()
+    try:
+        with zygote(stderr=theirs) as site:
+            worker = site.started(accounts["alice"].uid, "alice")
+            look = "[os.readlink(f'/proc/self/fd/{fd}') for fd in range(3)]"
+            assert worker.run(f"import os; said = {look}") == ["/dev/null"] * 3
+            start = "subprocess.check_output(['readlink', '/proc/self/fd/2'], text=True)"
+            assert worker.run(f"import subprocess; said = {start}") == "/dev/null\n"
+            assert attempt(worker, f"open({os.ttyname(theirs)!r})") == "PermissionError"
+            assert worker.ask("GET", "/broken")[0] == 500  # which it would write about
+    finally:
+        os.close(ours)
+        os.close(theirs)
 
 
 @root

@@ -15,6 +15,7 @@ from lab.accounts import PROJ_GID, Accounts
 from lab.workers import (
     IN_A_NAMESPACE,
     Zygote,
+    attempt,
     descendant_called,
     mounted,
     status_of,
@@ -217,6 +218,21 @@ def test_pam_gives_environment_and_umask_but_does_not_say_who_one_is(accounts: A
     assert environment["PATH"] == "/opt/site/bin:/usr/bin:/bin"
     assert (environment["HOME"], environment["USER"]) == (str(accounts["alice"].home), "alice")
     assert environment["umask"] == 0o077
+
+
+@root
+def test_the_limits_of_the_session_hold_in_the_worker_and_cannot_be_lifted(
+    accounts: Accounts, service: str, tmp_path: Path
+) -> None:
+    rules = tmp_path / "limits.conf"
+    rules.write_text("alice hard nproc 77\nalice soft nproc 66\nalice hard fsize 123\nalice - nofile 321\n")
+    with Path("/etc/pam.d", service).open("a") as lines:
+        lines.write(f"session required pam_limits.so conf={rules}\n")
+    with zygote(pam_service=service) as site:
+        worker = site.started(20001, "alice")
+        limits = "import resource; said = [resource.getrlimit(which) for which in (6, 1, 7)]"  # NPROC, FSIZE, NOFILE
+        assert worker.run(limits) == [[66, 77], [123 * 1024] * 2, [321, 321]]
+        assert attempt(worker, "__import__('resource').setrlimit(6, (78, 78))") == "ValueError"
 
 
 @root
