@@ -32,9 +32,9 @@ from supercloud.packets import Garbled, Gone, Packets
 from supercloud.workers import kernel
 from supercloud.workers.confine import keep_only, lift_descriptor_limit
 
-_FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
+FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
 # Descriptors that workers leave to the rest: the monitor's own, and some for each of the children's `Bounds`.
-_RESERVED: Final = 128
+RESERVED: Final = 128
 _FOR_A_WORKER: Final = 2
 
 
@@ -72,7 +72,7 @@ class Front:
     """The front's socket."""
 
     def __init__(self, connected: socket.socket) -> None:
-        connected.settimeout(_FRONT_READS)
+        connected.settimeout(FRONT_READS)
         self._packets: Packets[Request] = Packets(connected, Request)
         self.descriptor = connected.fileno()
 
@@ -146,7 +146,7 @@ def _serve(front: Front, task: Task, surroundings: Surroundings) -> None:
             folder,
             link,
             front.answer,
-            most=(lift_descriptor_limit() - _RESERVED) // _FOR_A_WORKER,
+            most=(lift_descriptor_limit() - RESERVED) // _FOR_A_WORKER,
             patience=surroundings.patience,
         )
         kinds = Kinds.of(loop, Judge(task, pam_of(task), surroundings.nologin), surroundings.bounds)
