@@ -13,11 +13,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NoReturn
 
 import msgspec
 
+from supercloud.monitor.kill import kill_tree
 from supercloud.monitor.loop import Loop, Timer
 from supercloud.packets import Garbled, Gone, Packets, close_all
 from supercloud.workers import kernel
@@ -181,7 +181,7 @@ class _Child:
     def kill(self, missed: Missed = Missed.SLOW) -> None:
         """Its time is up, or it does not do as it must; `Children` hears of its end."""
         self.left = 0
-        _kill_tree(self._pid)
+        kill_tree(self._pid, self.pidfd)
         self.tell(missed)
 
     def close(self) -> None:
@@ -239,23 +239,3 @@ def _be_child(parent: int, kind: Kind, connected: socket.socket) -> NoReturn:
         os.write(2, f"supercloud monitor: a child ended by {type(error).__name__}\n".encode())
     finally:
         os._exit(code)
-
-
-def _kill_tree(pid: int) -> None:
-    """Kill a process and what it started. A group or session would not do: pam_exec(8) makes one for each program.
-
-    Each is stopped before its children are looked up: it cannot wait for one then, so their numbers stay theirs.
-    """
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGSTOP)
-        for child in _children(pid):
-            _kill_tree(child)
-        os.kill(pid, signal.SIGKILL)
-
-
-def _children(pid: int) -> list[int]:
-    """proc(5), /proc/PID/task/TID/children; none where the kernel does not tell."""
-    try:
-        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()))
-    except OSError:
-        return []

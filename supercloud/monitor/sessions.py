@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from supercloud.monitor.breach import Breach
 from supercloud.monitor.folder import Folder
+from supercloud.monitor.kill import kill_tree
 from supercloud.monitor.loop import Loop, Timer
 from supercloud.monitor.wire import AccountState, Answer, StartWorker, WorkerEnded, WorkerRefused, WorkerStarted
 from supercloud.packets import Garbled, Gone, Packets, close_all
@@ -35,7 +35,7 @@ class Patience:
 class _Session:
     """One worker.
 
-    :ivar holder: pidfd of its holder, once that has introduced itself; -1 before.
+    :ivar holder: process id and pidfd of its holder, once that has introduced itself.
     :ivar is_started: the front knows it by its number.
     :ivar is_stopped: its holder was told; once, so that its time is not begun anew.
     """
@@ -45,7 +45,7 @@ class _Session:
         self.request = request
         self.name = name
         self.status = status
-        self.holder = -1
+        self.holder: tuple[int, int] | None = None
         self.is_started = False
         self.is_stopped = False
         self.timer: Timer | None = None
@@ -57,17 +57,16 @@ class _Session:
         self.timer = timer
 
     def kill(self) -> None:
-        """End the holder; the kernel ends its worker then (`kernel.end_with`)."""
-        if self.holder != -1:
-            with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self.holder, signal.SIGKILL)
+        """End the holder, its worker and what PAM's modules have started."""
+        if self.holder is not None:
+            kill_tree(*self.holder)
 
     def close(self) -> None:
         """Let go of it. The end of the status socket tells its holder to end the worker, if it is still there."""
         self.wait_for(None)
         self.status.close()
-        if self.holder != -1:
-            os.close(self.holder)
+        if self.holder is not None:
+            os.close(self.holder[1])
 
 
 class Sessions:
@@ -157,8 +156,8 @@ class Sessions:
             self._give_up(session, "its holder sent what cannot be read")
             return
         match status:
-            case Born() if session.holder == -1 and len(descriptors) == 1:
-                session.holder = descriptors.pop()
+            case Born(pid) if session.holder is None and len(descriptors) == 1:
+                session.holder = (pid, descriptors.pop())
             case Ready(pid) if not session.is_started:
                 session.is_started = True
                 session.wait_for(None)

@@ -75,7 +75,7 @@ def _introduce(status: Packets[Stop]) -> None:
     """:raises Gone: the monitor is."""
     pidfd = os.pidfd_open(os.getpid())
     try:
-        status.send(Born(), [pidfd])
+        status.send(Born(os.getpid()), [pidfd])
     finally:
         os.close(pidfd)
 

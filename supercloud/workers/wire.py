@@ -24,7 +24,12 @@ class Fork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
 
 
 class Born(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="born"):
-    """A holder's first word, with one descriptor, its pidfd: who says nothing more in time is killed by it."""
+    """A holder's first word, with one descriptor, its pidfd: who says nothing more in time is killed by it.
+
+    :ivar pid: of the holder.
+    """
+
+    pid: Annotated[int, msgspec.Meta(ge=1)]
 
 
 class Ready(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="ready"):

@@ -45,9 +45,7 @@ def hold(habit: str, asked: Fork, run: Path, listening: socket.socket, connected
     status: Packets[Stop] = Packets(connected, Stop)
     (run / f"holder-{asked.worker}").write_text(str(os.getpid()))
     pidfd = os.pidfd_open(os.getpid())
-    status.send(Born(), [pidfd])
-    if habit == "is-born-twice":
-        status.send(Born(), [pidfd])
+    status.send(Born(os.getpid()), [pidfd])
     os.close(pidfd)
     if habit == "hangs":
         time.sleep(60)

@@ -37,6 +37,12 @@ FAKES = Path(__file__).parents[2] / "fakes"
 ME = pwd.getpwuid(os.geteuid())
 SERVICE = f"supercloud-test-monitor-{os.getpid()}"  # two runs may share a host
 SLOW_SERVICE = f"{SERVICE}-slow"
+# Put before a command: starts it with a descriptor that it should not have.
+WITH_A_DESCRIPTOR = (
+    sys.executable,
+    "-c",
+    "import os, sys; os.dup2(os.open('/etc/passwd', 0), 9); os.execv(sys.argv[1], sys.argv[1:])",
+)
 # Programs of theirs hang: while it judges an account, opens a session, closes one.
 HANGING = {part: f"{SERVICE}-{part}" for part in ("account", "open", "close")}
 ZYGOTE = Surroundings().zygote

@@ -21,6 +21,7 @@ import pytest
 from lab.monitor import (
     FAKES,
     ME,
+    WITH_A_DESCRIPTOR,
     Start,
     embedded,
     is_alive,
@@ -49,7 +50,7 @@ from supercloud.packets import Gone
 def test_it_is_a_bare_process(start: Start, tmp_path: Path) -> None:
     with open(os.devnull) as inherited:
         os.set_inheritable(inherited.fileno(), True)
-        monitor = start()
+        monitor = start(prefix=WITH_A_DESCRIPTOR)
         assert monitor.state(ME.pw_uid) == "good"
     proc = Path(f"/proc/{monitor.process.pid}")
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
@@ -70,7 +71,7 @@ def test_it_is_a_bare_process(start: Start, tmp_path: Path) -> None:
 
 
 def test_no_part_of_twisted_is_in_it() -> None:
-    names = "__main__ table pam passwords accounts shadow holders sessions folder children kinds loop wire breach"
+    names = "__main__ table pam passwords accounts shadow holders sessions folder children kinds kill loop wire breach"
     lines = "; ".join(f"import supercloud.monitor.{name}" for name in names.split())
     code = f"import sys; {lines}; print([name for name in sys.modules if name.startswith(('twisted', 'zope'))])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"

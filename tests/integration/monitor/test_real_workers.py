@@ -14,7 +14,20 @@ from pathlib import Path
 
 import pytest
 from lab.accounts import Accounts
-from lab.monitor import HANGING, ME, SERVICE, ZYGOTE, Running, Start, below, is_alive, name_of, of_root, until
+from lab.monitor import (
+    HANGING,
+    ME,
+    SERVICE,
+    WITH_A_DESCRIPTOR,
+    ZYGOTE,
+    Running,
+    Start,
+    below,
+    is_alive,
+    name_of,
+    of_root,
+    until,
+)
 from lab.processes import PYTHON
 from lab.workers import readable_memory, status_of
 
@@ -72,8 +85,10 @@ def test_a_real_worker_is_its_account_and_ends_with_the_monitor(real: Running, e
 
 
 @pytest.mark.root
-def test_nothing_of_the_front_or_of_root_is_left_below_the_monitor(real: Running, erin: str) -> None:
+def test_nothing_of_the_front_or_of_root_is_left_below_the_monitor(start: Start, tmp_path: Path, erin: str) -> None:
     """No variable, no descriptor, no folder: what the front has open when it starts the monitor, say."""
+    zygote = (*WITH_A_DESCRIPTOR, *ZYGOTE)
+    real = start(of_root(tmp_path, SERVICE), zygote=zygote, patience=Patience())
     worker = real.start(pwd.getpwnam(erin).pw_uid, erin)
     holder = parent_of(worker.pid)
     assert names(real.process.pid) == ("sc-monitor", {"PATH", "LANG"})
@@ -128,8 +143,10 @@ def test_a_pam_module_that_hangs_is_killed_with_its_holder(start: Start, tmp_pat
     monitor = start(of_root(tmp_path, HANGING[part]), zygote=ZYGOTE, patience=Patience(start=1.0))
     monitor.packets.send(StartWorker(5, pwd.getpwnam(erin).pw_uid, erin))
     until(lambda: "sleep" in map(name_of, below(monitor.process.pid)))
+    found = {pid for pid in below(monitor.process.pid) if name_of(pid) in ("sc-holder", "sleep")}
+    assert len(found) == {"account": 3, "open": 2}[part]
     assert monitor.next() == WorkerRefused(5, "good", "no report within 1 s")
-    until(lambda: set(map(name_of, below(monitor.process.pid))) == {"sc-zygote"})
+    until(lambda: not any(map(is_alive, found)))
 
 
 @pytest.mark.root
@@ -137,8 +154,11 @@ def test_a_session_that_is_not_closed_in_time_is_killed(start: Start, tmp_path: 
     monitor = start(of_root(tmp_path, HANGING["close"]), zygote=ZYGOTE, patience=Patience(stop=1.0))
     worker = monitor.start(pwd.getpwnam(erin).pw_uid, erin)
     holder = parent_of(worker.pid)
-    assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
-    until(lambda: not is_alive(holder) and not is_alive(worker.pid))
+    monitor.packets.send(StopWorker(6, worker.worker))
+    until(lambda: "sleep" in map(name_of, below(holder)))
+    found = below(holder) | {holder}
+    assert monitor.next() == WorkerEnded(5, worker.worker, "stopped")
+    until(lambda: not any(map(is_alive, found)))
 
 
 @pytest.mark.root

@@ -7,12 +7,14 @@ import os
 import select
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
 import pytest
 from lab.accounts import PROJ_GID, Accounts
 from lab.workers import (
+    APPLICATION,
     IN_A_NAMESPACE,
     Zygote,
     attempt,
@@ -233,6 +235,15 @@ def test_the_limits_of_the_session_hold_in_the_worker_and_cannot_be_lifted(
         limits = "import resource; said = [resource.getrlimit(which) for which in (6, 1, 7)]"  # NPROC, FSIZE, NOFILE
         assert worker.run(limits) == [[66, 77], [123 * 1024] * 2, [321, 321]]
         assert attempt(worker, "__import__('resource').setrlimit(6, (78, 78))") == "ValueError"
+
+
+@root
+def test_roots_groups_are_not_a_workers_though_pam_opens_its_session(accounts: Accounts, service: str) -> None:
+    """Who only changes uid and gid leaves them to everybody."""
+    as_usual = ("setpriv", "--groups", "0,4,1234", sys.executable, "-I", str(APPLICATION))
+    with zygote(pam_service=service, command=as_usual) as site:
+        worker = site.started(20001, "alice")
+        assert worker.run("import os; said = sorted(os.getgroups())") == [20001, PROJ_GID]
 
 
 @root

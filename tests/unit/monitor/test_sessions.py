@@ -7,7 +7,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -92,23 +92,28 @@ class Site:
         self.folder.close()
 
 
+class Sleeper(NamedTuple):
+    pid: int
+    pidfd: int
+
+
 @pytest.fixture
-def sleeper() -> Iterator[int]:
-    """pidfd of a process that does nothing by itself: a holder that hangs."""
+def sleeper() -> Iterator[Sleeper]:
+    """A process that does nothing by itself: a holder that hangs."""
     pid = os.fork()
     if pid == 0:
         signal.pause()
         os._exit(0)
     pidfd = os.pidfd_open(pid)
-    yield pidfd
+    yield Sleeper(pid, pidfd)
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     os.waitpid(pid, 0)
     os.close(pidfd)
 
 
-def ended(pidfd: int) -> signal.Signals | None:
+def ended(sleeper: Sleeper) -> signal.Signals | None:
     """By which signal a sleeper has ended; None when it has not."""
-    found = os.waitid(os.P_PIDFD, pidfd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    found = os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
     return None if found is None else signal.Signals(found.si_status)
 
 
@@ -194,15 +199,15 @@ def test_a_holder_may_not_send_descriptors(site: Site) -> None:
     os.close(writing)
 
 
-def test_a_holder_that_does_not_report_is_killed_after_fifteen_seconds(site: Site, sleeper: int) -> None:
+def test_a_holder_that_does_not_report_is_killed_after_fifteen_seconds(site: Site, sleeper: Sleeper) -> None:
     holder = site.start()
-    holder.status.send(Born(), [sleeper])
+    holder.status.send(Born(sleeper.pid), [sleeper.pidfd])
     site.turn()
     site.turn(14.9)
     assert (site.answers, ended(sleeper)) == ([], None)
     site.turn(0.2)
     assert site.answers == [WorkerRefused(5, "good", "no report within 15 s")]
-    assert os.waitid(os.P_PIDFD, sleeper, os.WEXITED | os.WNOWAIT) is not None
+    assert os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT) is not None
     assert ended(sleeper) == signal.SIGKILL
     with pytest.raises(Gone):
         holder.status.receive()
@@ -213,13 +218,13 @@ def test_a_holder_that_was_never_born_is_given_up_too(site: Site) -> None:
     site.turn(15.1)
     assert site.answers == [WorkerRefused(5, "good", "no report within 15 s")]
     with pytest.raises(Gone):
-        holder.status.send(Born())
+        holder.status.send(Born(1))
 
 
-def test_a_worker_is_asked_to_stop_once_and_killed_after_ten_seconds(site: Site, sleeper: int) -> None:
+def test_a_worker_is_asked_to_stop_once_and_killed_after_ten_seconds(site: Site, sleeper: Sleeper) -> None:
     """However often the front asks: it would begin the time anew each time."""
     holder = site.serve()
-    holder.status.send(Born(), [sleeper])
+    holder.status.send(Born(sleeper.pid), [sleeper.pidfd])
     site.turn()
     site.sessions.stop(1)
     assert holder.status.receive() == (Stop(), [])
@@ -230,16 +235,18 @@ def test_a_worker_is_asked_to_stop_once_and_killed_after_ten_seconds(site: Site,
         holder.status.receive()
     site.turn(0.2)
     assert site.answers == [WorkerEnded(5, 1, "stopped")]
-    assert os.waitid(os.P_PIDFD, sleeper, os.WEXITED | os.WNOWAIT) is not None
+    assert os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT) is not None
     site.sessions.stop(1)
     site.turn(100)
     assert len(site.answers) == 1
 
 
-@pytest.mark.parametrize("said", [Ready(1), Refused("good", ""), Born(), Stop(), None])
-def test_a_holder_that_does_not_do_as_it_must_is_killed(site: Site, sleeper: int, said: msgspec.Struct | None) -> None:
+@pytest.mark.parametrize("said", [Ready(1), Refused("good", ""), Born(1), Stop(), None])
+def test_a_holder_that_does_not_do_as_it_must_is_killed(
+    site: Site, sleeper: Sleeper, said: msgspec.Struct | None
+) -> None:
     holder = site.serve()
-    holder.status.send(Born(), [sleeper])
+    holder.status.send(Born(sleeper.pid), [sleeper.pidfd])
     site.turn()
     if said is None:
         holder.status.socket.send(b"\xc1garbage")
@@ -247,7 +254,7 @@ def test_a_holder_that_does_not_do_as_it_must_is_killed(site: Site, sleeper: int
         holder.status.send(said)
     site.turn()
     assert len(site.answers) == 1
-    assert os.waitid(os.P_PIDFD, sleeper, os.WEXITED | os.WNOWAIT) is not None
+    assert os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT) is not None
     assert ended(sleeper) == signal.SIGKILL
 
 
@@ -255,7 +262,7 @@ def test_a_holder_that_does_not_do_as_it_must_is_killed(site: Site, sleeper: int
 def test_a_holder_that_does_not_hand_over_one_pidfd_is_not_born(site: Site, count: int) -> None:
     holder = site.start()
     reading, writing = os.pipe()
-    holder.status.send(Born(), [reading] * count)
+    holder.status.send(Born(1), [reading] * count)
     os.close(reading)
     site.turn()
     assert site.answers == [WorkerRefused(5, "good", "its holder said Born out of turn")]
@@ -264,10 +271,10 @@ def test_a_holder_that_does_not_hand_over_one_pidfd_is_not_born(site: Site, coun
     os.close(writing)
 
 
-def test_no_descriptor_is_left_of_a_worker(site: Site, sleeper: int) -> None:
+def test_no_descriptor_is_left_of_a_worker(site: Site, sleeper: Sleeper) -> None:
     before = len(os.listdir("/proc/self/fd"))
     holder = site.start()
-    for message, descriptors in ((Born(), [sleeper]), (Ready(4711), []), (Ended("exit 0"), [])):
+    for message, descriptors in ((Born(sleeper.pid), [sleeper.pidfd]), (Ready(4711), []), (Ended("exit 0"), [])):
         holder.status.send(message, descriptors)
         site.turn()
     holder.close()
