@@ -47,6 +47,7 @@ def test_stop_lets_a_request_under_way_come_to_its_end(site: Zygote) -> None:
     browser.request("GET", "/slow/0.5")
     time.sleep(0.1)
     session.stop()
+    os.kill(session.pid, signal.SIGTERM)  # a service's end may signal all processes too
     answer = browser.getresponse()
     assert (answer.status, answer.read()) == (200, b'"done"')
     assert session.report() == Ended("stopped")
@@ -227,7 +228,9 @@ def test_the_limits_of_the_session_hold_in_the_worker_and_cannot_be_lifted(
     accounts: Accounts, service: str, tmp_path: Path
 ) -> None:
     rules = tmp_path / "limits.conf"
-    rules.write_text("alice hard nproc 77\nalice soft nproc 66\nalice hard fsize 123\nalice - nofile 321\n")
+    rules.write_text(
+        "alice hard nproc 77\nalice soft nproc 66\nalice hard fsize 123\nalice soft nofile 99\nalice hard nofile 321\n"
+    )
     with Path("/etc/pam.d", service).open("a") as lines:
         lines.write(f"session required pam_limits.so conf={rules}\n")
     with zygote(pam_service=service) as site:

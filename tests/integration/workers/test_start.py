@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import pwd
 import subprocess
+import sys
 import sysconfig
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 from lab.accounts import Accounts
 from lab.workers import (
+    APPLICATION,
     PROJECT,
     REAL,
     Zygote,
@@ -162,6 +165,20 @@ def test_the_embedded_portals_worker_is_its_account_as_it_is() -> None:
         assert worker.run("import os; said = [*os.getresuid(), *os.getresgid()]") == [*os.getresuid(), *os.getresgid()]
         assert sorted(worker.run("import os; said = os.getgroups()")) == sorted(os.getgroups())
         assert status["NoNewPrivs"] == "1"
+
+
+@root
+def test_the_embedded_worker_of_an_ordinary_account_cannot_be_looked_into_by_its_other_processes() -> None:
+    nobody = pwd.getpwnam("nobody").pw_uid
+    as_nobody = ("setpriv", f"--reuid={nobody}", "--clear-groups", "--")
+    if subprocess.run([*as_nobody, sys.executable, "-c", "import supercloud"], capture_output=True).returncode:
+        pytest.skip("the checkout is closed to other accounts")
+    command = (*as_nobody, sys.executable, "-I", str(APPLICATION))
+    with zygote(command=command, front_uid=nobody, only_uid=nobody) as site:
+        worker = site.started(nobody, "nobody")
+        assert int(status_of(worker.pid)["Uid"].split()[0]) == nobody
+        # What is not dumpable is root's in /proc (proc(5), /proc/PID).
+        assert Path(f"/proc/{worker.pid}/environ").stat().st_uid == 0
 
 
 def test_the_embedded_portal_has_no_worker_for_anybody_else() -> None:
