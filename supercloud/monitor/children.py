@@ -40,10 +40,12 @@ class Missed(enum.Enum):
 class Kind:
     """What some children are for.
 
+    :ivar name: of their processes; at most 15 letters.
     :ivar question, answer: msgspec structs.
     :ivar uses: questions that each answers before it ends; making a child costs some 3 ms.
     """
 
+    name: str
     question: Any
     answer: Any
     serve: Serve
@@ -226,6 +228,7 @@ def _be_child(parent: int, kind: Kind, connected: socket.socket) -> NoReturn:
     code = 1
     try:
         kernel.end_with(parent)
+        kernel.name_process(kind.name)
         keep_only([connected.fileno()])
         link: Packets[Any] = Packets(connected, kind.question)
         for _ in range(kind.uses):

@@ -85,9 +85,9 @@ class Kinds:
     @classmethod
     def of(cls, loop: Loop, judge: Judge, bounds: Bounds) -> Kinds:
         """With these bounds."""
-        passwords = Kind(CheckPassword, PasswordChecked, judge.check_password, uses=1)
-        accounts = Kind(ReadAccount, AccountRead, judge.read_account, uses=_USES)
-        searches = Kind(ReadHolders, HoldersRead, Holders().read, uses=_USES)
+        passwords = Kind("sc-password", CheckPassword, PasswordChecked, judge.check_password, uses=1)
+        accounts = Kind("sc-accounts", ReadAccount, AccountRead, judge.read_account, uses=_USES)
+        searches = Kind("sc-sockets", ReadHolders, HoldersRead, Holders().read, uses=_USES)
         return cls(
             Children(loop, passwords, seconds=bounds.password, most=bounds.passwords),
             Children(loop, accounts, seconds=bounds.account, most=bounds.accounts, waiting=bounds.accounts_waiting),

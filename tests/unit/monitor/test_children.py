@@ -63,7 +63,7 @@ def make(loop: Loop) -> Iterator[Callable[..., Children]]:
         most: int = 4,
         waiting: int = 0,
     ) -> Children:
-        kind = Kind(Question, Told, serve, uses)
+        kind = Kind("sc-test", Question, Told, serve, uses)
         made.append(Children(loop, kind, seconds=seconds, most=most, waiting=waiting))
         return made[-1]
 
