@@ -22,18 +22,20 @@ import msgspec
 
 from supercloud.monitor.accounts import NOLOGIN
 from supercloud.monitor.breach import Breach, FrontEnded
-from supercloud.monitor.children import Children
 from supercloud.monitor.folder import Folder
-from supercloud.monitor.harden import close_others
-from supercloud.monitor.holders import Killed
+from supercloud.monitor.kinds import Bounds, Judge, Kinds, pam_of
 from supercloud.monitor.loop import Loop
 from supercloud.monitor.sessions import Patience, Sessions
-from supercloud.monitor.table import Bounds, Kinds, Table, pam_of
+from supercloud.monitor.table import Table
 from supercloud.monitor.wire import VERSION, Answer, Request, Task
 from supercloud.packets import Garbled, Gone, Packets
-from supercloud.workers.kernel import forbid_inspection
+from supercloud.workers import kernel
+from supercloud.workers.confine import keep_only, lift_descriptor_limit
 
-_FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
+FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
+# Descriptors that workers leave to the rest: the monitor's own, and some for each of the children's `Bounds`.
+RESERVED: Final = 128
+_FOR_A_WORKER: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,6 @@ class Surroundings:
     """What is fixed at a site, and other in tests.
 
     :ivar zygote: command; its end of a SOCK_SEQPACKET pair and the task are added.
-    :ivar nologin: files that close the site while they are there.
     """
 
     zygote: tuple[str, ...] = (sys.executable, "-I", "-m", "supercloud.workers.zygote")
@@ -71,7 +72,7 @@ class Front:
     """The front's socket."""
 
     def __init__(self, connected: socket.socket) -> None:
-        connected.settimeout(_FRONT_READS)
+        connected.settimeout(FRONT_READS)
         self._packets: Packets[Request] = Packets(connected, Request)
         self.descriptor = connected.fileno()
 
@@ -121,9 +122,10 @@ def _read(arguments: Sequence[str]) -> tuple[socket.socket, Task]:
 
 
 def _harden(front: socket.socket) -> None:
-    close_others({front.fileno()})
+    kernel.name_process("sc-monitor")
+    keep_only([front.fileno()])
     front.set_inheritable(False)
-    forbid_inspection()
+    kernel.forbid_inspection()
     os.umask(0o077)
     os.chdir("/")
     # The terminal's, and those of a service manager that signals all processes: it ends with the front, which may have
@@ -143,13 +145,12 @@ def _serve(front: Front, task: Task, surroundings: Surroundings) -> None:
             loop,
             folder,
             link,
-            Children(loop, Killed, seconds=surroundings.bounds.search, most=surroundings.bounds.searches),
             front.answer,
-            spared=(os.getpid(), zygote.pid),
+            most=(lift_descriptor_limit() - RESERVED) // _FOR_A_WORKER,
             patience=surroundings.patience,
         )
-        kinds = Kinds.of(loop, surroundings.bounds)
-        table = Table(task, kinds, sessions, front.answer, pam_of(task), surroundings.nologin)
+        kinds = Kinds.of(loop, Judge(task, pam_of(task), surroundings.nologin), surroundings.bounds)
+        table = Table(kinds, sessions, front.answer)
         loop.watch(front.descriptor, lambda: table.serve(*front.receive()))
         gc.freeze()
         loop.run()

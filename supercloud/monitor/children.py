@@ -1,4 +1,4 @@
-"""Children for one call each, that may hang: bounded in number and time, killed past their deadline.
+"""Children that answer for the monitor, and may hang: bounded in number and time, killed past their deadline.
 
 NSS, PAM and /proc are asked in these only, never in the monitor's loop.
 """
@@ -10,156 +10,233 @@ import os
 import signal
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import msgspec
 
-from supercloud.monitor.harden import close_others, die_with
+from supercloud.monitor.kill import kill_tree
 from supercloud.monitor.loop import Loop, Timer
 from supercloud.packets import Garbled, Gone, Packets, close_all
+from supercloud.workers import kernel
+from supercloud.workers.confine import keep_only
+
+# Answers a question; called in a child, with the descriptors that came with it.
+Serve = Callable[[Any, list[int]], msgspec.Struct]
+Done = Callable[[Any], object]
 
 
 class Missed(enum.Enum):
-    """Why a call has no answer."""
+    """Why a question has no answer."""
 
     FULL = "too many at once"
     SLOW = "no answer within the deadline"
-    BROKEN = "the call failed"
+    BROKEN = "it failed"
 
 
 @dataclass(frozen=True, slots=True)
-class _Call:
-    """:ivar descriptor: that the call uses; belongs to this."""
+class Kind:
+    """What some children are for.
 
-    call: Callable[[], msgspec.Struct]
-    done: Callable[[Any], object]
-    descriptor: int | None
+    :ivar name: of their processes; at most 15 letters.
+    :ivar question, answer: msgspec structs.
+    :ivar uses: questions that each answers before it ends; making a child costs some 3 ms.
+    """
 
-    def drop(self) -> None:
-        if self.descriptor is not None:
-            os.close(self.descriptor)
+    name: str
+    question: Any
+    answer: Any
+    serve: Serve
+    uses: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """:ivar descriptors: belong to this."""
+
+    question: msgspec.Struct
+    done: Done
+    descriptors: Sequence[int]
 
 
 class Children:
-    """Runs calls of one kind.
+    """All of one kind.
 
-    :param kind: of the answer: a msgspec struct.
-    :param seconds: each may take.
+    :param seconds: for each answer.
     :param most: at once. One that is killed counts until it is gone: a process can wait for a dead file server.
-    :param waiting: more that may wait for their turn.
+    :param waiting: questions that may wait for their turn.
+    :ivar count: how many there are.
     """
 
-    def __init__(self, loop: Loop, kind: Any, *, seconds: float, most: int, waiting: int = 0) -> None:
+    def __init__(self, loop: Loop, kind: Kind, *, seconds: float, most: int, waiting: int = 0) -> None:
         self._loop = loop
         self._kind = kind
         self._seconds = seconds
         self._most = most
         self._most_waiting = waiting
-        self._running = 0
-        self._waiting: deque[_Call] = deque()
+        self.count = 0
+        self._unused: list[_Child] = []
+        self._waiting: deque[_Asked] = deque()
 
-    def run(
-        self, call: Callable[[], msgspec.Struct], done: Callable[[Any], object], descriptor: int | None = None
-    ) -> None:
-        """Make a call in a child.
+    def ask(self, question: msgspec.Struct, done: Done, descriptors: Sequence[int] = ()) -> None:
+        """Have a question answered.
 
-        :param done: called once, with what the call returned, or with a `Missed`.
-        :param descriptor: the one that the child gets; closed here in any case.
+        :param done: called once, with the answer or with a `Missed`.
+        :param descriptors: that the child gets; closed here in any case.
         """
-        wanted = _Call(call, done, descriptor)
-        if self._running < self._most:
-            self._start(wanted)
-        elif len(self._waiting) < self._most_waiting:
-            self._waiting.append(wanted)
+        if self._has_room or len(self._waiting) < self._most_waiting:
+            self._waiting.append(_Asked(question, done, descriptors))
+            self._go_on()
         else:
-            wanted.drop()
+            close_all(descriptors)
             done(Missed.FULL)
 
-    def _start(self, wanted: _Call) -> None:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        parent = os.getpid()
-        pid = os.fork()
-        if pid == 0:
-            _be_child(parent, wanted, theirs)
-        theirs.close()
-        wanted.drop()
-        self._running += 1
-        child = _Child(pid, ours, self._kind, wanted.done)
-        timer = self._loop.after(self._seconds, child.kill)
-        self._loop.watch(child.pidfd, lambda: self._ended(child, timer))
+    @property
+    def _has_room(self) -> bool:
+        return bool(self._unused) or self.count < self._most
 
-    def _ended(self, child: _Child, timer: Timer) -> None:
-        timer.cancel()
+    def _go_on(self) -> None:
+        while self._waiting and self._has_room:
+            asked = self._waiting.popleft()
+            try:
+                self._hand(self._unused.pop() if self._unused else self._make(), asked)
+            except (Gone, OSError):  # it has just ended, or nothing more can be made for now: that is nobody's end
+                asked.done(Missed.BROKEN)
+            finally:
+                close_all(asked.descriptors)
+
+    def _make(self) -> _Child:
+        """:raises OSError: there can be none now."""
+        child = _fork(self._kind)
+        self.count += 1
+        self._loop.watch(child.pidfd, lambda: self._ended(child))
+        self._loop.watch(child.link.socket.fileno(), lambda: self._heard(child))
+        return child
+
+    def _hand(self, child: _Child, asked: _Asked) -> None:
+        """:raises Gone: it has ended."""
+        child.link.send(asked.question, asked.descriptors)
+        child.left -= 1
+        child.done = asked.done
+        child.timer = self._loop.after(self._seconds, child.kill)
+
+    def _heard(self, child: _Child) -> None:
+        answer = child.answer()
+        if isinstance(answer, Missed):  # it ends, or must
+            self._loop.unwatch(child.link.socket.fileno())
+            self._use_no_more(child)
+            child.kill(answer)
+        elif child.done is not None:  # and not late
+            child.tell(answer)
+            if child.left:
+                self._unused.append(child)
+                self._go_on()
+
+    def _ended(self, child: _Child) -> None:
         self._loop.unwatch(child.pidfd)
-        self._running -= 1
-        child.finish()
-        while self._waiting and self._running < self._most:
-            self._start(self._waiting.popleft())
+        self._loop.unwatch(child.link.socket.fileno())
+        self.count -= 1
+        self._use_no_more(child)
+        child.tell(child.answer())
+        child.close()
+        self._go_on()
+
+    def _use_no_more(self, child: _Child) -> None:
+        with suppress(ValueError):  # mostly it is in use
+            self._unused.remove(child)
 
 
 class _Child:
-    """A process that makes one call. Its id is its own until `finish`."""
+    """One of them. Its id is its own until `close`.
 
-    def __init__(self, pid: int, answers: socket.socket, kind: Any, done: Callable[[Any], object]) -> None:
-        answers.setblocking(False)
-        self.pidfd = os.pidfd_open(pid)
+    :ivar left: questions that it may still be asked.
+    :ivar done: who waits for an answer; None when nobody does.
+    """
+
+    def __init__(self, pid: int, pidfd: int, link: Packets[Any], uses: int) -> None:
+        self.pidfd = pidfd
+        self.link = link
+        self.left = uses
+        self.done: Done | None = None
+        self.timer: Timer | None = None
         self._pid = pid
-        self._answers: Packets[Any] = Packets(answers, kind)
-        self._done: Callable[[Any], object] | None = done
 
-    def kill(self) -> None:
-        """Its time is up."""
-        _kill_tree(self._pid)
-        self._tell(Missed.SLOW)
+    def answer(self) -> Any:
+        """What it has said: its answer, or that there will be none."""
+        try:
+            answer, descriptors = self.link.receive()
+        except (Gone, Garbled, BlockingIOError):
+            return Missed.BROKEN
+        close_all(descriptors)
+        return answer
 
-    def finish(self) -> None:
-        """It has ended."""
-        os.waitpid(self._pid, 0)
-        os.close(self.pidfd)
-        answer: Any = Missed.BROKEN
-        with suppress(Garbled, Gone, OSError):
-            answer, descriptors = self._answers.receive()
-            close_all(descriptors)
-        self._answers.close()
-        self._tell(answer)
-
-    def _tell(self, answer: Any) -> None:
-        done, self._done = self._done, None
+    def tell(self, answer: Any) -> None:
+        """Whoever waits, if anybody still does."""
+        if self.timer is not None:
+            self.timer.cancel()
+        done, self.done = self.done, None
         if done is not None:
             done(answer)
 
+    def kill(self, missed: Missed = Missed.SLOW) -> None:
+        """Its time is up, or it does not do as it must; `Children` hears of its end."""
+        self.left = 0
+        kill_tree(self._pid, self.pidfd)
+        self.tell(missed)
 
-def _kill_tree(pid: int) -> None:
-    """Kill a process and what it started. A group or session would not do: pam_exec(8) makes one for each program.
-
-    Each is stopped before its children are looked up: it cannot wait for one then, so their numbers stay theirs.
-    """
-    with suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGSTOP)
-        for child in _children(pid):
-            _kill_tree(child)
-        os.kill(pid, signal.SIGKILL)
+    def close(self) -> None:
+        """It has ended."""
+        os.waitpid(self._pid, 0)
+        os.close(self.pidfd)
+        self.link.close()
 
 
-def _children(pid: int) -> list[int]:
-    """proc(5), /proc/PID/task/TID/children; none where the kernel does not tell."""
+def _fork(kind: Kind) -> _Child:
+    """:raises OSError: there can be no child now."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    ours.setblocking(False)
+    parent = os.getpid()
     try:
-        return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text("ascii").split()))
+        with theirs:
+            pid = os.fork()
+            if pid == 0:
+                _be_child(parent, kind, theirs)
+            pidfd = _open(pid)
     except OSError:
-        return []
+        ours.close()
+        raise
+    return _Child(pid, pidfd, Packets(ours, kind.answer), kind.uses)
 
 
-def _be_child(parent: int, wanted: _Call, answers: socket.socket) -> None:
-    """In the child: make the call, and end whatever happens."""
+def _open(child: int) -> int:
+    """A pidfd. A child without one could not be waited for: it is ended.
+
+    :raises OSError: there are no more descriptors.
+    """
+    try:
+        return os.pidfd_open(child)
+    except OSError:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+
+
+def _be_child(parent: int, kind: Kind, connected: socket.socket) -> NoReturn:
+    """In the child: answer, and end whatever happens."""
     code = 1
     try:
-        die_with(parent)
-        close_others({answers.fileno()} if wanted.descriptor is None else {answers.fileno(), wanted.descriptor})
-        Packets[Any](answers, Any).send(wanted.call())
+        kernel.end_with(parent)
+        kernel.name_process(kind.name)
+        keep_only([connected.fileno()])
+        link: Packets[Any] = Packets(connected, kind.question)
+        for _ in range(kind.uses):
+            question, descriptors = link.receive()
+            link.send(kind.serve(question, descriptors))
+            close_all(descriptors)
+        code = 0
+    except Gone:  # the monitor is
         code = 0
     except BaseException as error:  # its text may hold what nobody should read
         os.write(2, f"supercloud monitor: a child ended by {type(error).__name__}\n".encode())

@@ -6,7 +6,6 @@ import os
 import pwd
 import re
 import socket
-import stat
 from contextlib import suppress
 from typing import Final
 
@@ -39,9 +38,6 @@ class Folder:
         if self._owner is not None:
             os.fchown(self._fd, os.geteuid(), pwd.getpwuid(self._owner).pw_gid)
         os.fchmod(self._fd, 0o700 if self._owner is None else 0o750)
-        mode = stat.S_IMODE(os.fstat(self._fd).st_mode)
-        if mode & 0o027:
-            raise Breach(f"{self.path} has mode {mode:o}")
         for name in os.listdir(self._fd):  # noqa: PTH208
             if _NAME.fullmatch(name):
                 self.remove(name)

@@ -7,6 +7,7 @@ import itertools
 import selectors
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 
 class Timer:
@@ -39,8 +40,9 @@ class Loop:
         self._selector.register(descriptor, selectors.EVENT_READ, is_readable)
 
     def unwatch(self, descriptor: int) -> None:
-        """No more of it; before it is closed."""
-        self._selector.unregister(descriptor)
+        """No more of it, if it was watched; before it is closed."""
+        with suppress(KeyError):
+            self._selector.unregister(descriptor)
 
     def after(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Call back once."""

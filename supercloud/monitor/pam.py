@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import pamela
+import pamela  # type: ignore[import-untyped]
 
 from supercloud.monitor.wire import AccountState, PasswordOutcome
 

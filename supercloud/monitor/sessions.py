@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import socket
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 from supercloud.monitor.breach import Breach
-from supercloud.monitor.children import Children
 from supercloud.monitor.folder import Folder
-from supercloud.monitor.holders import Killed, kill_holders
+from supercloud.monitor.kill import kill_tree
 from supercloud.monitor.loop import Loop, Timer
 from supercloud.monitor.wire import AccountState, Answer, StartWorker, WorkerEnded, WorkerRefused, WorkerStarted
 from supercloud.packets import Garbled, Gone, Packets, close_all
-from supercloud.workers.wire import Ended, Fork, Ready, Refused, Status, Stop
+from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Status, Stop
 
 _MOST_TEXT: Final = 1024  # letters of a reason
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Seconds.
+    """Seconds; a holder that takes longer is killed, and its worker with it.
 
     :ivar start: from the request to the zygote until a holder reports; it kills its worker after 10 by itself.
     :ivar stop: from a holder's being told to stop until it reports: 5 for the worker, the rest for the PAM session.
@@ -37,17 +35,19 @@ class Patience:
 class _Session:
     """One worker.
 
-    :ivar inode: of the holder's end of the status socket.
+    :ivar holder: process id and pidfd of its holder, once that has introduced itself.
     :ivar is_started: the front knows it by its number.
+    :ivar is_stopped: its holder was told; once, so that its time is not begun anew.
     """
 
-    def __init__(self, number: int, request: StartWorker, name: str, status: Packets[Status], inode: int) -> None:
+    def __init__(self, number: int, request: StartWorker, name: str, status: Packets[Status]) -> None:
         self.number = number
         self.request = request
         self.name = name
         self.status = status
-        self.inode = inode
+        self.holder: tuple[int, int] | None = None
         self.is_started = False
+        self.is_stopped = False
         self.timer: Timer | None = None
 
     def wait_for(self, timer: Timer | None) -> None:
@@ -56,13 +56,24 @@ class _Session:
             self.timer.cancel()
         self.timer = timer
 
+    def kill(self) -> None:
+        """End the holder, its worker and what PAM's modules have started."""
+        if self.holder is not None:
+            kill_tree(*self.holder)
+
+    def close(self) -> None:
+        """Let go of it. The end of the status socket tells its holder to end the worker, if it is still there."""
+        self.wait_for(None)
+        self.status.close()
+        if self.holder is not None:
+            os.close(self.holder[1])
+
 
 class Sessions:
     """All of them.
 
     :param zygote: takes `Fork`; must not block.
-    :param killers: run `kill_holders`.
-    :param spared: ids of the processes that are not holders: the monitor and the zygote.
+    :param most: at once; each takes two descriptors.
     """
 
     def __init__(
@@ -70,52 +81,40 @@ class Sessions:
         loop: Loop,
         folder: Folder,
         zygote: Packets[Any],
-        killers: Children,
         answer: Callable[[Answer], object],
         *,
-        spared: tuple[int, int],
+        most: int,
         patience: Patience,
     ) -> None:
         self._loop = loop
         self._folder = folder
         self._zygote = zygote
-        self._killers = killers
         self._answer = answer
-        self._spared = spared
+        self._most = most
         self._patience = patience
-        self._count = itertools.count(1)
         self._last = 0
         self._by_number: dict[int, _Session] = {}
 
     def start(self, request: StartWorker) -> None:
-        """Have a worker forked for an account that was judged good; an answer follows.
+        """Have a worker forked; an answer follows. Its holder judges the account first.
 
         :raises Breach: the zygote is gone.
         """
-        number = self._last = next(self._count)
-        try:
-            name, listening = self._folder.bind(request.uid, number)
-        except (OSError, ValueError) as error:
-            self._refuse(request, "good", f"no socket: {error}")
+        if len(self._by_number) >= self._most:
+            self._refuse(request, "good", f"{self._most} workers are as many as there can be")
             return
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        with listening, theirs:
-            inode = os.fstat(theirs.fileno()).st_ino
-            session = _Session(number, request, name, Packets(ours, Status), inode)
-            try:
-                self._zygote.send(Fork(number, request.uid, request.login), [listening.fileno(), theirs.fileno()])
-            except Gone:
-                session.status.close()
-                raise Breach("the zygote ended") from None
-            except BlockingIOError:
-                session.status.close()
-                self._folder.remove(name)
-                self._refuse(request, "good", "the zygote does not read")
-                return
-        self._by_number[number] = session
-        self._loop.watch(ours.fileno(), lambda: self._read(session))
-        session.wait_for(self._loop.after(self._patience.start, lambda: self._give_up(session)))
+        self._last += 1
+        try:
+            session = self._order(self._last, request)
+        except Gone:
+            raise Breach("the zygote ended") from None
+        except (OSError, ValueError) as error:
+            self._refuse(request, "good", f"none could be ordered: {error}")
+            return
+        self._by_number[session.number] = session
+        self._loop.watch(session.status.socket.fileno(), lambda: self._read(session))
+        how = f"no report within {self._patience.start:g} s"
+        session.wait_for(self._loop.after(self._patience.start, lambda: self._give_up(session, how)))
 
     def stop(self, number: int) -> None:
         """End a worker; one that has ended already is no mistake.
@@ -125,14 +124,25 @@ class Sessions:
         if not 1 <= number <= self._last:
             raise Breach("stop-worker for a worker that never was")
         session = self._by_number.get(number)
-        if session is None:
+        if session is None or session.is_stopped:
             return
-        try:
+        session.is_stopped = True
+        with suppress(Gone, BlockingIOError):  # it has just ended, which is read in a moment; or it hangs
             session.status.send(Stop())
-        except (Gone, BlockingIOError):
-            self._end(session, "gone")
-            return
-        session.wait_for(self._loop.after(self._patience.stop, lambda: self._end(session, "stopped")))
+        session.wait_for(self._loop.after(self._patience.stop, lambda: self._give_up(session, "stopped")))
+
+    def _order(self, number: int, request: StartWorker) -> _Session:
+        """:raises Gone: the zygote is. :raises OSError, ValueError: there is no socket, or it does not read."""
+        name, listening = self._folder.bind(request.uid, number)
+        with listening, ExitStack() as undo:
+            undo.callback(self._folder.remove, name)
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            undo.callback(ours.close)
+            ours.setblocking(False)
+            with theirs:
+                self._zygote.send(Fork(number, request.uid, request.login), [listening.fileno(), theirs.fileno()])
+            undo.pop_all()
+        return _Session(number, request, name, Packets(ours, Status))
 
     def _read(self, session: _Session) -> None:
         try:
@@ -143,10 +153,11 @@ class Sessions:
             self._end(session, "its holder ended")
             return
         except Garbled:
-            self._end(session, "its holder sent what cannot be read")
+            self._give_up(session, "its holder sent what cannot be read")
             return
-        close_all(descriptors)
         match status:
+            case Born(pid) if session.holder is None and len(descriptors) == 1:
+                session.holder = (pid, descriptors.pop())
             case Ready(pid) if not session.is_started:
                 session.is_started = True
                 session.wait_for(None)
@@ -158,13 +169,13 @@ class Sessions:
             case Ended(how):
                 self._end(session, how)
             case _:
-                self._end(session, f"its holder said {type(status).__name__} out of turn")
+                self._give_up(session, f"its holder said {type(status).__name__} out of turn")
+        close_all(descriptors)
 
-    def _give_up(self, session: _Session) -> None:
-        """It does not report: it hangs in a PAM module, say. Its worker ends with it."""
-        inode = session.inode
-        self._killers.run(lambda: kill_holders(inode, self._spared), _look_at_nothing)
-        self._end(session, f"no report within {self._patience.start:g} s")
+    def _give_up(self, session: _Session, how: str) -> None:
+        """Wait no more: it hangs in a PAM module, say, or does not do as it must."""
+        session.kill()
+        self._end(session, how)
 
     def _end(self, session: _Session, how: str) -> None:
         self._forget(session)
@@ -174,17 +185,10 @@ class Sessions:
             self._refuse(session.request, "good", how)
 
     def _forget(self, session: _Session) -> None:
-        """The end of the status socket tells its holder to end the worker, if it is still there."""
-        session.wait_for(None)
         self._loop.unwatch(session.status.socket.fileno())
-        session.status.close()
+        session.close()
         self._folder.remove(session.name)
-        with suppress(KeyError):
-            del self._by_number[session.number]
+        del self._by_number[session.number]
 
     def _refuse(self, request: StartWorker, state: AccountState, reason: str) -> None:
         self._answer(WorkerRefused(request.id, state, reason[:_MOST_TEXT]))
-
-
-def _look_at_nothing(killed: Killed) -> None:
-    """Whom it was possible to kill changes nothing here."""

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import ipaddress
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from supercloud.monitor.accounts import NOLOGIN, AccountCheck, read_state
 from supercloud.monitor.breach import Breach
-from supercloud.monitor.children import Children, Missed
-from supercloud.monitor.holders import read_holders
-from supercloud.monitor.loop import Loop
-from supercloud.monitor.passwords import PasswordCheck, check_password
+from supercloud.monitor.children import Missed
+from supercloud.monitor.kinds import Kinds
 from supercloud.monitor.wire import (
     AccountRead,
-    AccountState,
     Answer,
     CheckPassword,
     HoldersRead,
@@ -27,8 +22,6 @@ from supercloud.monitor.wire import (
     Request,
     StartWorker,
     StopWorker,
-    Task,
-    WorkerRefused,
 )
 from supercloud.packets import close_all
 
@@ -48,10 +41,6 @@ _PASSWORD_MISSED: Final[dict[Missed, PasswordOutcome]] = {
 }
 
 
-class PamService(PasswordCheck, AccountCheck, Protocol):
-    """Both questions to PAM; see monitor.pam."""
-
-
 class StartsSessions(Protocol):
     """See monitor.sessions."""
 
@@ -61,54 +50,15 @@ class StartsSessions(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
-    """Of the children that work for the front: seconds, how many at once, how many more may wait.
-
-    :ivar search: more than the search itself takes, which ends by its own (ident2.processes.SEARCH).
-    """
-
-    password: float = 10.0
-    passwords: int = 8
-    account: float = 5.0
-    accounts: int = 4
-    accounts_waiting: int = 1000
-    search: float = 1.0
-    searches: int = 4
-    searches_waiting: int = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Kinds:
-    """The children, by what they do."""
-
-    passwords: Children
-    accounts: Children
-    searches: Children
-
-    @classmethod
-    def of(cls, loop: Loop, bounds: Bounds) -> Kinds:
-        """With these bounds."""
-        return cls(
-            Children(loop, PasswordChecked, seconds=bounds.password, most=bounds.passwords),
-            Children(loop, AccountRead, seconds=bounds.account, most=bounds.accounts, waiting=bounds.accounts_waiting),
-            Children(loop, HoldersRead, seconds=bounds.search, most=bounds.searches, waiting=bounds.searches_waiting),
-        )
-
-
-@dataclass(frozen=True, slots=True)
 class Table:
     """Serves requests.
 
     :ivar answer: sends to the front.
-    :ivar pam: None: the site has none, and nobody signs in by password.
     """
 
-    task: Task
     kinds: Kinds
     sessions: StartsSessions
     answer: Callable[[Answer], object]
-    pam: PamService | None
-    nologin: Sequence[str] = NOLOGIN
 
     def serve(self, request: Request, descriptors: list[int]) -> None:
         """Do what the table says for a request; its answer may come later.
@@ -121,60 +71,31 @@ class Table:
             raise Breach(f"{type(request).__name__} with {len(descriptors)} descriptors")
         match request:
             case CheckPassword():
-                self._check_password(request, descriptors[0])
+                self._check_password(request, descriptors)
             case ReadAccount():
-                self._read_account(request.id, request.uid, None, self.answer)
+                self._read_account(request)
             case StartWorker():
-                self._read_account(request.id, request.uid, request.login, lambda read: self._start(request, read))
+                self.sessions.start(request)
             case StopWorker():
                 self.sessions.stop(request.worker)
             case ReadHolders():
                 self._read_holders(request)
 
-    def _check_password(self, request: CheckPassword, descriptor: int) -> None:
-        pam = self.pam
-        if not _is_address(request.address):
-            os.close(descriptor)
-            raise Breach("CheckPassword from what is no address")
-        if pam is None:
-            os.close(descriptor)
-            self.answer(PasswordChecked(request.id, "broken"))
-            return
-
-        def check() -> PasswordChecked:
-            return PasswordChecked(
-                request.id,
-                check_password(
-                    request.login,
-                    request.address,
-                    descriptor,
-                    pam=pam,
-                    min_uid=self.task.min_uid,
-                    nologin=self.nologin,
-                ),
-            )
-
+    def _check_password(self, request: CheckPassword, descriptors: list[int]) -> None:
         def checked(got: PasswordChecked | Missed) -> None:
             outcome = _PASSWORD_MISSED[got] if isinstance(got, Missed) else got.outcome
             self.answer(PasswordChecked(request.id, outcome))
 
-        self.kinds.passwords.run(check, checked, descriptor)
+        if not _is_address(request.address):
+            close_all(descriptors)
+            raise Breach("CheckPassword from what is no address")
+        self.kinds.passwords.ask(request, checked, descriptors)
 
-    def _read_account(self, number: int, uid: int, login: str | None, done: Callable[[AccountRead], object]) -> None:
-        def read() -> AccountRead:
-            return AccountRead(number, read_state(self.task, uid, login, pam=self.pam, nologin=self.nologin))
-
+    def _read_account(self, request: ReadAccount) -> None:
         def was_read(got: AccountRead | Missed) -> None:
-            state: AccountState = "broken" if isinstance(got, Missed) else got.state
-            done(AccountRead(number, state))
+            self.answer(AccountRead(request.id, "broken" if isinstance(got, Missed) else got.state))
 
-        self.kinds.accounts.run(read, was_read)
-
-    def _start(self, request: StartWorker, read: AccountRead) -> None:
-        if read.state == "good":
-            self.sessions.start(request)
-        else:
-            self.answer(WorkerRefused(request.id, read.state, f"the account is {read.state}"))
+        self.kinds.accounts.ask(request, was_read)
 
     def _read_holders(self, request: ReadHolders) -> None:
         def found(got: HoldersRead | Missed) -> None:
@@ -182,19 +103,7 @@ class Table:
                 got = HoldersRead(request.id, (), is_complete=False)
             self.answer(HoldersRead(request.id, got.holders, got.is_complete))
 
-        self.kinds.searches.run(lambda: read_holders(request), found)
-
-
-def pam_of(task: Task) -> Any:
-    """The site's PAM service; None without one, or without the rights for it.
-
-    :raises Exception: this host has no PAM library, or no such service.
-    """
-    if not task.pam_service or task.only_uid is not None:
-        return None
-    from supercloud.monitor.pam import Pam  # loads the library, which not every host has
-
-    return Pam(task.pam_service)
+        self.kinds.searches.ask(request, found)
 
 
 def _is_address(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""May an account have a worker? Asked again right before one is forked: nobody's word counts but the database's."""
+"""May an account have a worker? Asked right before one is forked: nobody's word counts but the database's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Final, get_args
 
 from supercloud.monitor.accounts import AccountCheck, read_state
 from supercloud.monitor.wire import AccountState, Task
+from supercloud.workers import kernel
 
-# Seconds for NSS and PAM to judge; then the kernel ends the process that asks them (SIGALRM), also when it is the
-# monitor, with its shorter deadline, that is gone.
+# Seconds for NSS and PAM to judge; then the kernel ends the process that asks them (SIGALRM), also when the monitor,
+# which has a shorter deadline, is gone.
 _WITHIN: Final = 20
 _STATES: Final[tuple[AccountState, ...]] = get_args(AccountState)
 
@@ -45,19 +46,24 @@ def admit(task: Task, uid: int, login: str) -> pwd.struct_passwd:
     if task.only_uid is not None and set(os.getresuid()) != {task.only_uid}:
         raise NoWorkerFor("unknown", f"this runs as {os.getresuid()} and not as uid {task.only_uid}")
     try:
-        return pwd.getpwuid(uid)
+        entry = pwd.getpwuid(uid)
     except KeyError:
         raise NoWorkerFor("unknown", f"uid {uid} is gone") from None
+    if entry.pw_name != login:
+        raise NoWorkerFor("renamed", f"uid {uid} is {entry.pw_name!r} by now")
+    return entry
 
 
 def _judged(task: Task, uid: int, login: str) -> AccountState:
     """Asked in a child of its own: what is read for it, other accounts' lines of the shadow file among it, stays in
     the memory of whoever reads it, and a worker that is forked later would have it (measured).
     """
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         code = _STATES.index("broken")
         with suppress(BaseException):
+            kernel.end_with(parent)
             signal.alarm(_WITHIN)
             code = _STATES.index(read_state(task, uid, login, pam=_pam(task)))
         os._exit(code)

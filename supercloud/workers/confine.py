@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from supercloud.identity import Principal
-from supercloud.workers import kernel
+from supercloud.workers import kernel, log
 from supercloud.workers.become import StillPrivileged, become
 
 _STANDARD_ERROR: Final = 2
@@ -38,26 +38,25 @@ class Person:
 def confine(person: Person, *, keep: Iterable[int], umask: int | None, parent: int, is_own: bool) -> None:
     """Become a person, in a process just forked from the holder; what the account may not have is gone then.
 
-    :param keep: descriptors that stay open; standard error does too, and 0 and 1 lead nowhere.
+    :param keep: descriptors that stay open; the standard ones lead nowhere.
     :param umask: None leaves what there is: PAM's.
     :param parent: pid of the holder: the process ends with it.
     :param is_own: the process belongs to that account already and has no rights of root to lose (an embedded portal;
-        that of root keeps what root has).
-    :raises StillPrivileged: rights are left that must not be, or the holder has ended already; nothing may be served.
-    :raises OSError: when the kernel refuses a step.
+        that of root keeps what root has). Its standard error is the account's own.
+    :raises StillPrivileged: rights are left that must not be; nothing may be served.
+    :raises OSError: when the kernel refuses a step, or the holder has ended already.
     """
     os.setsid()
     keep_only(keep)
     _reset_signals()
     if not is_own:
+        log.leave_standard_error()
         kernel.drop_bounding_set()
         become(person.principal)
         kernel.drop_capabilities()
     kernel.forbid_new_privileges()
     kernel.forbid_inspection()
-    kernel.end_with_parent()
-    if os.getppid() != parent:
-        raise StillPrivileged(f"the session of {person.principal} has ended")
+    kernel.end_with(parent)
     _set_limits()
     if umask is not None:
         os.umask(umask)
@@ -87,6 +86,16 @@ def keep_only(descriptors: Iterable[int]) -> None:
         if descriptor > _STANDARD_ERROR and descriptor not in keep:
             with suppress(OSError):  # the listing's own is closed already
                 os.close(descriptor)
+
+
+def lift_descriptor_limit() -> int:
+    """Allow as many descriptors as there may be at all: the usual 1,024 are for programs that use select(2).
+
+    :return: how many that is.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    return most
 
 
 def environment_of(person: Person) -> dict[str, str]:
@@ -139,5 +148,4 @@ def _reset_signals() -> None:
 def _set_limits() -> None:
     """The rest is the session's: pam_limits, or the service's unit."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    lift_descriptor_limit()

@@ -1,7 +1,7 @@
 """The session holder: root, one for each worker. Opens the PAM session, forks the worker, waits, closes the session.
 
 It listens to nothing but its monitor's status socket. PAM may hang in it: nothing else waits for it, and the monitor
-kills it past a deadline.
+kills it past its deadlines.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from supercloud.workers import child, kernel
 from supercloud.workers.admission import NoWorkerFor, admit, uses_pam
 from supercloud.workers.become import enter_groups
 from supercloud.workers.confine import Person, keep_only
-from supercloud.workers.wire import Ended, Fork, Ready, Refused, Stop
+from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Stop
 
 # What a worker's files are made with when neither the settings nor PAM say.
 _UMASK: Final = 0o022
@@ -55,6 +55,7 @@ def hold(terms: Terms, order: Fork, listening: socket.socket, status_socket: soc
     status: Packets[Stop] = Packets(status_socket, Stop)
     last: Ended | Refused
     try:
+        _introduce(status)
         account = admit(terms.task, order.uid, order.login)
         if terms.task.only_uid is None:
             kernel.leave_session_keyring()
@@ -63,9 +64,20 @@ def hold(terms: Terms, order: Fork, listening: socket.socket, status_socket: soc
             last = worker.attend()
     except NoWorkerFor as error:
         last = Refused(error.state, str(error)[:1024])
+    except Gone:
+        return
     except (OSError, ValueError) as error:
         last = Refused("broken", f"{type(error).__name__}: {error}"[:1024])
     _say_last(status, last)
+
+
+def _introduce(status: Packets[Stop]) -> None:
+    """:raises Gone: the monitor is."""
+    pidfd = os.pidfd_open(os.getpid())
+    try:
+        status.send(Born(os.getpid()), [pidfd])
+    finally:
+        os.close(pidfd)
 
 
 def _say_last(status: Packets[Stop], last: Ended | Refused) -> None:

@@ -48,9 +48,15 @@ def forbid_inspection() -> None:
     _prctl(_SET_DUMPABLE, 0)
 
 
-def end_with_parent() -> None:
-    """SIGKILL when the parent ends; a change of ids undoes this, so it comes after."""
+def end_with(parent: int) -> None:
+    """SIGKILL when the parent ends. A change of ids undoes this, so it comes after.
+
+    :param parent: its id as it was before the fork.
+    :raises ProcessLookupError: it has ended already.
+    """
     _prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:
+        raise ProcessLookupError(errno.ESRCH, "the parent has ended")
 
 
 def drop_bounding_set() -> None:

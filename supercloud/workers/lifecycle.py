@@ -17,7 +17,7 @@ class Facts:
     """What is known about one worker.
 
     :ivar stop: asks the monitor to end it.
-    :ivar groups: of its account when it was started.
+    :ivar login, groups: of its account when it was started.
     :ivar number: the monitor's, once it serves; ``path`` of its socket.
     :ivar in_use: requests under way.
     :ivar unused_since: reactor's seconds; what counts while it is not in use.
@@ -25,6 +25,7 @@ class Facts:
     """
 
     uid: int
+    login: str
     groups: frozenset[int]
     stop: Callable[[int], object]
     number: int = -1

@@ -136,7 +136,8 @@ class Workers:
         if self._is_stopped:
             raise Busy("the portal stops")
         self._make_room()
-        one = One(Facts(principal.uid, principal.groups, self._monitor.stop_worker, waiting=[waiting]))
+        uid, login, groups = principal.uid, principal.login, principal.groups
+        one = One(Facts(uid, login, groups, self._monitor.stop_worker, waiting=[waiting]))
         self._all.add(one)
         self._current[principal.uid] = one
         starting = Deferred.fromCoroutine(self._have_started(one, principal))
@@ -207,7 +208,8 @@ class Workers:
                 continue
             except PortalError:
                 continue  # nobody can say: what was permitted stays so
-            if state in _CLOSED and state != "closed":  # /etc/nologin keeps out whoever is not in yet
+            is_shut = state in _CLOSED and state != "closed"  # /etc/nologin keeps out whoever is not in yet
+            if is_shut or principal.login != one.facts.login:  # the uid can be somebody else's by now
                 self.end(one.facts.uid)
             elif principal.groups != one.facts.groups:
                 self._retire(one)

@@ -23,6 +23,15 @@ class Fork(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
     login: Login
 
 
+class Born(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="born"):
+    """A holder's first word, with one descriptor, its pidfd: who says nothing more in time is killed by it.
+
+    :ivar pid: of the holder.
+    """
+
+    pid: Annotated[int, msgspec.Meta(ge=1)]
+
+
 class Ready(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type", tag="ready"):
     """The worker listens, as its account.
 
@@ -52,4 +61,4 @@ class Stop(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="t
     """From the monitor: end the worker. The end of the status socket means the same."""
 
 
-Status = Ready | Refused | Ended
+Status = Born | Ready | Refused | Ended

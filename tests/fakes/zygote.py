@@ -18,7 +18,7 @@ import msgspec
 
 from supercloud.monitor.wire import Task
 from supercloud.packets import Gone, Packets
-from supercloud.workers.wire import Ended, Fork, Ready, Refused, Stop
+from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Stop
 
 
 def main(habit: str, fd: str, task: str) -> None:
@@ -44,6 +44,9 @@ def main(habit: str, fd: str, task: str) -> None:
 def hold(habit: str, asked: Fork, run: Path, listening: socket.socket, connected: socket.socket) -> None:
     status: Packets[Stop] = Packets(connected, Stop)
     (run / f"holder-{asked.worker}").write_text(str(os.getpid()))
+    pidfd = os.pidfd_open(os.getpid())
+    status.send(Born(os.getpid()), [pidfd])
+    os.close(pidfd)
     if habit == "hangs":
         time.sleep(60)
     if habit == "refuses":

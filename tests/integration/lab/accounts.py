@@ -8,7 +8,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ PROJ_GID = 20100
 MEMBERS = ("alice", "bob")
 # In the account's comment field: this one was made by tests, so a later run may remove it after a crash.
 _MARK = "supercloud-tests"
+_PRIVATE = "erin"
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -107,6 +109,29 @@ def remove() -> None:
             _remove_home(Path(found.pw_dir))
     for name in (*LOGINS, PROJ):
         _remove_group(name)
+
+
+@contextmanager
+def private_account(password: str) -> Iterator[str]:
+    """An account of this test's own, which it may lock, rename or let expire: its login.
+
+    Others use alice and her like at the same time.
+    """
+    for found in pwd.getpwall():  # what a run that crashed left
+        name, _, pid = found.pw_name.partition("-")
+        if (name, found.pw_gecos) == (_PRIVATE, _MARK) and not Path("/proc", pid).exists():
+            _run("userdel", "-f", found.pw_name)
+    login = f"{_PRIVATE}-{os.getpid()}"
+    _run(
+        "useradd", "--no-user-group", "-g", "nogroup", "-M", "-d", "/nonexistent", "-s", "/bin/bash", "-c", _MARK, login
+    )
+    try:
+        subprocess.run(["chpasswd"], input=f"{login}:{password}", text=True, check=True)
+        yield login
+    finally:
+        for found in pwd.getpwall():
+            if found.pw_name.startswith(login):
+                _run("userdel", "-f", found.pw_name)
 
 
 def _account(login: str) -> Account:

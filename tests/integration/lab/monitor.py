@@ -17,8 +17,8 @@ import pytest
 
 from supercloud.monitor.__main__ import Surroundings
 from supercloud.monitor.client import start_monitor
+from supercloud.monitor.kinds import Bounds
 from supercloud.monitor.sessions import Patience
-from supercloud.monitor.table import Bounds
 from supercloud.monitor.wire import (
     VERSION,
     AccountRead,
@@ -37,6 +37,14 @@ FAKES = Path(__file__).parents[2] / "fakes"
 ME = pwd.getpwuid(os.geteuid())
 SERVICE = f"supercloud-test-monitor-{os.getpid()}"  # two runs may share a host
 SLOW_SERVICE = f"{SERVICE}-slow"
+# Put before a command: starts it with a descriptor that it should not have.
+WITH_A_DESCRIPTOR = (
+    sys.executable,
+    "-c",
+    "import os, sys; os.dup2(os.open('/etc/passwd', 0), 9); os.execv(sys.argv[1], sys.argv[1:])",
+)
+# Programs of theirs hang: while it judges an account, opens a session, closes one.
+HANGING = {part: f"{SERVICE}-{part}" for part in ("account", "open", "close")}
 ZYGOTE = Surroundings().zygote
 QUICK = Bounds(password=5.0, account=3.0, search=2.0)
 
@@ -114,6 +122,21 @@ def is_alive(pid: int) -> bool:
         return False
 
 
+def name_of(pid: int) -> str:
+    """As ``ps -o comm`` shows it; nothing when it is gone."""
+    with suppress(FileNotFoundError):
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def below(pid: int) -> set[int]:
+    """Its children and theirs."""
+    with suppress(FileNotFoundError):
+        children = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
+        return children.union(*map(below, children))
+    return set()
+
+
 def embedded(run: Path) -> Task:
     return Task(VERSION, ME.pw_uid, ME.pw_uid, 1000, "", str(run), str(run / "portal.sock"), {"/home": "~"})
 
@@ -163,6 +186,10 @@ def services() -> Iterator[None]:
         SERVICE: "auth required pam_unix.so nodelay\naccount required pam_unix.so\nsession required pam_permit.so\n",
         SLOW_SERVICE: "auth optional pam_exec.so quiet /bin/sleep 30\nauth required pam_unix.so nodelay\n"
         "account required pam_unix.so\n",
+        HANGING["account"]: "account required pam_exec.so quiet /bin/sleep 30\n",
+        HANGING["open"]: "account required pam_unix.so\nsession required pam_exec.so quiet /bin/sleep 30\n",
+        HANGING["close"]: "account required pam_unix.so\nsession required pam_permit.so\n"
+        "session required pam_exec.so quiet type=close_session /bin/sleep 30\n",
     }
     for name, text in files.items():
         Path("/etc/pam.d", name).write_text(text)
@@ -171,14 +198,3 @@ def services() -> Iterator[None]:
     finally:
         for name in files:
             Path("/etc/pam.d", name).unlink()
-
-
-@contextmanager
-def password_of_alice() -> Iterator[str]:
-    """alice, with the password "right"; without one afterwards, not locked, not expired."""
-    subprocess.run(["chpasswd"], input="alice:right", text=True, check=True)
-    try:
-        yield "alice"
-    finally:
-        for command in (["chage", "-E", "-1", "-d", "20000", "alice"], ["usermod", "-p", "*", "alice"]):
-            subprocess.run(command, check=True)

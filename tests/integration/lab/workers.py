@@ -20,10 +20,15 @@ from typing import Any
 import msgspec
 
 from supercloud.monitor.wire import VERSION, Task
-from supercloud.packets import Packets
-from supercloud.workers.wire import Ended, Fork, Ready, Refused, Status, Stop
+from supercloud.packets import Packets, close_all
+from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Status, Stop
 
 APPLICATION = Path(__file__).with_name("worker_application.py")
+IN_A_NAMESPACE = ("unshare", "--mount", sys.executable, "-I", str(APPLICATION))
+# What the monitor starts.
+REAL = (sys.executable, "-I", "-m", "supercloud.workers.zygote")
+PROJECT = Path(__file__).parents[3]
+FRONT = 20004  # dave
 # Of the zygote's environment, which workers must not see.
 SECRET = "a-secret-of-roots"
 
@@ -40,8 +45,11 @@ class Session:
         self._status: Packets[Status] = Packets(status, Status)
 
     def report(self) -> Ready | Refused | Ended:
-        """The next one."""
-        said, _ = self._status.receive()
+        """The next one, after the holder has introduced itself."""
+        said, descriptors = self._status.receive()
+        if isinstance(said, Born):
+            close_all(descriptors)
+            return self.report()
         if isinstance(said, Ready):
             self.pid = said.pid
         return said
@@ -94,13 +102,13 @@ class Zygote:
     :ivar log: what came on standard error.
     """
 
-    def __init__(self, run: Path, *, command: tuple[str, ...], **task: Any) -> None:
+    def __init__(self, run: Path, *, command: tuple[str, ...], stderr: int | None, **task: Any) -> None:
         self._run = run
         self._count = 0
         self._sessions: list[Session] = []
         self.log = run / "log"
-        defaults = {"only_uid": None, "min_uid": 1000, "pam_service": "", "roots": {"/": "/"}, "run": str(run)}
-        self.task = Task(**{"version": VERSION, "desk": str(run / "portal.sock"), **defaults, **task})
+        defaults = {"front_uid": FRONT, "only_uid": None, "min_uid": 1000, "pam_service": "", "roots": {"/": "/"}}
+        self.task = Task(**{"version": VERSION, "run": str(run), "desk": str(run / "portal.sock"), **defaults, **task})
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.link: Packets[Any] = Packets(ours, Any)
         arguments = [*command, str(theirs.fileno()), msgspec.json.encode(self.task).decode()]
@@ -109,7 +117,7 @@ class Zygote:
                 arguments,
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stderr=log,
+                stderr=log if stderr is None else stderr,
                 cwd="/",
                 env={"PATH": "/usr/bin:/bin", "SECRET": SECRET, "TMPDIR": "/root/tmp"},
             )
@@ -153,11 +161,11 @@ class Zygote:
 
 
 @contextmanager
-def zygote(*, command: tuple[str, ...] = (), **task: Any) -> Iterator[Zygote]:
+def zygote(*, command: tuple[str, ...] = (), stderr: int | None = None, **task: Any) -> Iterator[Zygote]:
     """A zygote with the tests' application, until the block ends."""
     run = Path(tempfile.mkdtemp(prefix="supercloud-run-", dir="/tmp"))
     run.chmod(0o711)
-    made = Zygote(run, command=command or (sys.executable, "-I", str(APPLICATION)), **task)
+    made = Zygote(run, command=command or (sys.executable, "-I", str(APPLICATION)), stderr=stderr, **task)
     try:
         yield made
     finally:
@@ -183,6 +191,17 @@ def status_of(pid: int) -> dict[str, str]:
     """Fields of /proc/PID/status."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def readable_memory(pid: int) -> Iterator[bytes]:
+    """What a process could write to, piece by piece: nothing of root's may be in it."""
+    with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", buffering=0) as memory:
+        for line in maps:
+            place, rights, *_ = line.split()
+            if rights.startswith("rw"):
+                start, end = (int(word, 16) for word in place.split("-"))
+                memory.seek(start)
+                yield memory.read(end - start)
 
 
 def attempt(worker: Session, code: str) -> str:

@@ -89,7 +89,7 @@ def test_the_fronts_end_is_no_breach(ours: socket.socket, front: Front) -> None:
 
 
 def test_a_front_that_takes_no_answers_is_a_breach(ours: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "_FRONT_READS", 0.05)
+    monkeypatch.setattr(monitor, "FRONT_READS", 0.05)
     front = Front(_ENDS[ours])
     with pytest.raises(Breach):
         for _ in range(10_000):

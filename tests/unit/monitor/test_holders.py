@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from supercloud.ident2.processes import Process, Processes, SearchTooLong
-from supercloud.monitor.holders import kill_holders, read_holders
+from supercloud.monitor.holders import Holders
 from supercloud.monitor.wire import Holder, HoldersRead, ReadHolders
 
 
@@ -31,7 +31,7 @@ def found(monkeypatch: pytest.MonkeyPatch, *processes: Process) -> list[tuple[An
 
 
 def test_it_finds_this_process(held: socket.socket) -> None:
-    answer = read_holders(ReadHolders(7, os.fstat(held.fileno()).st_ino, os.geteuid()))
+    answer = Holders().read(ReadHolders(7, os.fstat(held.fileno()).st_ino, os.geteuid()), [])
     me = Holder(os.getpid(), os.geteuid(), os.getegid(), tuple(sorted(os.getgroups())))
     assert answer == HoldersRead(7, (me,), is_complete=True)
 
@@ -39,7 +39,7 @@ def test_it_finds_this_process(held: socket.socket) -> None:
 def test_many_processes_with_the_same_ids_are_one_holder(monkeypatch: pytest.MonkeyPatch) -> None:
     processes = [Process(pid, 1001, 1001, frozenset({5, 1001}), 1) for pid in range(10, 5000)]
     asked = found(monkeypatch, *processes, Process(9, 1002, 1002, frozenset(), 1))
-    answer = read_holders(ReadHolders(7, 4711, 1001))
+    answer = Holders().read(ReadHolders(7, 4711, 1001), [])
     assert set(answer.holders) == {Holder(10, 1001, 1001, (5, 1001)), Holder(9, 1002, 1002, ())}
     assert answer.is_complete
     assert asked == [(4711, 1001, True)]
@@ -48,7 +48,7 @@ def test_many_processes_with_the_same_ids_are_one_holder(monkeypatch: pytest.Mon
 def test_more_than_a_packet_holds_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     many = frozenset(range(2**31, 2**31 + 20_000))
     found(monkeypatch, Process(10, 1001, 1001, many, 1))
-    assert read_holders(ReadHolders(7, 4711, 1001)) == HoldersRead(7, (), is_complete=False)
+    assert Holders().read(ReadHolders(7, 4711, 1001), []) == HoldersRead(7, (), is_complete=False)
 
 
 def test_a_search_that_takes_too_long_is_not_complete(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,16 +56,4 @@ def test_a_search_that_takes_too_long_is_not_complete(monkeypatch: pytest.Monkey
         raise SearchTooLong
 
     monkeypatch.setattr(Processes, "search", search)
-    assert read_holders(ReadHolders(7, 4711, 1001)) == HoldersRead(7, (), is_complete=False)
-    assert kill_holders(4711, ()).pids == ()
-
-
-def test_who_is_spared_is_not_killed(held: socket.socket) -> None:
-    assert kill_holders(os.fstat(held.fileno()).st_ino, (os.getpid(),)).pids == ()
-
-
-def test_a_process_that_let_go_meanwhile_is_not_killed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """This process holds nothing of that number: it would be killed if the second look did not count."""
-    first = [Process(os.getpid(), 0, 0, frozenset(), 1)]
-    monkeypatch.setattr(Processes, "search", lambda *_, **__: [first.pop()] if first else [])
-    assert kill_holders(4711, ()).pids == ()
+    assert Holders().read(ReadHolders(7, 4711, 1001), []) == HoldersRead(7, (), is_complete=False)

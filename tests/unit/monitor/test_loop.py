@@ -57,6 +57,7 @@ def test_what_is_readable_is_called(loop: Loop) -> None:
         theirs.send(b"hello")
         loop.turn()
         loop.unwatch(ours.fileno())
+        loop.unwatch(ours.fileno())
         theirs.send(b"more")
         loop.turn(0)
         assert called == [b"hello"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -17,9 +18,10 @@ from supercloud.monitor.loop import Loop
 from supercloud.monitor.sessions import Patience, Sessions
 from supercloud.monitor.wire import VERSION, Answer, StartWorker, Task, WorkerEnded, WorkerRefused, WorkerStarted
 from supercloud.packets import Gone, Packets
-from supercloud.workers.wire import Ended, Fork, Ready, Refused, Stop
+from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Stop
 
 ALICE = StartWorker(5, 1001, "alice")
+MOST = 3
 
 
 class Holder:
@@ -28,7 +30,6 @@ class Holder:
     def __init__(self, asked: Fork, listening: int, status: int) -> None:
         self.asked = asked
         self.listening = socket.socket(fileno=listening)
-        self.inode = os.fstat(status).st_ino
         connected = socket.socket(fileno=status)
         connected.setblocking(False)
         self.status: Packets[Stop] = Packets(connected, Stop)
@@ -38,18 +39,8 @@ class Holder:
         self.status.close()
 
 
-class Killers:
-    """Children that only count."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    def run(self, call: Callable[[], msgspec.Struct], done: Callable[[Any], object]) -> None:
-        self.calls += 1
-
-
 class Site:
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, most: int = MOST) -> None:
         self.now = 100.0
         self.loop = Loop(lambda: self.now)
         self.folder = Folder(Task(VERSION, os.geteuid(), os.geteuid(), 1000, "", str(run), "/x", {}))
@@ -58,15 +49,13 @@ class Site:
         theirs.setblocking(False)
         self.link: Packets[Any] = Packets(ours, Any)
         self.zygote: Packets[Fork] = Packets(theirs, Fork)
-        self.killers = Killers()
         self.answers: list[Answer] = []
         self.sessions = Sessions(
             self.loop,
             self.folder,
             self.link,
-            self.killers,  # type: ignore[arg-type]
             self.answers.append,
-            spared=(1, 2),
+            most=most,
             patience=Patience(start=15, stop=10),
         )
         self.holders: list[Holder] = []
@@ -95,12 +84,37 @@ class Site:
     def close(self) -> None:
         for holder in self.holders:
             holder.close()
-        for _ in self.holders:
+        for _ in range(len(self.holders) + 1):
             self.turn()
         self.link.close()
         self.zygote.close()
         self.loop.close()
         self.folder.close()
+
+
+class Sleeper(NamedTuple):
+    pid: int
+    pidfd: int
+
+
+@pytest.fixture
+def sleeper() -> Iterator[Sleeper]:
+    """A process that does nothing by itself: a holder that hangs."""
+    pid = os.fork()
+    if pid == 0:
+        signal.pause()
+        os._exit(0)
+    pidfd = os.pidfd_open(pid)
+    yield Sleeper(pid, pidfd)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    os.close(pidfd)
+
+
+def ended(sleeper: Sleeper) -> signal.Signals | None:
+    """By which signal a sleeper has ended; None when it has not."""
+    found = os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    return None if found is None else signal.Signals(found.si_status)
 
 
 @pytest.fixture
@@ -185,30 +199,98 @@ def test_a_holder_may_not_send_descriptors(site: Site) -> None:
     os.close(writing)
 
 
-def test_a_holder_that_does_not_report_is_killed_after_fifteen_seconds(site: Site) -> None:
+def test_a_holder_that_does_not_report_is_killed_after_fifteen_seconds(site: Site, sleeper: Sleeper) -> None:
     holder = site.start()
+    holder.status.send(Born(sleeper.pid), [sleeper.pidfd])
+    site.turn()
     site.turn(14.9)
-    assert (site.answers, site.killers.calls) == ([], 0)
+    assert (site.answers, ended(sleeper)) == ([], None)
     site.turn(0.2)
     assert site.answers == [WorkerRefused(5, "good", "no report within 15 s")]
-    assert site.killers.calls == 1
+    assert os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT) is not None
+    assert ended(sleeper) == signal.SIGKILL
     with pytest.raises(Gone):
         holder.status.receive()
 
 
-def test_a_worker_is_asked_to_stop_and_given_up_after_ten_seconds(site: Site) -> None:
+def test_a_holder_that_was_never_born_is_given_up_too(site: Site) -> None:
+    holder = site.start()
+    site.turn(15.1)
+    assert site.answers == [WorkerRefused(5, "good", "no report within 15 s")]
+    with pytest.raises(Gone):
+        holder.status.send(Born(1))
+
+
+def test_a_worker_is_asked_to_stop_once_and_killed_after_ten_seconds(site: Site, sleeper: Sleeper) -> None:
+    """However often the front asks: it would begin the time anew each time."""
     holder = site.serve()
+    holder.status.send(Born(sleeper.pid), [sleeper.pidfd])
+    site.turn()
     site.sessions.stop(1)
     assert holder.status.receive() == (Stop(), [])
     site.turn(9.9)
-    assert site.answers == []
+    site.sessions.stop(1)
+    assert (site.answers, ended(sleeper)) == ([], None)
+    with pytest.raises(BlockingIOError):
+        holder.status.receive()
     site.turn(0.2)
     assert site.answers == [WorkerEnded(5, 1, "stopped")]
-    with pytest.raises(Gone):
-        holder.status.receive()
+    assert os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT) is not None
     site.sessions.stop(1)
     site.turn(100)
     assert len(site.answers) == 1
+
+
+@pytest.mark.parametrize("said", [Ready(1), Refused("good", ""), Born(1), Stop(), None])
+def test_a_holder_that_does_not_do_as_it_must_is_killed(
+    site: Site, sleeper: Sleeper, said: msgspec.Struct | None
+) -> None:
+    holder = site.serve()
+    holder.status.send(Born(sleeper.pid), [sleeper.pidfd])
+    site.turn()
+    if said is None:
+        holder.status.socket.send(b"\xc1garbage")
+    else:
+        holder.status.send(said)
+    site.turn()
+    assert len(site.answers) == 1
+    assert os.waitid(os.P_PIDFD, sleeper.pidfd, os.WEXITED | os.WNOWAIT) is not None
+    assert ended(sleeper) == signal.SIGKILL
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_a_holder_that_does_not_hand_over_one_pidfd_is_not_born(site: Site, count: int) -> None:
+    holder = site.start()
+    reading, writing = os.pipe()
+    holder.status.send(Born(1), [reading] * count)
+    os.close(reading)
+    site.turn()
+    assert site.answers == [WorkerRefused(5, "good", "its holder said Born out of turn")]
+    with pytest.raises(BrokenPipeError):  # nobody has the other end
+        os.write(writing, b"x")
+    os.close(writing)
+
+
+def test_no_descriptor_is_left_of_a_worker(site: Site, sleeper: Sleeper) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    holder = site.start()
+    for message, descriptors in ((Born(sleeper.pid), [sleeper.pidfd]), (Ready(4711), []), (Ended("exit 0"), [])):
+        holder.status.send(message, descriptors)
+        site.turn()
+    holder.close()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_there_is_a_most_of_workers_whatever_the_front_asks(site: Site) -> None:
+    for _ in range(MOST):
+        site.start()
+    site.sessions.start(ALICE)
+    assert site.answers == [WorkerRefused(5, "good", "3 workers are as many as there can be")]
+    site.holders[0].close()
+    site.turn()
+    site.answers.clear()
+    site.start()
+    assert site.answers == []
 
 
 def test_a_worker_that_stops_says_how(site: Site) -> None:
@@ -219,10 +301,13 @@ def test_a_worker_that_stops_says_how(site: Site) -> None:
     assert site.answers == [WorkerEnded(5, 1, "exit 0")]
 
 
-def test_a_worker_whose_holder_just_ended_is_not_stopped_but_gone(site: Site) -> None:
-    site.serve().close()
+def test_a_worker_that_has_just_ended_says_how_though_it_is_to_stop(site: Site) -> None:
+    holder = site.serve()
+    holder.status.send(Ended("signal 9"))
+    holder.close()
     site.sessions.stop(1)
-    assert site.answers == [WorkerEnded(5, 1, "gone")]
+    site.turn()
+    assert site.answers == [WorkerEnded(5, 1, "signal 9")]
 
 
 @pytest.mark.parametrize("number", [0, 2, 2**63 - 1])
@@ -238,20 +323,26 @@ def test_without_a_zygote_it_is_over(site: Site) -> None:
         site.sessions.start(ALICE)
 
 
-def test_a_zygote_that_does_not_read_holds_nobody_up(site: Site) -> None:
+def test_a_zygote_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+    site = Site(tmp_path, most=2000)
     for _ in range(2000):
         site.sessions.start(ALICE)
         if site.answers:
             break
-    assert site.answers == [WorkerRefused(5, "good", "the zygote does not read")]
+    [refused] = site.answers
+    assert isinstance(refused, WorkerRefused)
+    assert (refused.state, refused.reason.startswith("none could be ordered: ")) == ("good", True)
     while len(site.holders) < len(site.sockets):
         asked, [listening, status] = site.zygote.receive()
         site.holders.append(Holder(asked, listening, status))
+    site.close()
 
 
 def test_a_socket_that_cannot_be_made_is_a_refusal(site: Site) -> None:
     Path(site.folder.full("1001-1.sock")).touch()
+    before = len(os.listdir("/proc/self/fd"))
     site.sessions.start(ALICE)
     [refused] = site.answers
     assert isinstance(refused, WorkerRefused)
-    assert (refused.state, refused.reason.startswith("no socket: ")) == ("good", True)
+    assert (refused.state, refused.reason.startswith("none could be ordered: ")) == ("good", True)
+    assert len(os.listdir("/proc/self/fd")) == before

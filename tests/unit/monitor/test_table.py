@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from supercloud.monitor.breach import Breach
 from supercloud.monitor.children import Missed
-from supercloud.monitor.table import DESCRIPTORS, Kinds, Table, pam_of
+from supercloud.monitor.kinds import Kinds
+from supercloud.monitor.table import DESCRIPTORS, Table
 from supercloud.monitor.wire import (
-    VERSION,
     AccountRead,
     AccountState,
     Answer,
@@ -26,26 +26,24 @@ from supercloud.monitor.wire import (
     Request,
     StartWorker,
     StopWorker,
-    Task,
-    WorkerRefused,
 )
-
-TASK = Task(VERSION, 990, None, 1000, "portal", "/run/x", "/run/x/portal.sock", {})
+from supercloud.packets import close_all
 
 
 class FakeChildren:
     """Runs nothing."""
 
     def __init__(self) -> None:
-        self.asked: list[Callable[[Any], object]] = []
+        self.asked: list[Request] = []
+        self._done: list[Callable[[Any], object]] = []
 
-    def run(self, call: Callable[[], Any], done: Callable[[Any], object], descriptor: int | None = None) -> None:
-        if descriptor is not None:
-            os.close(descriptor)
-        self.asked.append(done)
+    def ask(self, question: Request, done: Callable[[Any], object], descriptors: Sequence[int] = ()) -> None:
+        close_all(descriptors)
+        self.asked.append(question)
+        self._done.append(done)
 
     def answer(self, answer: Any) -> None:
-        self.asked.pop()(answer)
+        self._done.pop()(answer)
 
 
 class FakeSessions:
@@ -60,28 +58,18 @@ class FakeSessions:
         self.stopped.append(number)
 
 
-class Pam:
-    """Never asked here: only children do."""
-
-    def check(self, login: str, password: str, address: str) -> PasswordOutcome:
-        raise AssertionError
-
-    def account(self, login: str) -> AccountState:
-        raise AssertionError
-
-
 class Served:
-    def __init__(self, pam: Pam | None) -> None:
+    def __init__(self) -> None:
         self.passwords, self.accounts, self.searches = FakeChildren(), FakeChildren(), FakeChildren()
         self.sessions = FakeSessions()
         self.answers: list[Answer] = []
         kinds = Kinds(self.passwords, self.accounts, self.searches)  # type: ignore[arg-type]
-        self.table = Table(TASK, kinds, self.sessions, self.answers.append, pam)
+        self.table = Table(kinds, self.sessions, self.answers.append)
 
 
 @pytest.fixture
 def served() -> Served:
-    return Served(Pam())
+    return Served()
 
 
 def a_pipe() -> tuple[int, int]:
@@ -153,15 +141,6 @@ def test_a_check_is_answered_with_its_number(
     assert served.answers == [PasswordChecked(9, outcome)]
 
 
-def test_without_pam_no_password_is_good() -> None:
-    served = Served(None)
-    reading, inode = a_pipe()
-    served.table.serve(CheckPassword(9, "alice", ""), [reading])
-    assert served.answers == [PasswordChecked(9, "broken")]
-    assert served.passwords.asked == []
-    assert not is_open(inode)
-
-
 @pytest.mark.parametrize(("child", "state"), [(AccountRead(1, "good"), "good"), *[(one, "broken") for one in Missed]])
 def test_an_account_is_answered_with_its_number(
     served: Served, child: AccountRead | Missed, state: AccountState
@@ -171,35 +150,10 @@ def test_an_account_is_answered_with_its_number(
     assert served.answers == [AccountRead(9, state)]
 
 
-def test_only_a_good_account_gets_a_worker(served: Served) -> None:
+def test_a_worker_is_ordered_whose_holder_judges_the_account(served: Served) -> None:
     request = StartWorker(9, 1001, "alice")
     served.table.serve(request, [])
-    assert served.sessions.started == []
-    served.accounts.answer(AccountRead(9, "good"))
-    assert served.sessions.started == [request]
-    assert served.answers == []
-
-
-@pytest.mark.parametrize(
-    "child",
-    [
-        AccountRead(9, "unknown"),
-        AccountRead(9, "renamed"),
-        AccountRead(9, "root"),
-        AccountRead(9, "below-minimum"),
-        AccountRead(9, "locked"),
-        AccountRead(9, "expired"),
-        AccountRead(9, "closed"),
-        AccountRead(9, "broken"),
-        *Missed,
-    ],
-)
-def test_no_other_account_gets_one(served: Served, child: AccountRead | Missed) -> None:
-    served.table.serve(StartWorker(9, 1001, "alice"), [])
-    served.accounts.answer(child)
-    state: AccountState = "broken" if isinstance(child, Missed) else child.state
-    assert served.answers == [WorkerRefused(9, state, f"the account is {state}")]
-    assert served.sessions.started == []
+    assert (served.sessions.started, served.answers, served.accounts.asked) == ([request], [], [])
 
 
 def test_a_worker_is_stopped_without_an_answer(served: Served) -> None:
@@ -219,14 +173,3 @@ def test_a_search_that_failed_is_not_complete(served: Served, missed: Missed) ->
     served.table.serve(ReadHolders(9, 4711, 1001), [])
     served.searches.answer(missed)
     assert served.answers == [HoldersRead(9, (), is_complete=False)]
-
-
-@pytest.mark.parametrize(
-    "task",
-    [
-        Task(VERSION, 990, None, 1000, "", "/run/x", "/x", {}),
-        Task(VERSION, 1001, 1001, 1000, "portal", "/run/x", "/x", {}),
-    ],
-)
-def test_there_is_no_pam_without_a_service_or_without_root(task: Task) -> None:
-    assert pam_of(task) is None

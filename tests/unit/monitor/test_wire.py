@@ -10,6 +10,9 @@ import msgspec
 import pytest
 
 import supercloud.monitor
+from supercloud.monitor.__main__ import FRONT_READS, RESERVED
+from supercloud.monitor.kinds import Bounds
+from supercloud.monitor.sessions import Patience
 from supercloud.monitor.table import DESCRIPTORS
 from supercloud.monitor.wire import Answer, Holder, Request
 from supercloud.packets import MOST_BYTES, MOST_DESCRIPTORS
@@ -59,6 +62,22 @@ def test_the_paper_says_how_many_descriptors_come_with_each_request() -> None:
 
 def test_the_paper_states_the_limits_of_a_packet() -> None:
     assert f"at most {MOST_BYTES:,} bytes and {MOST_DESCRIPTORS} descriptors" in " ".join(_TEXT.split())
+
+
+def test_the_paper_states_how_long_answers_take_and_how_many_are_worked_on_at_once() -> None:
+    bounds, patience, text = Bounds(), Patience(), " ".join(_TEXT.split())
+    for sentence in (
+        f"`password-checked`, within {bounds.password:g} seconds; at most {bounds.passwords} checks at once",
+        f"`account-read`, within {bounds.account:g} seconds of its turn; {bounds.accounts} at once,"
+        f" {bounds.accounts_waiting:,} more wait",
+        f"`holders-read`, within {bounds.search:g} second of its turn; {bounds.searches} at once,"
+        f" {bounds.searches_waiting:,} more wait",
+        f"`worker-started` or `worker-refused`, within {patience.start:g} seconds",
+        f"`worker-ended` follows within {patience.stop:g} seconds",
+        f"a front that takes no answer for {FRONT_READS:g} seconds",
+        f"half as many workers as the monitor may have descriptors, less {RESERVED // 2}",
+    ):
+        assert sentence in text
 
 
 @pytest.mark.parametrize("kind", [*get_args(Request), *get_args(Answer)])

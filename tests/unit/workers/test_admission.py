@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import select
+import signal
 
 import msgspec
 import pytest
@@ -19,12 +21,14 @@ LOGIN = pwd.getpwuid(os.getuid()).pw_name
 
 
 class Judge:
-    """Stands in the account database's place, and says which process it was asked in."""
+    """Stands in the account database's place, and notes that it was asked in this process."""
 
     def __init__(self, says: AccountState | BaseException) -> None:
         self._says = says
+        self.was_asked = False
 
     def __call__(self, task: Task, uid: int, login: str, *, pam: AccountCheck | None) -> AccountState:
+        self.was_asked = True
         if isinstance(self._says, BaseException):
             raise self._says
         return self._says
@@ -57,6 +61,42 @@ def test_a_judge_that_dies_says_nothing_good(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(NoWorkerFor) as refused:
         admit(TASK, os.getuid(), LOGIN)
     assert refused.value.state == "broken"
+
+
+def test_what_is_read_to_judge_an_account_stays_in_another_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lines of the shadow file, of other accounts too: a worker is forked from whoever calls this."""
+    judge = Judge("good")
+    monkeypatch.setattr(admission, "read_state", judge)
+    admit(TASK, os.getuid(), LOGIN)
+    assert not judge.was_asked
+
+
+def test_a_judge_ends_with_whoever_waits_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+
+    def hang(*_: object, **__: object) -> AccountState:
+        os.write(writing, b"hangs")
+        signal.pause()
+        return "good"
+
+    monkeypatch.setattr(admission, "read_state", hang)
+    holder = os.fork()
+    if holder == 0:
+        admit(TASK, 1000, "somebody")
+        os._exit(0)
+    os.close(writing)
+    assert os.read(reading, 5) == b"hangs"
+    os.kill(holder, signal.SIGKILL)
+    os.waitpid(holder, 0)
+    assert select.select([reading], [], [], 10)[0]  # at its end: nobody has the other one any more
+    os.close(reading)
+
+
+def test_an_account_that_was_renamed_by_now_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "read_state", Judge("good"))
+    with pytest.raises(NoWorkerFor) as refused:
+        admit(TASK, os.getuid(), f"{LOGIN}-as-it-was")
+    assert refused.value.state == "renamed"
 
 
 def test_an_account_that_is_gone_by_now_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:

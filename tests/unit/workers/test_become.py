@@ -13,7 +13,7 @@ import pytest
 
 from supercloud.identity import Principal
 from supercloud.workers import become as module
-from supercloud.workers.become import StillPrivileged, become, failure_as
+from supercloud.workers.become import StillPrivileged, become, enter_groups, failure_as
 
 NOBODY = Principal("nobody", 65534, 65534, frozenset({65534, 2000, 3000}))
 root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
@@ -164,6 +164,43 @@ def test_the_kernel_may_leave_the_gid_out_of_the_groups_or_in(calls: Calls) -> N
         calls.groups = groups
         with mock.patch.object(module, "os", calls):
             become(NOBODY)
+
+
+@root
+def test_the_groups_of_an_account_take_the_place_of_roots() -> None:
+    """Whoever leaves root's gives everybody what root's group may read."""
+    login, gid = "daemon", 3000
+
+    def task() -> str:
+        os.setgroups([0, 4, 1234])
+        enter_groups(login, gid)
+        return repr((os.getuid(), sorted(os.getgroups())))
+
+    assert in_child(task) == repr((0, sorted(os.getgrouplist(login, gid))))
+    assert not {0, 4, 1234} & set(os.getgrouplist(login, gid))
+
+
+@root
+def test_an_account_that_nobody_knows_has_its_own_group_only() -> None:
+    def task() -> str:
+        os.setgroups([0, 4])
+        enter_groups("nobody-is-called-so", 3000)
+        return repr(os.getgroups())
+
+    assert in_child(task) == "[3000]"
+
+
+@root
+def test_who_is_not_root_takes_no_groups() -> None:
+    def task() -> str:
+        become(NOBODY)
+        try:
+            enter_groups("root", 0)
+        except PermissionError:
+            return "refused"
+        return repr(ids())
+
+    assert in_child(task) == "refused"
 
 
 @root

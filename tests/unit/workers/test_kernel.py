@@ -48,10 +48,11 @@ def test_a_process_ends_with_its_parent() -> None:
     reader, writer = os.pipe()
 
     def task() -> str:
+        parent = os.getpid()
         child = os.fork()
         if not child:
             os.close(reader)
-            kernel.end_with_parent()
+            kernel.end_with(parent)
             os.write(writer, b"ready")
             signal.pause()
         os.read(reader, 5)
@@ -62,6 +63,17 @@ def test_a_process_ends_with_its_parent() -> None:
     with open(reader, "rb") as pipe:
         assert pipe.read() == b""  # both ends of it are gone
     assert child
+
+
+def test_a_process_whose_parent_has_ended_already_does_not_go_on() -> None:
+    def task() -> str:
+        try:
+            kernel.end_with(os.getppid() + 1)
+        except ProcessLookupError:
+            return "told"
+        return "not told"
+
+    assert in_child(task) == "told"
 
 
 @root

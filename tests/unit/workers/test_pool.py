@@ -159,6 +159,14 @@ def test_the_worker_of_an_account_that_vanished_ends_at_once(site: Site) -> None
     assert site.monitor.stopped == [1]
 
 
+def test_a_worker_does_not_outlive_its_accounts_name(site: Site) -> None:
+    """The uid can be somebody else's by now, who would find the old one's environment and files that it has open."""
+    site.workers.begin(site.of(ALICE))
+    site.accounts.known[1001] = Principal("mallory", 1001, 1001, ALICE.groups)
+    site.look()
+    assert site.monitor.stopped == [1]
+
+
 def test_nologin_and_a_silent_monitor_end_nobody_who_is_in(site: Site) -> None:
     site.of(ALICE)
     site.monitor.states[1001] = "closed"

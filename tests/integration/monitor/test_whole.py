@@ -1,116 +1,35 @@
-"""The monitor with everything around it: real workers, the front's client, and whatever else may come."""
+"""The monitor with the front's client, and with whatever else may come."""
 
 from __future__ import annotations
 
 import os
-import pwd
-import signal
 import socket
-import struct
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lab.accounts import Accounts
 from lab.monitor import (
     FAKES,
     ME,
     QUICK,
-    SERVICE,
-    ZYGOTE,
     Running,
     Start,
     embedded,
-    is_alive,
-    monitors,
-    of_root,
-    password_of_alice,
-    until,
 )
-from lab.monitor import services as pam_services
 from twisted.internet.defer import Deferred
 
 from supercloud.errors import NoWorker
 from supercloud.monitor.__main__ import Surroundings
 from supercloud.monitor.client import Monitor
-from supercloud.monitor.sessions import Patience
 from supercloud.monitor.wire import (
     CheckPassword,
     Request,
     StopWorker,
-    WorkerEnded,
     WorkerStarted,
 )
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts monitors; ended when the test ends."""
-    with monitors(tmp_path) as start:
-        yield start
-
-
-@pytest.fixture(scope="module")
-def services() -> Iterator[None]:
-    """PAM services of our own."""
-    with pam_services():
-        yield
-
-
-@pytest.fixture
-def alice(accounts: Accounts, services: None) -> Iterator[str]:
-    """alice, with the password "right"."""
-    with password_of_alice() as alice:
-        yield alice
-
-
-# With the real zygote, holders and workers.
-
-
-def _creds(worker: WorkerStarted) -> tuple[int, int]:
-    """Who listens, as the kernel notes it: pid and uid."""
-    with socket.socket(socket.AF_UNIX) as connecting:
-        connecting.connect(worker.path)
-        raw = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    pid, uid, _ = struct.unpack("iII", raw)
-    return pid, uid
-
-
-def test_a_real_worker_of_this_account(start: Start) -> None:
-    monitor = start(zygote=ZYGOTE, patience=Patience())
-    worker = monitor.start()
-    assert _creds(worker) == (worker.pid, ME.pw_uid)
-    assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
-    until(lambda: not is_alive(worker.pid))
-
-
-@pytest.mark.root
-def test_a_real_worker_is_its_account_and_ends_with_the_monitor(start: Start, tmp_path: Path, alice: str) -> None:
-    monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
-    account = pwd.getpwnam(alice)
-    first, second = monitor.start(account.pw_uid, alice), monitor.start(account.pw_uid, alice)
-    assert _creds(first) == (first.pid, account.pw_uid)
-    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{first.pid}/status").read_text().splitlines())
-    assert (status["Uid"], status["CapEff"]) == ("\t".join([str(account.pw_uid)] * 4), "0" * 16)
-    os.kill(first.pid, signal.SIGKILL)
-    assert monitor.next() == WorkerEnded(5, first.worker, "signal 9")
-    monitor.process.kill()
-    until(lambda: not is_alive(second.pid))
-
-
-@pytest.mark.root
-def test_a_real_worker_that_its_user_stopped_is_ended_all_the_same(start: Start, tmp_path: Path, alice: str) -> None:
-    monitor = start(of_root(tmp_path, SERVICE), zygote=ZYGOTE, patience=Patience())
-    worker = monitor.start(pwd.getpwnam(alice).pw_uid, alice)
-    os.kill(worker.pid, signal.SIGSTOP)
-    assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
-    until(lambda: not is_alive(worker.pid))
-
 
 # With the front's client.
 

@@ -9,17 +9,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lab.accounts import PROJ_GID, Accounts
 from lab.workers import (
     APPLICATION,
+    IN_A_NAMESPACE,
     Zygote,
+    attempt,
     descendant_called,
     mounted,
-    pam_service,
     status_of,
     wait_for_end,
     zygote,
@@ -29,23 +29,6 @@ from supercloud.packets import Gone
 from supercloud.workers.wire import Ended, Fork, Refused
 
 root = pytest.mark.root
-FRONT = 20004  # dave's
-PROJECT = Path(__file__).parents[2]
-IN_A_NAMESPACE = ("unshare", "--mount", sys.executable, "-I", str(APPLICATION))
-
-
-@pytest.fixture(scope="module")
-def site(accounts: Accounts) -> Iterator[Zygote]:
-    """A zygote without PAM, whose front is dave."""
-    with zygote(front_uid=FRONT) as made:
-        yield made
-
-
-@pytest.fixture
-def service(tmp_path: Path) -> Iterator[str]:
-    """A PAM service that notes the sessions that are opened and closed."""
-    with pam_service(tmp_path) as name:
-        yield name
 
 
 @root
@@ -64,6 +47,7 @@ def test_stop_lets_a_request_under_way_come_to_its_end(site: Zygote) -> None:
     browser.request("GET", "/slow/0.5")
     time.sleep(0.1)
     session.stop()
+    os.kill(session.pid, signal.SIGTERM)  # a service's end may signal all processes too
     answer = browser.getresponse()
     assert (answer.status, answer.read()) == (200, b'"done"')
     assert session.report() == Ended("stopped")
@@ -152,7 +136,7 @@ def test_the_signals_of_a_services_end_do_not_end_a_holder_before_its_worker(sit
 
 @root
 def test_the_end_of_the_monitor_ends_everything(accounts: Accounts) -> None:
-    with zygote(front_uid=FRONT) as site:
+    with zygote() as site:
         pids = [site.started(uid, login).pid for uid, login in ((20001, "alice"), (20002, "bob"))]
         holders = [int(status_of(pid)["PPid"]) for pid in pids]
         assert site.close() == 0
@@ -175,7 +159,7 @@ def test_ended_holders_leave_no_zombies(site: Zygote) -> None:
 @root
 @pytest.mark.parametrize("what", ["garbage", "no descriptors", "one descriptor", "empty map"])
 def test_anything_but_a_proper_order_ends_the_zygote(accounts: Accounts, what: str) -> None:
-    with zygote(front_uid=FRONT) as site, socket.socket(socket.AF_UNIX) as some:
+    with zygote() as site, socket.socket(socket.AF_UNIX) as some:
         if what == "garbage":
             site.link.socket.send(b"\xc1garbage")
         elif what == "empty map":
@@ -191,7 +175,7 @@ def test_anything_but_a_proper_order_ends_the_zygote(accounts: Accounts, what: s
 @root
 def test_a_pam_session_is_opened_and_closed_exactly_once(accounts: Accounts, service: str, tmp_path: Path) -> None:
     note = tmp_path / "sessions"
-    with zygote(front_uid=FRONT, pam_service=service) as site:
+    with zygote(pam_service=service) as site:
         session = site.started(20001, "alice")
         assert note.read_text() == "open_session alice supercloud 0\n"
         session.stop()
@@ -206,7 +190,7 @@ def test_a_pam_session_is_opened_and_closed_exactly_once(accounts: Accounts, ser
 def test_a_pam_session_is_closed_however_the_worker_ends(
     accounts: Accounts, service: str, tmp_path: Path, end: str
 ) -> None:
-    with zygote(front_uid=FRONT, pam_service=service) as site:
+    with zygote(pam_service=service) as site:
         session = site.started(20001, "alice")
         if end == "killed":
             os.kill(session.pid, signal.SIGKILL)
@@ -221,7 +205,7 @@ def test_a_session_that_pam_does_not_open_is_no_worker_and_is_not_closed(
 ) -> None:
     with Path("/etc/pam.d", service).open("a") as lines:
         lines.write("session required pam_deny.so\n")
-    with zygote(front_uid=FRONT, pam_service=service) as site:
+    with zygote(pam_service=service) as site:
         said = site.fork(20001, "alice").report()
         assert isinstance(said, Refused)
         assert said.reason.startswith("PAM open_session: ")
@@ -230,7 +214,7 @@ def test_a_session_that_pam_does_not_open_is_no_worker_and_is_not_closed(
 
 @root
 def test_pam_gives_environment_and_umask_but_does_not_say_who_one_is(accounts: Accounts, service: str) -> None:
-    with zygote(front_uid=FRONT, pam_service=service) as site:
+    with zygote(pam_service=service) as site:
         worker = site.started(20001, "alice")
         environment = worker.run("import os; said = {**os.environ, 'umask': os.umask(0o77)}")
     assert environment["SITE_VARIABLE"] == "from-pam"
@@ -240,10 +224,36 @@ def test_pam_gives_environment_and_umask_but_does_not_say_who_one_is(accounts: A
 
 
 @root
+def test_the_limits_of_the_session_hold_in_the_worker_and_cannot_be_lifted(
+    accounts: Accounts, service: str, tmp_path: Path
+) -> None:
+    rules = tmp_path / "limits.conf"
+    rules.write_text(
+        "alice hard nproc 77\nalice soft nproc 66\nalice hard fsize 123\nalice soft nofile 99\nalice hard nofile 321\n"
+    )
+    with Path("/etc/pam.d", service).open("a") as lines:
+        lines.write(f"session required pam_limits.so conf={rules}\n")
+    with zygote(pam_service=service) as site:
+        worker = site.started(20001, "alice")
+        limits = "import resource; said = [resource.getrlimit(which) for which in (6, 1, 7)]"  # NPROC, FSIZE, NOFILE
+        assert worker.run(limits) == [[66, 77], [123 * 1024] * 2, [321, 321]]
+        assert attempt(worker, "__import__('resource').setrlimit(6, (78, 78))") == "ValueError"
+
+
+@root
+def test_roots_groups_are_not_a_workers_though_pam_opens_its_session(accounts: Accounts, service: str) -> None:
+    """Who only changes uid and gid leaves them to everybody."""
+    as_usual = ("setpriv", "--groups", "0,4,1234", sys.executable, "-I", str(APPLICATION))
+    with zygote(pam_service=service, command=as_usual) as site:
+        worker = site.started(20001, "alice")
+        assert worker.run("import os; said = sorted(os.getgroups())") == [20001, PROJ_GID]
+
+
+@root
 def test_a_group_that_pam_adds_is_the_workers(accounts: Accounts, service: str, tmp_path: Path) -> None:
     rules = tmp_path / "group.conf"
     rules.write_text(f"{service};*;carol;Al0000-2400;proj\n")
-    with zygote(front_uid=FRONT, pam_service=service, command=IN_A_NAMESPACE) as site:
+    with zygote(pam_service=service, command=IN_A_NAMESPACE) as site:
         site.started(20001, "alice").stop()
         with mounted(site, "--bind", str(rules), "/etc/security/group.conf"):
             carol = site.started(20003, "carol")
@@ -254,7 +264,7 @@ def test_a_group_that_pam_adds_is_the_workers(accounts: Accounts, service: str, 
 def test_a_pam_module_that_hangs_stands_in_nobodys_way(accounts: Accounts, service: str, tmp_path: Path) -> None:
     hang = tmp_path / "note"
     hang.write_text('#!/bin/sh\n[ "$PAM_USER" != bob ] || exec sleep 60\n')
-    with zygote(front_uid=FRONT, pam_service=service) as site:
+    with zygote(pam_service=service) as site:
         hanging = site.fork(20002, "bob")
         assert site.started(20001, "alice").run("said = 1") == 1
         os.kill(descendant_called("sleep", site.process.pid), signal.SIGKILL)

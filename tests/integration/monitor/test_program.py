@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,10 @@ import pytest
 from lab.monitor import (
     FAKES,
     ME,
+    WITH_A_DESCRIPTOR,
     Start,
     embedded,
     is_alive,
-    monitors,
     until,
 )
 
@@ -45,21 +44,13 @@ from supercloud.monitor.wire import (
 )
 from supercloud.packets import Gone
 
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Start]:
-    """Starts monitors; ended when the test ends."""
-    with monitors(tmp_path) as start:
-        yield start
-
-
 # What it is.
 
 
 def test_it_is_a_bare_process(start: Start, tmp_path: Path) -> None:
     with open(os.devnull) as inherited:
         os.set_inheritable(inherited.fileno(), True)
-        monitor = start()
+        monitor = start(prefix=WITH_A_DESCRIPTOR)
         assert monitor.state(ME.pw_uid) == "good"
     proc = Path(f"/proc/{monitor.process.pid}")
     status = dict(line.split(":\t", 1) for line in (proc / "status").read_text().splitlines())
@@ -71,15 +62,16 @@ def test_it_is_a_bare_process(start: Start, tmp_path: Path) -> None:
         assert names == {b"PATH", b"LANG"}
         links = {int(fd): os.readlink(proc / "fd" / fd) for fd in os.listdir(proc / "fd")}
         kinds = sorted(link.split(":")[0] for fd, link in links.items() if fd > 2)
-        # The front, the zygote; the zygote's end and the loop's; the folder.
-        assert kinds == sorted([str(tmp_path / "workers"), "anon_inode", "anon_inode", "socket", "socket"])
+        # The front, the zygote, its end; a child and its end; the loop's; the folder.
+        anonymous, sockets = ["anon_inode"] * 3, ["socket"] * 3
+        assert kinds == sorted([str(tmp_path / "workers"), *anonymous, *sockets])
         assert links[0] == links[1] == "/dev/null"
     assert monitor.pid_of("zygote")
     assert Path(monitor.task.run, "zygote").read_text().endswith(" / ['LANG', 'PATH']")
 
 
 def test_no_part_of_twisted_is_in_it() -> None:
-    names = "__main__ table pam passwords accounts shadow holders sessions folder children loop harden wire breach"
+    names = "__main__ table pam passwords accounts shadow holders sessions folder children kinds kill loop wire breach"
     lines = "; ".join(f"import supercloud.monitor.{name}" for name in names.split())
     code = f"import sys; {lines}; print([name for name in sys.modules if name.startswith(('twisted', 'zope'))])"
     assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
@@ -274,13 +266,13 @@ def test_a_worker_that_crashes_is_told_once(start: Start) -> None:
     assert monitor.state(ME.pw_uid) == "good"
 
 
-def test_a_worker_that_does_not_stop_is_given_up(start: Start) -> None:
+def test_a_worker_that_does_not_stop_is_killed(start: Start) -> None:
     monitor = start(habit="does-not-stop")
     worker = monitor.start()
     before = time.monotonic()
     assert monitor.ask(StopWorker(6, worker.worker)) == WorkerEnded(5, worker.worker, "stopped")
     assert 0.9 < time.monotonic() - before < 5
-    os.kill(worker.pid, signal.SIGKILL)
+    until(lambda: not is_alive(worker.pid))
 
 
 @pytest.mark.parametrize(
@@ -317,21 +309,24 @@ def test_a_holder_that_hangs_is_killed_even_when_it_is_stopped(start: Start) -> 
     assert is_alive(monitor.pid_of("zygote"))
 
 
+def test_a_front_that_starts_workers_without_end_gets_refusals_and_ends_nothing(start: Start) -> None:
+    """Each takes two of the monitor's descriptors: out of those, it could not answer anybody."""
+    monitor = start(prefix=("prlimit", "--nofile=140:140"))
+    for _ in range(6):
+        last = monitor.start()
+    refused = monitor.ask(StartWorker(5, ME.pw_uid, ME.pw_name))
+    assert refused == WorkerRefused(5, "good", "6 workers are as many as there can be")
+    assert monitor.state(ME.pw_uid) == "good"
+    assert monitor.ask(StopWorker(6, last.worker)) == WorkerEnded(5, last.worker, "stopped")
+    assert monitor.start().worker == last.worker + 1
+
+
 def test_a_zygote_that_dies_while_it_forks_ends_it(start: Start) -> None:
     monitor = start(habit="zygote-dies")
     monitor.packets.send(StartWorker(5, ME.pw_uid, ME.pw_name))
     with suppress(Gone):  # whichever it sees first, the end of the holder's socket or that of the zygote
         assert monitor.next() == WorkerRefused(5, "good", "its holder ended")
     assert monitor.process.wait(10) == 1
-
-
-def test_the_embedded_portal_has_workers_of_its_own_account_only(start: Start) -> None:
-    monitor = start()
-    other = ME.pw_uid + 1
-    assert monitor.ask(StartWorker(5, other, "daemon")) == WorkerRefused(5, "unknown", "the account is unknown")
-    renamed = monitor.ask(StartWorker(6, ME.pw_uid, "somebody"))
-    assert renamed == WorkerRefused(6, "renamed", "the account is renamed")
-    assert monitor.check(ME.pw_name, b"whatever") == "broken"
 
 
 def test_sockets_of_an_earlier_run_are_removed(start: Start, tmp_path: Path) -> None:
