@@ -192,9 +192,8 @@ const condition = async (upload, address) => {
   const found = await fetch(address, {method: 'HEAD', cache: 'no-store', redirect: 'manual'});
   if (found.status === 404) return {'If-None-Match': '*'};
   const tag = found.headers.get('ETag');
-  if (!found.ok || !tag) {
-    throw new Error(found.status === 401 ? reasonOf(401, '') : 'There is something of this name that is not replaced.');
-  }
+  if (!found.ok) throw new Error(reasonOf(found.status, ''));
+  if (!tag) throw new Error('There is a folder of this name.');
   let isSure = choice;
   if (isSure === null) {
     const others = queue.length > 0;
