@@ -7,12 +7,11 @@ those of RFC 2616. Its ``WsgiDAVApp`` is not used: it changes addresses before a
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
 import pwd
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -21,9 +20,9 @@ from wsgidav.request_server import RequestServer
 from supercloud.dav import failures
 from supercloud.dav.body import Body, CutShort
 from supercloud.dav.chunks import Chunks
-from supercloud.dav.failures import Fields, StartResponse, refused
+from supercloud.dav.failures import StartResponse, refused
 from supercloud.dav.guard import Guard, Request
-from supercloud.dav.methods import CLASSES, Methods
+from supercloud.dav.methods import Methods
 from supercloud.dav.propfind import Propfind
 from supercloud.dav.provider import Environ, Provider
 from supercloud.dav.reading import read
@@ -89,22 +88,17 @@ class Application:
             **dict.fromkeys(_WSGIDAV, self._by_wsgidav),
         }
         self._propfind = Propfind(tree, self.guard, prop_manager)
-        self._classes = CLASSES if lock_manager is not None else "1, 3"
         self._methods = methods
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        body = environ["supercloud.body"] = Body(environ)
-        response = _Response(start_response, environ, self._classes)
+        environ["supercloud.body"] = Body(environ)
         try:
-            answer = self._answer(environ, response)
+            return self._answer(environ, start_response)
         except Exception as error:  # the last place before the server's own page
-            answer = self._fail(error, environ, response)
-        if body.discard():
-            return response.send(answer)
-        return _Closing(response.send(answer, closing=True), environ, body)
+            return self._fail(error, environ, start_response)
 
-    def _answer(self, environ: Environ, response: _Response) -> Iterable[bytes]:
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         handler = self._handlers.get(method)
         if handler is None:
@@ -116,14 +110,14 @@ class Application:
         request = Request(environ, located, None if handler == self._read else self.tree.stat_or_none(located))
         environ["wsgidav.user_name"] = self.login
         self.guard.read_if(request)
-        return handler(request, response)
+        return handler(request, start_response)
 
-    def _fail(self, error: Exception, environ: Environ, response: _Response) -> Iterable[bytes]:
+    def _fail(self, error: Exception, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         known = failures.of_any(error, writing=environ["REQUEST_METHOD"] not in _READS)
         if int(known.value) >= HTTPStatus.INTERNAL_SERVER_ERROR and int(known.value) != HTTPStatus.INSUFFICIENT_STORAGE:
             _log.error("%s failed", environ["REQUEST_METHOD"], exc_info=error)
-        answer = failures.answer(response, known)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
+        failed = type(error), error, error.__traceback__
+        return failures.answer(lambda status, fields: start_response(status, fields, failed), known)
 
     def _read(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         return read(self.tree, self.guard, request, start_response)
@@ -160,52 +154,6 @@ class Application:
             environ["HTTP_DEPTH"] = environ["HTTP_DEPTH"].strip().lower()
         handle: Callable[..., Iterable[bytes]] = getattr(self._wsgidav, f"do_{request.method}")
         return handle(environ, start_response)
-
-
-class _Response:
-    """Holds the status and the fields until it is known whether the connection stays open."""
-
-    def __init__(self, start_response: StartResponse, environ: Environ, classes: str) -> None:
-        self._start_response = start_response
-        self._status = "500 Internal Server Error"
-        self._fields: Fields = []
-        self._speaks = environ["REQUEST_METHOD"] == "OPTIONS"
-        self._classes = classes
-
-    def __call__(self, status: str, fields: Fields, exc_info: Any = None) -> None:
-        self._status, self._fields = status, fields
-
-    def send(self, answer: Iterable[bytes], *, closing: bool = False) -> Iterable[bytes]:
-        """Begin the answer."""
-        if self._speaks:
-            self._fields += [("DAV", self._classes), ("MS-Author-Via", "DAV")]
-        if closing:
-            self._fields.append(("Connection", "close"))
-        self._start_response(self._status, self._fields)
-        return answer
-
-
-class _Closing:
-    """An answer to a request whose body is not read to its end; the connection ends with it.
-
-    cheroot reads such a rest into memory, all of it, before it answers; and it does not look at the application's
-    ``Connection: close``. So it is told that nothing is left, and the connection is broken off after the answer.
-    """
-
-    def __init__(self, answer: Iterable[bytes], environ: Environ, body: Body) -> None:
-        self._answer = answer
-        self._body = body
-        if hasattr(environ["wsgi.input"], "remaining"):
-            environ["wsgi.input"].remaining = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._answer)
-
-    def close(self) -> None:
-        if hasattr(self._answer, "close"):
-            self._answer.close()
-        self._body.linger()
-        raise ConnectionResetError(errno.ECONNRESET, "the request's body was refused")
 
 
 def _whole(body: Body) -> bytes:

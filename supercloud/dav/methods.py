@@ -21,7 +21,6 @@ from supercloud.dav.removing import Failure, hindrances, remove
 from supercloud.dav.tree import Located, NotServed, Tree, is_folder
 from supercloud.dav.writing import Draft
 
-CLASSES: Final = "1, 2, 3"
 _BOTH: Final = "OPTIONS, GET, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 _MTIME: Final = re.compile(r"-?\d{1,11}(?:\.\d{1,9})?", re.ASCII)
 _MILLIARD: Final = 10**9
@@ -41,8 +40,9 @@ class Methods:
             allowed = "OPTIONS, PUT, MKCOL, LOCK"
         else:
             allowed = _BOTH if request.is_folder else f"{_BOTH}, PUT"
-        fields = [("Allow", allowed), ("Accept-Ranges", "bytes"), ("Content-Length", "0")]
-        start_response("200 OK", fields)
+        classes = "1, 3" if self._guard.locks is None else "1, 2, 3"
+        fields = [("DAV", classes), ("MS-Author-Via", "DAV"), ("Allow", allowed), ("Accept-Ranges", "bytes")]
+        start_response("200 OK", [*fields, ("Content-Length", "0")])
         return []
 
     def make_folder(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:

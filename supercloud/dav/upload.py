@@ -24,7 +24,7 @@ from http import HTTPStatus
 from typing import Final
 
 from supercloud.dav import failures
-from supercloud.dav.body import BLOCK, Block, Body, CutShort
+from supercloud.dav.body import BLOCK, Body, CutShort
 from supercloud.dav.checksum import BadChecksum, Checksum
 from supercloud.dav.failures import Fields, StartResponse, refused
 from supercloud.dav.guard import Guard, Request
@@ -170,10 +170,9 @@ class Upload:
         for block in _arriving(body):
             if at + len(block) > end:
                 raise refused(HTTPStatus.BAD_REQUEST, "More came than Content-Range says.", fields=_offset(at))
-            view = memoryview(block)
-            while view:
-                written = os.pwrite(handle, view, at)
-                view, at = view[written:], at + written
+            while block:
+                written = os.pwrite(handle, block, at)
+                block, at = block[written:], at + written
         if at != end:
             raise refused(HTTPStatus.BAD_REQUEST, "Less came than Content-Range says.", fields=_offset(at))
 
@@ -226,7 +225,7 @@ def checksum_of(field: str | None) -> Checksum:
         raise refused(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
-def _arriving(body: Body) -> Iterator[Block]:
+def _arriving(body: Body) -> Iterator[memoryview]:
     """The body's blocks.
 
     :raises DAVError: 400 when it breaks off. Hardly anybody is there to read it.

@@ -72,14 +72,13 @@ class Draft:
             self._close()
             raise
 
-    def write(self, block: bytes | memoryview) -> None:
+    def write(self, block: memoryview) -> None:
         """Append.
 
         :raises OSError: ENOSPC, EDQUOT, EFBIG and others.
         """
-        view = memoryview(block)
-        while view:
-            view = view[os.write(self.handle, view) :]
+        while block:
+            block = block[os.write(self.handle, block) :]
 
     def stamp(self, modified_ns: int) -> None:
         """Set the time of its last change; the last thing before ``commit``."""

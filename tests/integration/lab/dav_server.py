@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Serves /dav with cheroot alone, as an account, without the portal: locks and properties are wsgidav's, in memory.
+"""Serves /dav as a worker does, as an account, on a port of loopback instead of the front's socket.
 
 usage: dav_server.py LOGIN ROOTS_AS_JSON [UMASK [FILE_SIZE_LIMIT]]
 
@@ -10,14 +10,18 @@ import json
 import os
 import pwd
 import resource
+import socket
 import sys
 
-from cheroot import wsgi
 from wsgidav.lock_man.lock_manager import LockManager
 from wsgidav.lock_man.lock_storage import LockStorageDict
 from wsgidav.prop_man.property_manager import PropertyManager
 
 from supercloud.dav.app import make_app
+from supercloud.workers.child import serve
+
+# What the kernel says of the other end of a TCP connection when it is asked for its uid.
+NOBODY = 2**32 - 1
 
 
 def main() -> None:
@@ -36,13 +40,13 @@ def main() -> None:
     dav = make_app(roots, home, None, lock_manager=locks, prop_manager=properties)
 
     def application(environ, start_response):
-        environ["SCRIPT_NAME"], environ["PATH_INFO"] = "/dav", environ["PATH_INFO"].removeprefix("/dav")
-        return dav(environ, start_response)
+        path = environ["PATH_INFO"].removeprefix("/dav")
+        return dav({**environ, "SCRIPT_NAME": "/dav", "PATH_INFO": path, "wsgi.url_scheme": "http"}, start_response)
 
-    server = wsgi.Server(("127.0.0.1", 0), application, numthreads=4)
-    server.prepare()
-    print(server.bind_addr[1], flush=True)
-    server.serve()
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    serve(listening, application, login=login, front_uid=NOBODY, ready=lambda: print(port, flush=True))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import io
 import os
 import re
 import struct
@@ -203,24 +202,6 @@ def test_a_time_that_is_none_is_a_conflict_and_changes_nothing(dav: Caller, file
 )
 def test_a_compressed_file_is_told_as_what_it_is(name: str, kind: str) -> None:
     assert content_type(name) == kind
-
-
-def test_a_refused_body_that_is_small_is_read_away(dav: Caller, folder: Path) -> None:
-    source = io.BytesIO(b"x" * 1000)
-
-    answer = dav.ask("PUT", "/no/file", source, length=1000)
-
-    assert (answer.status, answer.broken) == (409, False)
-    assert source.tell() == 1000
-
-
-def test_a_refused_body_that_is_large_breaks_the_connection_off(dav: Caller, folder: Path) -> None:
-    source = io.BytesIO(b"x" * 1000)
-
-    answer = dav.ask("PUT", "/no/file", source, length=10**10)
-
-    assert (answer.status, answer.broken) == (409, True)
-    assert answer.fields["connection"] == "close"
 
 
 def test_an_unforeseen_failure_says_nothing_of_itself(
