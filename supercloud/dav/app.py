@@ -12,22 +12,29 @@ import logging
 import os
 import pwd
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
+from wsgidav.dav_error import DAVError, DAVErrorCondition
 from wsgidav.request_server import RequestServer
 
 from supercloud.dav import failures
+from supercloud.dav.asking import Asking
 from supercloud.dav.body import Body, CutShort
 from supercloud.dav.chunks import Chunks
 from supercloud.dav.failures import StartResponse, refused
 from supercloud.dav.guard import Guard, Request
+from supercloud.dav.locks import Locked, Locks
 from supercloud.dav.methods import Methods
 from supercloud.dav.propfind import Propfind
+from supercloud.dav.properties import DeadProperties
 from supercloud.dav.provider import Environ, Provider
 from supercloud.dav.reading import read
 from supercloud.dav.tree import Tree
 from supercloud.dav.upload import Upload
+from supercloud.desk.client import Desk
 
 MAX_XML: Final = 1024 * 1024  # bytes of a PROPFIND, PROPPATCH or LOCK; mod_dav takes as much (LimitXMLRequestBody)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
@@ -37,44 +44,44 @@ _log = logging.getLogger("supercloud.dav")
 Handler = Callable[[Request, StartResponse], Iterable[bytes]]
 
 
-def make_app(
-    roots: Mapping[str, str],
-    home: str,
-    desk: str | None,
-    *,
-    lock_manager: Any = None,
-    prop_manager: Any = None,
-) -> Application:
+def make_app(roots: Mapping[str, str], home: str, desk: str | None) -> Application:
     """Make the application for the account that runs this process.
 
     :param roots: address below /dav to folder, as ``Tree`` takes them.
-    :param desk: path of the portal's socket, or None where there is no portal.
-    :param lock_manager: of wsgidav's kind; without one there are no locks, and class 2 is not promised.
-    :param prop_manager: of wsgidav's kind; without one there are no dead properties.
+    :param desk: path of the portal's socket. None where there is no portal: there are no locks then, and class 2 is
+        not promised.
     """
     login = _login()
-    return Application(Tree(roots, home, login), login, lock_manager, prop_manager)
+    return Application(Tree(roots, home, login), login, None if desk is None else Desk(desk))
 
 
 class _Wsgidav(RequestServer):  # type: ignore[misc]
-    """wsgidav's methods, under our conditions: they were checked before."""
+    """wsgidav's methods, under our conditions and locks: they were checked before."""
 
     def _evaluate_if_headers(self, res: Any, environ: Environ) -> None:
         return
+
+    def _check_write_permission(self, res: Any, depth: str, environ: Environ) -> None:
+        return
+
+    def _write_transaction(self, res: Any, environ: Environ) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Application:
     """A WSGI application; ``tree`` is for those who wrap it."""
 
-    def __init__(self, tree: Tree, login: str, lock_manager: Any, prop_manager: Any) -> None:
+    def __init__(self, tree: Tree, login: str, desk: Asking | None) -> None:
         self.tree = tree
         self.login = login
-        self.provider = Provider(tree, lock_manager, prop_manager)
-        self.guard = Guard(tree, lock_manager, self.login)
+        locks = None if desk is None else Locks(tree, desk)
+        properties = DeadProperties(tree, desk)
+        self.provider = Provider(tree, locks, properties)
+        self.guard = Guard(tree, locks)
         self._wsgidav = _Wsgidav(self.provider)
         self._upload = Upload(tree, self.guard)
         self._chunks = Chunks(tree, self.guard, self._upload)
-        methods = Methods(tree, self.guard, prop_manager)
+        methods = Methods(tree, self.guard, properties)
         self._handlers: dict[str, Handler] = {
             "OPTIONS": methods.options,
             "GET": self._read,
@@ -87,7 +94,7 @@ class Application:
             "PROPFIND": self._find,
             **dict.fromkeys(_WSGIDAV, self._by_wsgidav),
         }
-        self._propfind = Propfind(tree, self.guard, prop_manager)
+        self._propfind = Propfind(tree, self.guard, properties)
         self._methods = methods
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
@@ -113,6 +120,8 @@ class Application:
         return handler(request, start_response)
 
     def _fail(self, error: Exception, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if isinstance(error, Locked):
+            error = _locked(error, environ)
         known = failures.of_any(error, writing=environ["REQUEST_METHOD"] not in _READS)
         if int(known.value) >= HTTPStatus.INTERNAL_SERVER_ERROR and int(known.value) != HTTPStatus.INSUFFICIENT_STORAGE:
             _log.error("%s failed", environ["REQUEST_METHOD"], exc_info=error)
@@ -144,7 +153,9 @@ class Application:
         self.guard.check_conditions(request, request.status)
         if request.method == "LOCK" and request.status is None:
             # wsgidav makes the empty file before it looks whether a lock of the folder's forbids that.
-            self.guard.check_locks(request, request.located.parent, folder=True)
+            self.guard.check_locks(request, request.located.parent)
+        if request.method == "PROPPATCH":
+            self.guard.check_locks(request, request.located)
         xml = _whole(environ["supercloud.body"])
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(xml), str(len(xml))
         environ["PATH_INFO"] = request.located.address
@@ -170,6 +181,14 @@ def _whole(body: Body) -> bytes:
     except CutShort as error:
         raise refused(HTTPStatus.BAD_REQUEST, str(error)) from error
     return b"".join(blocks)
+
+
+def _locked(error: Locked, environ: Environ) -> DAVError:
+    """423, and where the locks lie, as this client sees it."""
+    condition = DAVErrorCondition(error.condition)
+    for url in error.urls:
+        condition.add_href(quote(environ.get("SCRIPT_NAME", "")) + url)
+    return DAVError(HTTPStatus.LOCKED, "It is locked.", err_condition=condition)
 
 
 def _login() -> str:

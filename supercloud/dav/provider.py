@@ -15,6 +15,8 @@ from wsgidav.dav_error import DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from supercloud.dav import failures
+from supercloud.dav.locks import Locks
+from supercloud.dav.properties import DeadProperties
 from supercloud.dav.quota import Quota
 from supercloud.dav.tree import SAFE, Located, NotServed, Tree, is_folder
 
@@ -194,12 +196,12 @@ def resource(located: Located, status: os.stat_result, environ: Environ) -> File
 class Provider(DAVProvider):  # type: ignore[misc]
     """The tree as wsgidav's provider."""
 
-    def __init__(self, tree: Tree, lock_manager: Any, prop_manager: Any) -> None:
+    def __init__(self, tree: Tree, locks: Locks | None, properties: DeadProperties) -> None:
         super().__init__()
         self.tree = tree
         self.set_share_path("/")
-        self.set_lock_manager(lock_manager)
-        self.set_prop_manager(prop_manager)
+        # Not by its setters, which ask for methods that nothing calls here.
+        self.lock_manager, self.prop_manager = locks, properties
 
     def get_resource_inst(self, path: str, environ: Environ) -> File | Folder | None:
         """What is there, or None for nothing.

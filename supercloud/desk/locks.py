@@ -125,7 +125,8 @@ class LockBook:
         """Locks on these files, by number, as many as an answer holds."""
         with self._store.read() as connection:
             rows = [row for key in set(keys) for row in self._rows(connection, "key = ?", (to_blob(key),))]
-        taken, size = [], 0
+        taken: list[ActiveLock] = []
+        size = 0
         wanted = sorted(row for row in rows if row[0] > after)
         for row in wanted:
             size += 512 + len(row[7]) + len(row[8])
@@ -211,11 +212,6 @@ class LockBook:
                     )
         self._properties.move(old.key, proof.key)
         write.proof = proof
-
-    def forget(self) -> None:
-        """Remove what expired."""
-        with self._store.change() as connection:
-            connection.execute("DELETE FROM lock WHERE ends <= ?", (self._now(),))
 
     def _held(
         self, connection: sqlite3.Connection, key: Key | None, above: Iterable[Key], *, within: Proof | None

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Serves /dav as a worker does, as an account, on a port of loopback instead of the front's socket.
 
-usage: dav_server.py LOGIN ROOTS_AS_JSON [UMASK [FILE_SIZE_LIMIT]]
+usage: dav_server.py LOGIN ROOTS_AS_JSON DESK UMASK [FILE_SIZE_LIMIT]
 
 Started as root it becomes LOGIN after everything is imported; "" stays who it is. Prints its port once it listens.
 """
@@ -13,10 +13,6 @@ import resource
 import socket
 import sys
 
-from wsgidav.lock_man.lock_manager import LockManager
-from wsgidav.lock_man.lock_storage import LockStorageDict
-from wsgidav.prop_man.property_manager import PropertyManager
-
 from supercloud.dav.app import make_app
 from supercloud.workers.child import serve
 
@@ -25,10 +21,10 @@ NOBODY = 2**32 - 1
 
 
 def main() -> None:
-    login, roots = sys.argv[1], json.loads(sys.argv[2])
-    os.umask(int(sys.argv[3], 8) if len(sys.argv) > 3 else 0o022)
-    if len(sys.argv) > 4:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]),) * 2)
+    login, roots, desk = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+    os.umask(int(sys.argv[4], 8))
+    if len(sys.argv) > 5:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[5]),) * 2)
     home = os.getcwd()
     if login:
         account = pwd.getpwnam(login)
@@ -36,8 +32,7 @@ def main() -> None:
         os.setresgid(*(account.pw_gid,) * 3)
         os.setresuid(*(account.pw_uid,) * 3)
         home = account.pw_dir
-    locks, properties = LockManager(LockStorageDict()), PropertyManager()
-    dav = make_app(roots, home, None, lock_manager=locks, prop_manager=properties)
+    dav = make_app(roots, home, desk or None)
 
     def application(environ, start_response):
         path = environ["PATH_INFO"].removeprefix("/dav")

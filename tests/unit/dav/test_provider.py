@@ -9,8 +9,6 @@ import struct
 from pathlib import Path
 
 import pytest
-from wsgidav.lock_man.lock_manager import LockManager
-from wsgidav.lock_man.lock_storage import LockStorageDict
 
 from supercloud.dav.app import MAX_XML, make_app
 from supercloud.dav.provider import content_type, etag_of
@@ -227,8 +225,7 @@ def test_room_is_told(folder: Path) -> None:
     assert quota.used > 0
 
 
-def test_locks_of_another_resource_do_not_count(folder: Path, file: Path) -> None:
-    dav = Caller(make_app({"/": str(folder)}, str(folder), None, lock_manager=LockManager(LockStorageDict())))
+def test_locks_of_another_resource_do_not_count(dav: Caller, folder: Path, file: Path) -> None:
     other = dav.ask("LOCK", "/other", LOCK).fields["lock-token"]
 
     assert dav.put("/file.bin", **{"if": f"({other})"}).status == 412

@@ -14,7 +14,7 @@ import pytest
 from supercloud.dav import kernel, part, writing
 from supercloud.dav.attributes import take_over
 from supercloud.dav.tree import NotServed, Tree
-from supercloud.dav.writing import Draft, IsFolder, copy_range
+from supercloud.dav.writing import Claim, Draft, IsFolder, copy_range
 from tests.fakes.wsgi import Broken, Caller
 
 OLD = b"old content"
@@ -248,7 +248,7 @@ def test_somebody_who_was_faster_is_not_overwritten_by_a_creation(tree: Tree, fo
         draft.write(memoryview(b"mine"))
         (folder / "new").write_bytes(b"theirs")
         with pytest.raises(FileExistsError):
-            draft.commit(exclusive=True)
+            draft.commit(None)
 
     assert (folder / "new").read_bytes() == b"theirs"
     assert [path.name for path in folder.iterdir()] == ["new"]
@@ -258,7 +258,7 @@ def test_somebody_who_was_faster_is_replaced_otherwise(tree: Tree, folder: Path)
     with Draft(tree, tree.locate("/new")) as draft:
         draft.write(memoryview(b"mine"))
         (folder / "new").write_bytes(b"theirs")
-        draft.commit()
+        draft.commit(Claim())
 
     assert (folder / "new").read_bytes() == b"mine"
 
@@ -267,7 +267,7 @@ def test_a_fifo_that_came_meanwhile_is_not_replaced(tree: Tree, folder: Path) ->
     with Draft(tree, tree.locate("/new")) as draft:
         os.mkfifo(folder / "new")
         with pytest.raises(NotServed):
-            draft.commit()
+            draft.commit(Claim())
 
 
 def test_what_a_client_expected_is_held_against_the_end_of_the_upload(dav: Caller, file: Path) -> None:
