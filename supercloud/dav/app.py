@@ -164,7 +164,11 @@ class Application:
         if "HTTP_DEPTH" in environ:
             environ["HTTP_DEPTH"] = environ["HTTP_DEPTH"].strip().lower()
         handle: Callable[..., Iterable[bytes]] = getattr(self._wsgidav, f"do_{request.method}")
-        return handle(environ, start_response)
+        try:
+            return handle(environ, start_response)
+        except BaseException:
+            self.provider.unmake(environ)
+            raise
 
 
 def _whole(body: Body) -> bytes:

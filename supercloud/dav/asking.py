@@ -12,6 +12,10 @@ from supercloud.desk.wire import Message, Refusal
 
 _REFUSALS: Final = {
     "not-writable": (HTTPStatus.FORBIDDEN, "You may not write it, so you may not lock it or give it properties."),
+    "not-owner": (
+        HTTPStatus.FORBIDDEN,
+        "Only a folder's owner may lock all that is in it, or one that all share.",
+    ),
     "not-yours": (HTTPStatus.FORBIDDEN, "This lock is somebody else's."),
     "unknown-lock": (HTTPStatus.PRECONDITION_FAILED, "There is no such lock any more."),
     "too-many": (HTTPStatus.INSUFFICIENT_STORAGE, "There are too many locks. Remove some of yours."),

@@ -31,6 +31,7 @@ _ENCODED: Final = {
 _LAST_MODIFIED: Final = frozenset({"{DAV:}getlastmodified", "{urn:schemas-microsoft-com:}Win32LastModifiedTime"})
 _MILLIARD: Final = 10**9
 _YEAR_10000: Final = 253_402_300_800
+_MADE: Final = "supercloud.made"
 Environ = dict[str, Any]
 
 
@@ -228,9 +229,23 @@ class Provider(DAVProvider):  # type: ignore[misc]
             with self.tree.landing(located) as landing:
                 flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
                 os.close(os.open(landing.name, flags, 0o666, dir_fd=landing.folder))
+            environ[_MADE] = located
             return resource(located, self.tree.stat(located), environ)
         except (OSError, NotServed) as error:
             raise failures.of_any(error, writing=True) from error
+
+    def unmake(self, environ: Environ) -> None:
+        """Remove what `make_empty` made for this request, unless somebody has written into it."""
+        located: Located | None = environ.get(_MADE)
+        if located is None:
+            return
+        try:
+            with self.tree.landing(located) as landing:
+                status = landing.status()
+                if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == 0:
+                    os.unlink(landing.name, dir_fd=landing.folder)
+        except (OSError, NotServed):
+            return
 
     def set_modified(self, located: Located, modified_ns: int) -> None:
         """Set the time of the last change; that of the last access stays.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,8 @@ class Proof:
     :ivar path: the real path as the kernel tells it, b"" where it cannot be believed.
     :ivar may_write: a file was opened for writing; a folder's names may be changed.
     :ivar may_read: it was opened for reading.
+    :ivar is_own: it belongs to the account, which could close it to all others.
+    :ivar is_sticky: a folder in which everybody has names of their own.
     """
 
     key: Key
@@ -35,6 +38,8 @@ class Proof:
     is_folder: bool
     may_write: bool
     may_read: bool
+    is_own: bool
+    is_sticky: bool
 
 
 class Prover:
@@ -75,7 +80,15 @@ def _prove(descriptor: int, uid: int, groups: frozenset[int], is_nameless: bool)
         raise Refusal("not-served", "was deleted")
     writes = _may_change(descriptor, seen, uid, groups) if seen.is_folder else is_writing(descriptor)
     path = os.fsencode(path_of(descriptor, seen))
-    return Proof(seen.key, path, seen.is_folder, may_write=writes, may_read=is_reading(descriptor))
+    return Proof(
+        seen.key,
+        path,
+        seen.is_folder,
+        may_write=writes,
+        may_read=is_reading(descriptor),
+        is_own=uid in (0, seen.uid),
+        is_sticky=bool(seen.mode & stat.S_ISVTX),
+    )
 
 
 def _may_change(descriptor: int, seen: Seen, uid: int, groups: frozenset[int]) -> bool:

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.python.failure import Failure
 
 from supercloud.desk.client import DeskGone
 from supercloud.desk.make import own_handlers
@@ -20,6 +18,7 @@ from supercloud.desk.service import Asker
 from supercloud.desk.store import Store
 from supercloud.desk.wire import Message
 from supercloud.packets import MOST_BYTES
+from tests.fakes.awaiting import run
 from tests.fakes.offload import FakeOffload
 
 NOW = 1_700_000_000.0
@@ -74,7 +73,7 @@ class FakeAsker:
         decoded = msgspec.msgpack.decode(packed, type=self._desk.kinds)
         copies = [os.dup(descriptor) for descriptor in descriptors]
         try:
-            answer = _now(ensureDeferred(self._desk.handlers[type(decoded)](self._asker, decoded, copies)))
+            answer = run(self._desk.handlers[type(decoded)](self._asker, decoded, copies))
         finally:
             for copy in copies:
                 os.close(copy)
@@ -84,11 +83,3 @@ class FakeAsker:
     def close(self) -> None:
         """The connection ends."""
         self._asker.gone()
-
-
-def _now(deferred: Deferred[Any]) -> Any:
-    results: list[Any] = []
-    deferred.addBoth(results.append)
-    if isinstance(results[0], Failure):
-        results[0].raiseException()
-    return results[0]
