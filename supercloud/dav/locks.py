@@ -27,7 +27,7 @@ from wsgidav.dav_error import DAVError
 from supercloud.dav.asking import Asking, asked
 from supercloud.dav.failures import refused
 from supercloud.dav.places import Place, found
-from supercloud.dav.tree import Located, NotServed, Tree
+from supercloud.dav.tree import Landing, Located, NotServed, Tree
 from supercloud.dav.writing import Claim
 from supercloud.desk import lock_wire as wire
 from supercloud.desk.client import DeskGone
@@ -36,6 +36,7 @@ from supercloud.desk.wire import Done, Refusal
 _DEFAULT_SECONDS: Final = 3600  # of a lock whose client names no time; it may refresh it
 _MOST_ELEMENTS: Final = 100  # in a lock's owner element
 _LONGEST_TOKEN: Final = 128
+_TO_WRITE: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SUBMITTED: Final = "{DAV:}lock-token-submitted"
 _CONFLICTING: Final = "{DAV:}no-conflicting-lock"
 _MISMATCH: Final = "{DAV:}lock-token-matches-request-uri"
@@ -275,10 +276,16 @@ class _Claim(Claim):
     def expect(self, draft: int) -> None:
         asked(self._desk, wire.ExpectWrite(self._write), Done, descriptors=(draft,))
 
-    def follow(self, draft: int) -> None:
+    def follow(self, landing: Landing) -> None:
         try:
-            self._desk.ask(wire.FollowWrite(self._write), Done, descriptors=(draft,))
-        except (DeskGone, Refusal) as error:
+            # By its name: what was opened without one has none in the kernel's eyes, and locks below a folder are
+            # found by paths.
+            named = os.open(landing.name, _TO_WRITE, dir_fd=landing.folder)
+            try:
+                self._desk.ask(wire.FollowWrite(self._write), Done, descriptors=(named,))
+            finally:
+                os.close(named)
+        except (DeskGone, Refusal, OSError) as error:
             why = "It was written, but its locks and properties may be lost. Lock it again."
             raise refused(HTTPStatus.SERVICE_UNAVAILABLE, why) from error
 

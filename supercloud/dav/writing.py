@@ -49,8 +49,11 @@ class Claim:
         :raises DAVError: it must not.
         """
 
-    def follow(self, draft: int) -> None:
-        """It has the name now."""
+    def follow(self, landing: Landing) -> None:
+        """It has the name now.
+
+        :raises DAVError: it has, but not the locks.
+        """
 
 
 class Draft:
@@ -207,7 +210,7 @@ class Draft:
         claim.expect(self.handle)
         os.rename(self._name, self.landing.name, src_dir_fd=folder, dst_dir_fd=folder)
         self._name = None
-        claim.follow(self.handle)
+        claim.follow(self.landing)
         return os.fstat(self.handle)
 
     def _link(self, name: str) -> None:
