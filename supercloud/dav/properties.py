@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 import msgspec
 from wsgidav.dav_error import DAVError
 
+from supercloud.dav import failures
 from supercloud.dav.asking import Asking, asked
 from supercloud.dav.attributes import copy_users
 from supercloud.dav.failures import refused
@@ -106,16 +107,19 @@ class DeadProperties:
             return {}
 
     def _change(self, url: str, changes: Mapping[str, bytes | None], dry_run: bool, environ: dict[str, Any]) -> None:
-        with self._alone, self._seen(url) as handle:
-            planned: Stored | None = environ.get(_PLANNED) if dry_run else None
-            held = {**(self._read(handle) if planned is None else planned), **changes}
-            stored = {name: value for name, value in held.items() if value is not None}
-            if not _fits(stored):
-                raise refused(HTTPStatus.INSUFFICIENT_STORAGE, "These properties take too much room.")
-            if dry_run:
-                environ[_PLANNED] = stored
-            else:
-                self._write(handle, stored)
+        try:
+            with self._alone, self._seen(url) as handle:
+                planned: Stored | None = environ.get(_PLANNED) if dry_run else None
+                held = {**(self._read(handle) if planned is None else planned), **changes}
+                stored = {name: value for name, value in held.items() if value is not None}
+                if not _fits(stored):
+                    raise refused(HTTPStatus.INSUFFICIENT_STORAGE, "These properties take too much room.")
+                if dry_run:
+                    environ[_PLANNED] = stored
+                else:
+                    self._write(handle, stored)
+        except (OSError, NotServed) as error:
+            raise failures.of_any(error, writing=True) from error
 
     def _read(self, handle: int) -> Stored:
         packed = _attribute(handle)
