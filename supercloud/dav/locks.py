@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 from xml.etree.ElementTree import ParseError
 
@@ -36,11 +36,13 @@ from supercloud.desk.wire import Done, Refusal
 _DEFAULT_SECONDS: Final = 3600  # of a lock whose client names no time; it may refresh it
 _MOST_ELEMENTS: Final = 100  # in a lock's owner element
 _LONGEST_TOKEN: Final = 128
+_TRIES: Final = 5  # for a file that others replace at the same time
 _TO_WRITE: Final = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _SUBMITTED: Final = "{DAV:}lock-token-submitted"
 _CONFLICTING: Final = "{DAV:}no-conflicting-lock"
 _MISMATCH: Final = "{DAV:}lock-token-matches-request-uri"
 _log = logging.getLogger("supercloud.dav")
+T = TypeVar("T")
 Lock = dict[str, Any]  # as wsgidav's lock manager has it
 
 
@@ -104,7 +106,7 @@ class Locks:
         :raises OSError: the kernel does not let the account write it.
         """
         try:
-            handle = self._tree.open(located, os.O_WRONLY)
+            begun = _again_while_replaced(lambda: self._begin(located, tokens))
         except OSError as error:
             if error.errno != errno.ETXTBSY:
                 raise
@@ -112,15 +114,7 @@ class Locks:
             yield Claim()
             return
         try:
-            with found(self._tree, located) as place:
-                request = wire.BeginWrite(above=place.above, tokens=_fitting(tokens))
-                begun = asked(self._desk, request, wire.Begun, wire.Conflict, descriptors=(handle,))
-        finally:
-            os.close(handle)
-        if isinstance(begun, wire.Conflict):
-            raise _locked(_SUBMITTED, place, begun)
-        try:
-            yield _Claim(self._desk, begun.write) if begun.must_follow else Claim()
+            yield _Claim(self._desk, begun)
         finally:
             self._end(begun.write)
 
@@ -171,23 +165,20 @@ class Locks:
         if len(lock_owner) > wire.MOST_OWNER:
             raise refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "This owner element is too long.")
         located = self._located(url)
-        with found(self._tree, located) as place:
-            request = wire.AcquireLock(
-                scope="exclusive" if lock_scope == "exclusive" else "shared",
-                depth="infinity" if place.is_folder and lock_depth == "infinity" else "0",
-                seconds=_seconds(timeout),
-                owner=lock_owner,
-                href=url,
-                above=place.above,
-            )
-            handle = self._tree.open(located, os.O_PATH if place.is_folder else os.O_WRONLY)
-            try:
-                answer = asked(self._desk, request, wire.Granted, wire.Conflict, descriptors=(handle,))
-            finally:
-                os.close(handle)
-        if isinstance(answer, wire.Conflict):
-            raise _locked(_CONFLICTING, place, answer)
-        return self._told(answer.lock, url)
+
+        def acquire() -> wire.ActiveLock:
+            with found(self._tree, located) as place:
+                request = wire.AcquireLock(
+                    scope="exclusive" if lock_scope == "exclusive" else "shared",
+                    depth="infinity" if place.is_folder and lock_depth == "infinity" else "0",
+                    seconds=_seconds(timeout),
+                    owner=lock_owner,
+                    href=url,
+                    above=place.above,
+                )
+                return self._acquire(located, place, request)
+
+        return self._told(_again_while_replaced(acquire), url)
 
     def refresh(self, token: str, *, timeout: float | None = None) -> Lock:
         """LOCK without a body.
@@ -229,6 +220,34 @@ class Locks:
         lock = self._read(token)
         return lock is not None and lock.uid == os.geteuid()
 
+    def _acquire(self, located: Located, place: Place, request: wire.AcquireLock) -> wire.ActiveLock:
+        with self._opened(located, os.O_PATH if place.is_folder else os.O_WRONLY) as handle:
+            answer = asked(self._desk, request, wire.Granted, wire.Conflict, descriptors=(handle,))
+        if isinstance(answer, wire.Conflict):
+            raise _locked(_CONFLICTING, place, answer)
+        with found(self._tree, located) as now:
+            if now.key == answer.lock.key:
+                return answer.lock
+        # A lock on what bears the name no more would bind nobody.
+        self.release(answer.lock.token)
+        raise refused(HTTPStatus.CONFLICT, "It was replaced in the meantime.")
+
+    def _begin(self, located: Located, tokens: Collection[str]) -> wire.Begun:
+        with self._opened(located, os.O_WRONLY) as handle, found(self._tree, located) as place:
+            request = wire.BeginWrite(above=place.above, tokens=_fitting(tokens))
+            answer = asked(self._desk, request, wire.Begun, wire.Conflict, descriptors=(handle,))
+        if isinstance(answer, wire.Conflict):
+            raise _locked(_SUBMITTED, place, answer)
+        return answer
+
+    @contextmanager
+    def _opened(self, located: Located, flags: int) -> Iterator[int]:
+        handle = self._tree.open(located, flags)
+        try:
+            yield handle
+        finally:
+            os.close(handle)
+
     def _read(self, token: str) -> wire.ActiveLock | None:
         if len(token) > _LONGEST_TOKEN:
             return None
@@ -267,27 +286,45 @@ class Locks:
 
 
 class _Claim(Claim):
-    """Locks lie on what is replaced: they go over to what takes its name."""
+    """On the file that a write was begun for; locks on it go over to what takes its name."""
 
-    def __init__(self, desk: Asking, write: int) -> None:
+    def __init__(self, desk: Asking, begun: wire.Begun) -> None:
         self._desk = desk
-        self._write = write
+        self._begun = begun
+        self.file = begun.key.device, begun.key.inode
 
     def expect(self, draft: int) -> None:
-        asked(self._desk, wire.ExpectWrite(self._write), Done, descriptors=(draft,))
+        if self._begun.must_follow:
+            asked(self._desk, wire.ExpectWrite(self._begun.write), Done, descriptors=(draft,))
 
     def follow(self, landing: Landing) -> None:
+        if not self._begun.must_follow:
+            return
         try:
             # By its name: what was opened without one has none in the kernel's eyes, and locks below a folder are
             # found by paths.
             named = os.open(landing.name, _TO_WRITE, dir_fd=landing.folder)
             try:
-                self._desk.ask(wire.FollowWrite(self._write), Done, descriptors=(named,))
+                self._desk.ask(wire.FollowWrite(self._begun.write), Done, descriptors=(named,))
             finally:
                 os.close(named)
         except (DeskGone, Refusal, OSError) as error:
             why = "It was written, but its locks and properties may be lost. Lock it again."
             raise refused(HTTPStatus.SERVICE_UNAVAILABLE, why) from error
+
+
+def _again_while_replaced(ask: Callable[[], T]) -> T:
+    """Ask again when the file was replaced between opening it and asking.
+
+    :raises DAVError: 409 when that happens all the time.
+    """
+    for _ in range(_TRIES):
+        try:
+            return ask()
+        except DAVError as error:
+            if error.value != HTTPStatus.CONFLICT:
+                raise
+    return ask()
 
 
 def _locked(condition: str, place: Place, conflict: wire.Conflict) -> Locked:

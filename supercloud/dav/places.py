@@ -63,19 +63,20 @@ def found(tree: Tree, located: Located) -> Iterator[Place]:
             key, folder = look(handle).key, is_folder(status)
             url = _with_slash(located.href) if folder else located.href
             above = dict(_above(located, where_it_lies(handle)))
-            place = Place(handle, key, folder, tuple(above), url, {**above, key: url})
+            urls = {folder_key: href for folder_key, href in above.items() if href is not None}
+            place = Place(handle, key, folder, tuple(above), url, {**urls, key: url})
         yield place
 
 
-def _above(located: Located, path: str) -> Iterator[tuple[Key, str]]:
-    """The folders above a real path, and their addresses; where they have none, that of the place."""
+def _above(located: Located, path: str) -> Iterator[tuple[Key, str | None]]:
+    """The folders above a real path, and the addresses of those on the way that was taken."""
     for folder in map(str, list(PurePosixPath(path).parents)[:MOST_KEYS]):
         try:
             key = look_at(folder).key
         except OSError:
             continue  # closed to this account, which came here by another way
         is_on_the_way = is_within(folder, located.root.folder) and is_within(located.path, folder)
-        yield key, _with_slash(Located(located.root, folder).href if is_on_the_way else located.href)
+        yield key, _with_slash(Located(located.root, folder).href) if is_on_the_way else None
 
 
 def _with_slash(href: str) -> str:

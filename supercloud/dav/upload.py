@@ -36,6 +36,8 @@ from supercloud.dav.writing import Claim, Draft, IsFolder
 
 _PIECE: Final = re.compile(r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})", re.ASCII | re.IGNORECASE)
 
+_TRIES: Final = 5  # to replace a file that others replace at the same time
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -141,19 +143,20 @@ class Upload:
             raise refused(HTTPStatus.METHOD_NOT_ALLOWED, "There is a folder of this name now.") from None
         return _written(start_response, status, created=draft.old is None, stamped=wanted.stamp is not None)
 
-    def _commit(self, request: Request, draft: Draft, claim: Claim | None) -> os.stat_result:
+    def _commit(self, request: Request, draft: Draft, claim: Claim | None, tries: int = _TRIES) -> os.stat_result:
         if claim is None:
             self._guard.check_locks(request, request.located.parent)  # once more, as the upload may have taken an hour
         try:
             return draft.commit(claim)
         except FileExistsError:
-            if claim is not None:
-                raise
-            if request.environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
+            if claim is None and request.environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
                 raise refused(HTTPStatus.PRECONDITION_FAILED, "There is something of this name now.") from None
-        # Somebody made it in the meantime, and may have locked it.
-        with self._guard.writing(request, request.located, self._tree.stat(request.located)) as late:
-            return draft.commit(late)
+            if not tries:
+                raise
+        # Somebody made or replaced it in the meantime, and may have locked it.
+        status = self._tree.stat_or_none(request.located)
+        with self._guard.writing(request, request.located, status) as late:
+            return self._commit(request, draft, late, tries - 1)
 
     def _put_piece(
         self,

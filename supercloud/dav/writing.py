@@ -41,7 +41,16 @@ class IsFolder(IsADirectoryError):
 
 
 class Claim:
-    """What a draft tells when it replaces a file, so that the file's locks go on (see ``locks``); this one, nobody."""
+    """What a draft tells when it replaces a file, so that the file's locks go on (see ``locks``); this one, nobody.
+
+    :ivar file: device and inode number of what may be replaced; None for whatever is there.
+    """
+
+    file: tuple[int, int] | None = None
+
+    def covers(self, status: os.stat_result) -> bool:
+        """Whether that may be replaced."""
+        return self.file in (None, (status.st_dev, status.st_ino))
 
     def expect(self, draft: int) -> None:
         """The file of this descriptor is about to take the name.
@@ -120,7 +129,7 @@ class Draft:
                     raise
                 self.old = self._judged(self.landing.status())
                 self._reopen()
-        if claim is None:
+        if claim is None or (self.old is not None and not claim.covers(self.old)):
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.landing.name)
         if self.old is not None and self._keeps_identity(self.old):
             return self._fill()

@@ -343,6 +343,76 @@ def test_shared_locks_bind_who_has_none(dav: Caller, bob: Caller, file: Path) ->
     assert dav.ask("LOCK", "/file", lockinfo("exclusive")).status == 423
 
 
+class Replacing:
+    """Somebody who puts another file in the place of one, past the portal, when a request of a kind is asked."""
+
+    def __init__(self, asker: FakeAsker, file: Path, kind: type[Message], times: int) -> None:
+        self._file = file
+        self._kind = kind
+        self.left = times
+        asker.before = self
+
+    def __call__(self, request: Message) -> None:
+        if isinstance(request, self._kind) and self.left:
+            self.left -= 1
+            self._file.with_name("new").write_bytes(b"another")
+            self._file.with_name("new").rename(self._file)
+
+
+@pytest.mark.parametrize("links", [1, 2])
+def test_a_lock_is_on_what_bears_the_name_when_it_is_granted(
+    dav: Caller, bob: Caller, asker: FakeAsker, file: Path, links: int
+) -> None:
+    if links == 2:
+        os.link(file, file.with_name("link"))
+    Replacing(asker, file, wire.AcquireLock, 2)
+    lock(dav)
+
+    assert bob.put("/file").status == 423
+    assert file.read_bytes() == b"another"
+
+
+def test_a_file_that_is_replaced_all_the_time_is_not_locked(
+    dav: Caller, bob: Caller, asker: FakeAsker, file: Path
+) -> None:
+    Replacing(asker, file, wire.AcquireLock, 100)
+
+    assert dav.ask("LOCK", "/file", lockinfo()).status == 409
+    assert bob.put("/file").status == 204
+
+
+def test_an_upload_begins_anew_when_its_file_is_replaced(dav: Caller, asker: FakeAsker, file: Path) -> None:
+    Replacing(asker, file, wire.BeginWrite, 2)
+
+    assert dav.put("/file", b"mine").status == 204
+    assert file.read_bytes() == b"mine"
+
+
+def test_an_upload_does_not_replace_another_file_that_was_locked_meanwhile(
+    dav: Caller, bob: Caller, file: Path
+) -> None:
+    class Slow(Broken):
+        def readinto(self, buffer: Any) -> int:
+            file.with_name("new").write_bytes(b"another")
+            file.with_name("new").rename(file)
+            bob.ask("LOCK", "/file", lockinfo())
+            return super().readinto(buffer)
+
+    assert dav.ask("PUT", "/file", Slow(b"mine"), length=4).status == 423
+    assert file.read_bytes() == b"another"
+
+
+def test_an_upload_replaces_what_took_the_place_of_its_file(dav: Caller, file: Path) -> None:
+    class Slow(Broken):
+        def readinto(self, buffer: Any) -> int:
+            file.with_name("new").write_bytes(b"another")
+            file.with_name("new").rename(file)
+            return super().readinto(buffer)
+
+    assert dav.ask("PUT", "/file", Slow(b"mine"), length=4).status == 204
+    assert file.read_bytes() == b"mine"
+
+
 def test_who_may_not_write_a_file_may_not_lock_it(dav: Caller, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     open_ = os.open
 

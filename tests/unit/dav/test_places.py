@@ -69,7 +69,7 @@ def test_what_has_no_address_is_named_by_the_place_itself(tree: Tree, folder: Pa
     (folder / "file").touch()
     seen = place(tree, "/data/file")
 
-    assert seen.url_of(key("/")) == "/data/file/"
+    assert seen.url_of(key("/")) == "/data/file"
     assert seen.url_of(Key(1, 2, 3)) == "/data/file"
     assert seen.url_of(None) == "/data/file"
 

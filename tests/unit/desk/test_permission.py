@@ -60,14 +60,20 @@ def test_any_of_several_groups_lets_in() -> None:
 def test_a_group_that_fits_and_denies_is_not_made_up_for_by_others() -> None:
     open_to_others = (Entry(USER_OBJ, 7, 0), Entry(GROUP_OBJ, 0, 0), Entry(OTHER, 7, 0))
 
-    assert not may(MEMBER, {PROJ}, 0o707, *open_to_others, Entry(MASK, 7, 0))
-    assert may(STRANGER, {TEAM}, 0o707, *open_to_others, Entry(MASK, 7, 0))
+    assert not may(MEMBER, {PROJ}, 0o777, *open_to_others, Entry(MASK, 7, 0))
+    assert may(STRANGER, {TEAM}, 0o777, *open_to_others, Entry(MASK, 7, 0))
 
 
 def test_the_mask_does_not_count_for_others() -> None:
-    assert may(
-        STRANGER, set(), 0o707, Entry(USER_OBJ, 7, 0), Entry(GROUP_OBJ, 0, 0), Entry(OTHER, 7, 0), Entry(MASK, 0, 0)
-    )
+    entries = (Entry(USER_OBJ, 7, 0), Entry(GROUP_OBJ, 0, 0), Entry(OTHER, 7, 0), Entry(MASK, 4, 0))
+    assert may(STRANGER, set(), 0o747, *entries)
+
+
+def test_a_list_whose_mask_is_empty_is_not_looked_at() -> None:
+    """As the kernel has it: who is denied by name may do what others may."""
+    entries = (Entry(USER_OBJ, 7, 0), Entry(USER, 0, NAMED), Entry(GROUP_OBJ, 0, 0), Entry(MASK, 0, 0))
+    assert may(NAMED, set(), 0o707, *entries, Entry(OTHER, 7, 0))
+    assert not may(NAMED, {PROJ}, 0o707, *entries, Entry(OTHER, 7, 0))
 
 
 def test_a_list_is_read_as_the_kernel_writes_it() -> None:
