@@ -17,7 +17,7 @@ from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
 from supercloud.config import Front, Settings
 from supercloud.credentials import Credentials
-from supercloud.desk.service import Desk
+from supercloud.desk.make import make_desk
 from supercloud.front.listing import Listing
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.ident2.client import Ident2Client
@@ -97,7 +97,17 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         now=on.now,
     )
     authenticator = Authenticator(sessions, accounts, credentials.programs)
-    desk = Desk(reactor, str(settings.run / "portal.sock"), credentials.handlers)
+    looks = Offload(reactor, name="supercloud-desk", threads=8)
+    looks.start()
+    desk = make_desk(
+        reactor,
+        str(settings.run / "portal.sock"),
+        settings.state,
+        offload=looks,
+        storage=on.storage,
+        now=on.now,
+        handlers=credentials.handlers,
+    )
     desk.start()
     public = (front.public_port, *on.ports) if front.public_port else on.ports
     hosts = Hosts(front.hostname, applications=front.applications, ports=public)
@@ -151,7 +161,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    stop = (desk.stop, pool.close, sessions.stop, store.close, credentials.stop)
+    stop = (desk.stop, looks.stop, pool.close, sessions.stop, store.close, credentials.stop)
     return Assembled(pipeline, site, hosts, stop)
 
 

@@ -7,28 +7,34 @@ those of RFC 2616. Its ``WsgiDAVApp`` is not used: it changes addresses before a
 
 from __future__ import annotations
 
-import errno
 import io
 import logging
 import os
 import pwd
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
+from wsgidav.dav_error import DAVError, DAVErrorCondition
 from wsgidav.request_server import RequestServer
 
 from supercloud.dav import failures
+from supercloud.dav.asking import Asking
 from supercloud.dav.body import Body, CutShort
 from supercloud.dav.chunks import Chunks
-from supercloud.dav.failures import Fields, StartResponse, refused
+from supercloud.dav.failures import StartResponse, refused
 from supercloud.dav.guard import Guard, Request
-from supercloud.dav.methods import CLASSES, Methods
+from supercloud.dav.locks import Locked, Locks
+from supercloud.dav.methods import Methods
+from supercloud.dav.properties import DeadProperties
 from supercloud.dav.propfind import Propfind
 from supercloud.dav.provider import Environ, Provider
 from supercloud.dav.reading import read
 from supercloud.dav.tree import Tree
 from supercloud.dav.upload import Upload
+from supercloud.desk.client import Desk
 
 MAX_XML: Final = 1024 * 1024  # bytes of a PROPFIND, PROPPATCH or LOCK; mod_dav takes as much (LimitXMLRequestBody)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
@@ -38,44 +44,44 @@ _log = logging.getLogger("supercloud.dav")
 Handler = Callable[[Request, StartResponse], Iterable[bytes]]
 
 
-def make_app(
-    roots: Mapping[str, str],
-    home: str,
-    desk: str | None,
-    *,
-    lock_manager: Any = None,
-    prop_manager: Any = None,
-) -> Application:
+def make_app(roots: Mapping[str, str], home: str, desk: str | None) -> Application:
     """Make the application for the account that runs this process.
 
     :param roots: address below /dav to folder, as ``Tree`` takes them.
-    :param desk: path of the portal's socket, or None where there is no portal.
-    :param lock_manager: of wsgidav's kind; without one there are no locks, and class 2 is not promised.
-    :param prop_manager: of wsgidav's kind; without one there are no dead properties.
+    :param desk: path of the portal's socket. None where there is no portal: there are no locks then, and class 2 is
+        not promised.
     """
     login = _login()
-    return Application(Tree(roots, home, login), login, lock_manager, prop_manager)
+    return Application(Tree(roots, home, login), login, None if desk is None else Desk(desk))
 
 
 class _Wsgidav(RequestServer):  # type: ignore[misc]
-    """wsgidav's methods, under our conditions: they were checked before."""
+    """wsgidav's methods, under our conditions and locks: they were checked before."""
 
     def _evaluate_if_headers(self, res: Any, environ: Environ) -> None:
         return
+
+    def _check_write_permission(self, res: Any, depth: str, environ: Environ) -> None:
+        return
+
+    def _write_transaction(self, res: Any, environ: Environ) -> AbstractContextManager[None]:
+        return nullcontext()
 
 
 class Application:
     """A WSGI application; ``tree`` is for those who wrap it."""
 
-    def __init__(self, tree: Tree, login: str, lock_manager: Any, prop_manager: Any) -> None:
+    def __init__(self, tree: Tree, login: str, desk: Asking | None) -> None:
         self.tree = tree
         self.login = login
-        self.provider = Provider(tree, lock_manager, prop_manager)
-        self.guard = Guard(tree, lock_manager, self.login)
+        locks = None if desk is None else Locks(tree, desk)
+        properties = DeadProperties(tree, desk)
+        self.provider = Provider(tree, locks, properties)
+        self.guard = Guard(tree, locks)
         self._wsgidav = _Wsgidav(self.provider)
         self._upload = Upload(tree, self.guard)
         self._chunks = Chunks(tree, self.guard, self._upload)
-        methods = Methods(tree, self.guard, prop_manager)
+        methods = Methods(tree, self.guard, properties)
         self._handlers: dict[str, Handler] = {
             "OPTIONS": methods.options,
             "GET": self._read,
@@ -88,23 +94,18 @@ class Application:
             "PROPFIND": self._find,
             **dict.fromkeys(_WSGIDAV, self._by_wsgidav),
         }
-        self._propfind = Propfind(tree, self.guard, prop_manager)
-        self._classes = CLASSES if lock_manager is not None else "1, 3"
+        self._propfind = Propfind(tree, self.guard, properties)
         self._methods = methods
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
-        body = environ["supercloud.body"] = Body(environ)
-        response = _Response(start_response, environ, self._classes)
+        environ["supercloud.body"] = Body(environ)
         try:
-            answer = self._answer(environ, response)
+            return self._answer(environ, start_response)
         except Exception as error:  # the last place before the server's own page
-            answer = self._fail(error, environ, response)
-        if body.discard():
-            return response.send(answer)
-        return _Closing(response.send(answer, closing=True), environ, body)
+            return self._fail(error, environ, start_response)
 
-    def _answer(self, environ: Environ, response: _Response) -> Iterable[bytes]:
+    def _answer(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         method = environ["REQUEST_METHOD"]
         handler = self._handlers.get(method)
         if handler is None:
@@ -116,14 +117,16 @@ class Application:
         request = Request(environ, located, None if handler == self._read else self.tree.stat_or_none(located))
         environ["wsgidav.user_name"] = self.login
         self.guard.read_if(request)
-        return handler(request, response)
+        return handler(request, start_response)
 
-    def _fail(self, error: Exception, environ: Environ, response: _Response) -> Iterable[bytes]:
+    def _fail(self, error: Exception, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if isinstance(error, Locked):
+            error = _locked(error, environ)
         known = failures.of_any(error, writing=environ["REQUEST_METHOD"] not in _READS)
         if int(known.value) >= HTTPStatus.INTERNAL_SERVER_ERROR and int(known.value) != HTTPStatus.INSUFFICIENT_STORAGE:
             _log.error("%s failed", environ["REQUEST_METHOD"], exc_info=error)
-        answer = failures.answer(response, known)
-        return [] if environ["REQUEST_METHOD"] == "HEAD" else answer
+        failed = type(error), error, error.__traceback__
+        return failures.answer(lambda status, fields: start_response(status, fields, failed), known)
 
     def _read(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         return read(self.tree, self.guard, request, start_response)
@@ -150,7 +153,9 @@ class Application:
         self.guard.check_conditions(request, request.status)
         if request.method == "LOCK" and request.status is None:
             # wsgidav makes the empty file before it looks whether a lock of the folder's forbids that.
-            self.guard.check_locks(request, request.located.parent, folder=True)
+            self.guard.check_locks(request, request.located.parent)
+        if request.method == "PROPPATCH":
+            self.guard.check_locks(request, request.located)
         xml = _whole(environ["supercloud.body"])
         environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(xml), str(len(xml))
         environ["PATH_INFO"] = request.located.address
@@ -159,53 +164,11 @@ class Application:
         if "HTTP_DEPTH" in environ:
             environ["HTTP_DEPTH"] = environ["HTTP_DEPTH"].strip().lower()
         handle: Callable[..., Iterable[bytes]] = getattr(self._wsgidav, f"do_{request.method}")
-        return handle(environ, start_response)
-
-
-class _Response:
-    """Holds the status and the fields until it is known whether the connection stays open."""
-
-    def __init__(self, start_response: StartResponse, environ: Environ, classes: str) -> None:
-        self._start_response = start_response
-        self._status = "500 Internal Server Error"
-        self._fields: Fields = []
-        self._speaks = environ["REQUEST_METHOD"] == "OPTIONS"
-        self._classes = classes
-
-    def __call__(self, status: str, fields: Fields, exc_info: Any = None) -> None:
-        self._status, self._fields = status, fields
-
-    def send(self, answer: Iterable[bytes], *, closing: bool = False) -> Iterable[bytes]:
-        """Begin the answer."""
-        if self._speaks:
-            self._fields += [("DAV", self._classes), ("MS-Author-Via", "DAV")]
-        if closing:
-            self._fields.append(("Connection", "close"))
-        self._start_response(self._status, self._fields)
-        return answer
-
-
-class _Closing:
-    """An answer to a request whose body is not read to its end; the connection ends with it.
-
-    cheroot reads such a rest into memory, all of it, before it answers; and it does not look at the application's
-    ``Connection: close``. So it is told that nothing is left, and the connection is broken off after the answer.
-    """
-
-    def __init__(self, answer: Iterable[bytes], environ: Environ, body: Body) -> None:
-        self._answer = answer
-        self._body = body
-        if hasattr(environ["wsgi.input"], "remaining"):
-            environ["wsgi.input"].remaining = 0
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._answer)
-
-    def close(self) -> None:
-        if hasattr(self._answer, "close"):
-            self._answer.close()
-        self._body.linger()
-        raise ConnectionResetError(errno.ECONNRESET, "the request's body was refused")
+        try:
+            return handle(environ, start_response)
+        except BaseException:
+            self.provider.unmake(environ)
+            raise
 
 
 def _whole(body: Body) -> bytes:
@@ -222,6 +185,14 @@ def _whole(body: Body) -> bytes:
     except CutShort as error:
         raise refused(HTTPStatus.BAD_REQUEST, str(error)) from error
     return b"".join(blocks)
+
+
+def _locked(error: Locked, environ: Environ) -> DAVError:
+    """423, and where the locks lie, as this client sees it."""
+    condition = DAVErrorCondition(error.condition)
+    for url in error.urls:
+        condition.add_href(quote(environ.get("SCRIPT_NAME", "")) + url)
+    return DAVError(HTTPStatus.LOCKED, "It is locked.", err_condition=condition)
 
 
 def _login() -> str:

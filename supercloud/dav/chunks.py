@@ -25,7 +25,7 @@ from supercloud.dav.methods import destination, stamp_of
 from supercloud.dav.part import ABANDONED
 from supercloud.dav.removing import remove
 from supercloud.dav.tree import Located, NotServed, Tree
-from supercloud.dav.upload import Upload, add_up, check_parent, check_room, checksum_of
+from supercloud.dav.upload import Upload, Wanted, add_up, check_parent, check_room, checksum_of
 from supercloud.dav.writing import copy_range
 
 _WHOLE: Final = ".file"
@@ -95,9 +95,8 @@ class Chunks:
         self._guard.check_conditions(whole, whole.status)
         check_parent(self._tree, whole)
         if whole.status is None:
-            self._guard.check_locks(whole, target.parent, folder=True)
-        with self._guard.writing(whole, target, folder=False):
-            self._guard.check_locks(whole, target, folder=False)
+            self._guard.check_locks(whole, target.parent)
+        with self._guard.writing(whole, target, whole.status) as claim:
             folder = self._tree.open(source, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 chunks = _in_order(folder)
@@ -107,7 +106,7 @@ class Chunks:
                     _join(folder, chunks, draft.handle)
                     if checksum:
                         add_up(draft.handle, checksum)
-                    answer = self._upload.finish(whole, start_response, draft, stamp, checksum)
+                    answer = self._upload.finish(whole, start_response, draft, Wanted(stamp, checksum, claim))
             finally:
                 os.close(folder)
         self._remove(source)

@@ -11,11 +11,10 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from supercloud.dav import part
-from supercloud.dav.attributes import copy_users
 from supercloud.dav.failures import NO_SPACE
 from supercloud.dav.kernel import KERNEL_MAGIC, UNSUPPORTED, exchange, magic, rename_new
 from supercloud.dav.removing import Failure, open_folder, remove
@@ -25,6 +24,9 @@ from supercloud.dav.writing import copy_range, sweep
 _FICLONE: Final = 0x40049409  # linux/fs.h: share all blocks (btrfs, XFS, overlay on them)
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+Carry = Callable[[int, int], None]  # from an open file or folder to its copy
 
 
 class Full(OSError):
@@ -47,16 +49,19 @@ def copy_content(source: int, target: int) -> None:
         raise OSError(errno.EIO, "the file became shorter while it was copied")
 
 
-def copy_tree(source: Landing, target: Landing, kernel_devices: frozenset[int], *, members: bool) -> list[Failure]:
+def copy_tree(
+    source: Landing, target: Landing, kernel_devices: frozenset[int], carry: Carry, *, members: bool
+) -> list[Failure]:
     """Copy a folder to a name that nothing bears, or in place of what bears it.
 
+    :param carry: see `copy_file`.
     :param members: whether its members are copied too (Depth: infinity).
     :return: the members that could not be copied.
     :raises OSError: when nothing was copied, ENOSPC and EDQUOT among the reasons; the target is as it was.
     """
     sweep(target.folder)
     name = part.part_name(target.name)
-    copier = _Copier(kernel_devices, members=members)
+    copier = _Copier(kernel_devices, carry, members=members)
     try:
         failed = list(copier.copy_folder(source.folder, source.name, target.folder, name, "", 0))
         if failed and failed[0][0] == "":
@@ -107,8 +112,9 @@ def swap(folder: int, name: str, target: Landing) -> None:
 class _Copier:
     """Copies one tree, never entering a file system of the kernel's, opening nothing but files and folders."""
 
-    def __init__(self, kernel_devices: frozenset[int], *, members: bool) -> None:
+    def __init__(self, kernel_devices: frozenset[int], carry: Carry, *, members: bool) -> None:
         self._kernel_devices = kernel_devices
+        self._carry = carry
         self._members = members
 
     def copy_folder(
@@ -136,7 +142,7 @@ class _Copier:
         try:
             if self._members:
                 yield from self._copy_members(source, target, path, depth)
-            _finish_folder(source, target)
+            _finish_folder(source, target, self._carry)
         finally:
             os.close(source)
             os.close(target)
@@ -161,22 +167,23 @@ class _Copier:
                 yield from self.copy_folder(source, entry.name, target, entry.name, below, depth + 1)
                 continue
             try:
-                _copy_member(source, target, entry)
+                _copy_member(source, target, entry, self._carry)
             except (OSError, NotServed) as error:
                 _raise_if_full(error)
                 yield below, error
 
 
-def copy_file(source: int, folder: int, name: str) -> None:
+def copy_file(source: int, folder: int, name: str, carry: Carry) -> None:
     """Copy an open file under a new name.
 
+    :param carry: gives the copy what the file is besides its bytes.
     :raises OSError: as the kernel says; then nothing bears the name.
     """
     status = os.fstat(source)
     target = os.open(name, _NEW_FLAGS, status.st_mode & 0o777, dir_fd=folder)
     try:
         copy_content(source, target)
-        copy_users(source, target)
+        carry(source, target)
         os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
     except BaseException:
         os.unlink(name, dir_fd=folder)
@@ -185,7 +192,7 @@ def copy_file(source: int, folder: int, name: str) -> None:
         os.close(target)
 
 
-def _copy_member(from_folder: int, to_folder: int, entry: os.DirEntry[str]) -> None:
+def _copy_member(from_folder: int, to_folder: int, entry: os.DirEntry[str], carry: Carry) -> None:
     if entry.is_symlink():
         os.symlink(os.readlink(entry.name, dir_fd=from_folder), entry.name, dir_fd=to_folder)
         return
@@ -193,14 +200,14 @@ def _copy_member(from_folder: int, to_folder: int, entry: os.DirEntry[str]) -> N
         raise NotServed(f"{entry.name} is neither a file nor a folder")
     source = os.open(entry.name, _FILE_FLAGS, dir_fd=from_folder)
     try:
-        copy_file(source, to_folder, entry.name)
+        copy_file(source, to_folder, entry.name, carry)
     finally:
         os.close(source)
 
 
-def _finish_folder(source: int, target: int) -> None:
+def _finish_folder(source: int, target: int, carry: Carry) -> None:
     status = os.fstat(source)
-    copy_users(source, target)
+    carry(source, target)
     os.fchmod(target, stat.S_IMODE(os.fstat(target).st_mode) & ~(0o700 & ~status.st_mode))
     os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
 

@@ -69,8 +69,8 @@ def of_system(error: OSError, *, writing: bool) -> DAVError:
     """What the kernel said, in HTTP's words (RFC 4918 sections 9.3.1, 9.7.1, 11.5)."""
     known = None if error.errno is None else ({} if writing else _READING).get(error.errno, _WRITING.get(error.errno))
     if known is None:
-        return DAVError(HTTPStatus.INTERNAL_SERVER_ERROR, "The portal made a mistake. Try again.", src_exception=error)
-    return DAVError(known[0], known[1], src_exception=error)
+        return DAVError(HTTPStatus.INTERNAL_SERVER_ERROR, "The portal made a mistake. Try again.")
+    return DAVError(known[0], known[1])
 
 
 def of_any(error: Exception, *, writing: bool) -> DAVError:
@@ -79,10 +79,10 @@ def of_any(error: Exception, *, writing: bool) -> DAVError:
         return error
     if isinstance(error, NotServed):
         status = HTTPStatus.FORBIDDEN if writing else HTTPStatus.NOT_FOUND
-        return DAVError(status, "There is nothing at this address that the portal serves.", src_exception=error)
+        return DAVError(status, "There is nothing at this address that the portal serves.")
     if isinstance(error, OSError):
         return of_system(error, writing=writing)
-    return DAVError(HTTPStatus.INTERNAL_SERVER_ERROR, "The portal made a mistake. Try again.", src_exception=error)
+    return DAVError(HTTPStatus.INTERNAL_SERVER_ERROR, "The portal made a mistake. Try again.")
 
 
 def status_line(status: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
@@ -12,8 +12,10 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from supercloud.dav import conditions, failures
 from supercloud.dav.conditions import State
-from supercloud.dav.provider import Environ, etag_of, href_of, modified_of, ref_url
+from supercloud.dav.locks import Locks
+from supercloud.dav.provider import Environ, etag_of, href_of, modified_of
 from supercloud.dav.tree import Located, NotServed, Tree, is_folder
+from supercloud.dav.writing import Claim
 
 _NOTHING: Final = State(exists=False)
 
@@ -54,13 +56,12 @@ def state_of(status: os.stat_result | None) -> State:
 class Guard:
     """Holds requests against conditions and locks.
 
-    :ivar locks: a lock manager of wsgidav's kind, or None.
+    :ivar locks: None where there is no portal; nothing is locked then.
     """
 
-    def __init__(self, tree: Tree, locks: Any, login: str) -> None:
+    def __init__(self, tree: Tree, locks: Locks | None) -> None:
         self._tree = tree
         self.locks = locks
-        self._login = login
 
     def read_if(self, request: Request) -> None:
         """Read the If field, for this module and for wsgidav.
@@ -91,38 +92,37 @@ class Guard:
         if request.conditions and not self._holds(request):
             raise failures.refused(HTTPStatus.PRECONDITION_FAILED, "It is not as the If field expects it to be.")
 
-    def check_locks(self, request: Request, located: Located, *, folder: bool, depth: str = "0") -> None:
+    def check_locks(self, request: Request, located: Located, *, members: bool = False) -> tuple[int, ...]:
         """Refuse what a lock forbids (RFC 4918 sections 7.4 to 7.7).
 
-        :param depth: "infinity" when members change too.
-        :raises DAVError: 423.
-        """
-        if self.locks is not None:
-            self.locks.check_write_permission(
-                url=ref_url(located, folder=folder),
-                depth=depth,
-                token_list=request.environ["wsgidav.ifLockTokenList"],
-                principal=self._login,
-            )
-
-    def writing(self, request: Request, located: Located, *, folder: bool) -> AbstractContextManager[Any]:
-        """While a slow body comes, nobody else gets a lock on what it will be written to.
-
-        :raises DAVError: 423.
+        :param members: everything below it changes too.
+        :return: for `drop_locks`, when it was removed or moved away.
+        :raises Locked: it may not be changed.
+        :raises DAVError: 503 when nobody can say.
         """
         if self.locks is None:
-            return nullcontext()
-        held: AbstractContextManager[Any] = self.locks.write_transaction(
-            url=ref_url(located, folder=folder),
-            token_list=request.environ["wsgidav.ifLockTokenList"],
-            principal=self._login,
-        )
-        return held
+            return ()
+        return self.locks.check(located, conditions.tokens_of(request.conditions), members=members)
 
-    def forget_locks(self, located: Located, *, folder: bool) -> None:
+    @contextmanager
+    def writing(self, request: Request, located: Located, status: os.stat_result | None) -> Iterator[Claim | None]:
+        """While new content comes, nobody else gets a lock on the file.
+
+        :param status: what is there; nothing has no locks, and gets no claim.
+        :raises Locked, DAVError, OSError: it may not be written.
+        """
+        if status is None:
+            yield None
+        elif self.locks is None:
+            yield Claim()
+        else:
+            with self.locks.writing(located, conditions.tokens_of(request.conditions)) as claim:
+                yield claim
+
+    def drop_locks(self, ids: tuple[int, ...]) -> None:
         """What was removed or moved away is locked no more (RFC 4918 sections 9.6, 7.6)."""
         if self.locks is not None:
-            self.locks.remove_all_locks_from_url(ref_url(located, folder=folder), recursive=folder)
+            self.locks.drop(ids)
 
     def _holds(self, request: Request) -> bool:
         def located(tag: str | None) -> Located | None:
@@ -140,13 +140,9 @@ class Guard:
             except (OSError, NotServed):
                 return None
 
-        def tokens(tag: str | None) -> list[str]:
+        def tokens(tag: str | None) -> set[str]:
             found = located(tag)
-            if found is None or self.locks is None:
-                return []
-            there = status(tag)
-            url = ref_url(found, folder=there is not None and is_folder(there))
-            return [lock["token"] for lock in self.locks.get_indirect_url_lock_list(url)]
+            return set() if found is None or self.locks is None else self.locks.tokens_on(found)
 
         return conditions.holds(request.conditions, lambda tag: state_of(status(tag)).etag, tokens)
 

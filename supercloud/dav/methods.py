@@ -5,23 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from contextlib import ExitStack
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 from supercloud.dav import failures
-from supercloud.dav.attributes import copy_users
 from supercloud.dav.copying import copy_content, copy_file, copy_tree, put
 from supercloud.dav.failures import StartResponse, refused
 from supercloud.dav.guard import Guard, Request, local_path
 from supercloud.dav.moving import move
 from supercloud.dav.part import part_name
-from supercloud.dav.provider import ref_url
+from supercloud.dav.properties import DeadProperties
 from supercloud.dav.removing import Failure, hindrances, remove
 from supercloud.dav.tree import Located, NotServed, Tree, is_folder
 from supercloud.dav.writing import Draft
 
-CLASSES: Final = "1, 2, 3"
 _BOTH: Final = "OPTIONS, GET, HEAD, DELETE, COPY, MOVE, PROPFIND, PROPPATCH, LOCK, UNLOCK"
 _MTIME: Final = re.compile(r"-?\d{1,11}(?:\.\d{1,9})?", re.ASCII)
 _MILLIARD: Final = 10**9
@@ -30,7 +27,7 @@ _MILLIARD: Final = 10**9
 class Methods:
     """What changes names rather than content."""
 
-    def __init__(self, tree: Tree, guard: Guard, properties: Any) -> None:
+    def __init__(self, tree: Tree, guard: Guard, properties: DeadProperties) -> None:
         self._tree = tree
         self._guard = guard
         self._properties = properties
@@ -41,8 +38,9 @@ class Methods:
             allowed = "OPTIONS, PUT, MKCOL, LOCK"
         else:
             allowed = _BOTH if request.is_folder else f"{_BOTH}, PUT"
-        fields = [("Allow", allowed), ("Accept-Ranges", "bytes"), ("Content-Length", "0")]
-        start_response("200 OK", fields)
+        classes = "1, 3" if self._guard.locks is None else "1, 2, 3"
+        fields = [("DAV", classes), ("MS-Author-Via", "DAV"), ("Allow", allowed), ("Accept-Ranges", "bytes")]
+        start_response("200 OK", [*fields, ("Content-Length", "0")])
         return []
 
     def make_folder(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
@@ -51,7 +49,7 @@ class Methods:
         if request.status is not None:
             raise refused(HTTPStatus.METHOD_NOT_ALLOWED, "There is something of this name already.")
         self._guard.check_conditions(request, None)
-        self._guard.check_locks(request, request.located.parent, folder=True)
+        self._guard.check_locks(request, request.located.parent)
         with self._tree.landing(request.located) as landing:
             try:
                 os.mkdir(landing.name, 0o777, dir_fd=landing.folder)
@@ -65,12 +63,12 @@ class Methods:
         """DELETE (section 9.6): everything that can go goes; 207 names what could not."""
         self._need(request, depths=("infinity",) if request.is_folder else ("0", "infinity"))
         self._guard.check_conditions(request, request.status)
-        self._guard.check_locks(request, request.located.parent, folder=True)
-        self._guard.check_locks(request, request.located, folder=request.is_folder, depth="infinity")
+        self._guard.check_locks(request, request.located.parent)
+        locks = self._guard.check_locks(request, request.located, members=True)
         with self._tree.landing(request.located) as landing:
             failed = list(remove(landing.folder, landing.name, self._tree.kernel_devices))
         if not failed:
-            self._forget(request, request.located, folder=request.is_folder)
+            self._guard.drop_locks(locks)
         return self._report(request, start_response, request.located, failed, HTTPStatus.NO_CONTENT)
 
     def copy_or_move(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
@@ -80,11 +78,14 @@ class Methods:
         stamp = stamp_of(request)
         target = destination(self._tree, request)
         there = self._tree.stat_or_none(target)
-        self._check_pair(request, target, there, moves=moves)
+        locks = self._check_pair(request, target, there, moves=moves)
         if moves:
-            failed = self._move(request, target)
+            with self._tree.landing(request.located) as source, self._tree.landing(target) as landing:
+                failed = move(source, landing, self._tree.kernel_devices, self._properties.carry)
         else:
             failed = self._copy(request, target, there, members=depth == "infinity")
+        if not failed:
+            self._guard.drop_locks(locks)
         if stamp is not None and not failed:
             self._stamp(target, stamp)
         status = HTTPStatus.CREATED if there is None else HTTPStatus.NO_CONTENT
@@ -99,8 +100,13 @@ class Methods:
             raise refused(HTTPStatus.BAD_REQUEST, "This Depth does not go with this method.")
         return depth
 
-    def _check_pair(self, request: Request, target: Located, there: os.stat_result | None, *, moves: bool) -> None:
-        """What must hold before anything is changed."""
+    def _check_pair(
+        self, request: Request, target: Located, there: os.stat_result | None, *, moves: bool
+    ) -> tuple[int, ...]:
+        """What must hold before anything is changed.
+
+        :return: locks that end with what is moved away, and with what is replaced.
+        """
         overwrite = str(request.environ.get("HTTP_OVERWRITE", "T")).strip().upper()
         if overwrite not in ("T", "F"):
             raise refused(HTTPStatus.BAD_REQUEST, "Overwrite is T or F.")
@@ -113,82 +119,54 @@ class Methods:
             _refuse_overlap(source.located.path, landing.located.path)
         if there is not None and overwrite == "F":
             raise refused(HTTPStatus.PRECONDITION_FAILED, "There is something at the Destination already.")
+        locks: tuple[int, ...] = ()
         if moves:
-            self._guard.check_locks(request, request.located.parent, folder=True)
-            self._guard.check_locks(request, request.located, folder=request.is_folder, depth="infinity")
+            self._guard.check_locks(request, request.located.parent)
+            locks += self._guard.check_locks(request, request.located, members=True)
         if there is None:
-            self._guard.check_locks(request, target.parent, folder=True)
-        else:
-            self._guard.check_locks(request, target, folder=is_folder(there), depth="infinity")
-
-    def _move(self, request: Request, target: Located) -> list[Failure]:
-        folder = request.is_folder
-        with self._tree.landing(request.located) as source, self._tree.landing(target) as landing:
-            failed = move(source, landing, self._tree.kernel_devices)
-        if not failed:
-            self._guard.forget_locks(target, folder=folder)
-            if self._properties is not None:
-                urls = ref_url(request.located, folder=folder), ref_url(target, folder=folder)
-                self._properties.move_properties(*urls, folder, request.environ)
-            self._guard.forget_locks(request.located, folder=folder)
-        return failed
+            self._guard.check_locks(request, target.parent)
+        elif moves or request.is_folder or is_folder(there):
+            locks += self._guard.check_locks(request, target, members=True)
+        return locks
 
     def _copy(self, request: Request, target: Located, there: os.stat_result | None, *, members: bool) -> list[Failure]:
         devices = self._tree.kernel_devices
-        with ExitStack() as open_things:
-            landing = open_things.enter_context(self._tree.landing(target))
+        with self._tree.landing(target) as landing:
             if there is not None and is_folder(there):
                 for _path, error in hindrances(landing.folder, landing.name, devices):
                     raise error
-            failed: list[Failure] = []
-            if request.is_folder:
-                source = open_things.enter_context(self._tree.followed(request.located))
-                failed = copy_tree(source, landing, devices, members=members)
-            else:
-                self._copy_file(request.located, target, there)
-        if self._properties is not None:
-            self._copy_properties(request, request.located, target, folder=request.is_folder, members=members)
-        return failed
+            if not request.is_folder:
+                self._copy_file(request, target, there)
+                return []
+            with self._tree.followed(request.located) as source:
+                return copy_tree(source, landing, devices, self._properties.carry, members=members)
 
-    def _copy_file(self, source: Located, target: Located, there: os.stat_result | None) -> None:
-        handle = self._tree.open(source, os.O_RDONLY)
+    def _copy_file(self, request: Request, target: Located, there: os.stat_result | None) -> None:
+        handle = self._tree.open(request.located, os.O_RDONLY)
         try:
             if there is not None and is_folder(there):
                 with self._tree.landing(target) as landing:
                     name = part_name(landing.name)
-                    copy_file(handle, landing.folder, name)
+                    copy_file(handle, landing.folder, name, self._properties.carry)
                     put(landing, name, self._tree.kernel_devices)
                 return
             status = os.fstat(handle)
-            with Draft(self._tree, target, mode=status.st_mode & 0o777) as draft:
+            with (
+                self._guard.writing(request, target, there) as claim,
+                Draft(self._tree, target, mode=status.st_mode & 0o777) as draft,
+            ):
                 copy_content(handle, draft.handle)
-                copy_users(handle, draft.handle)
                 draft.stamp(status.st_mtime_ns)
-                draft.commit()
+                draft.commit(claim)
+                if draft.old is not None:
+                    self._properties.clear(draft.written)
+                self._properties.carry(handle, draft.written)
         finally:
             os.close(handle)
-
-    def _copy_properties(
-        self, request: Request, source: Located, target: Located, *, folder: bool, members: bool
-    ) -> None:
-        urls = ref_url(source, folder=folder), ref_url(target, folder=folder)
-        self._properties.copy_properties(*urls, request.environ)
-        if not (folder and members):
-            return
-        for entry in self._tree.children(target):
-            below = entry.is_dir(follow_symlinks=False)
-            pair = source.child(entry.name), target.child(entry.name)
-            self._copy_properties(request, *pair, folder=below, members=below)
 
     def _stamp(self, target: Located, stamp: int) -> None:
         with self._tree.seen(target) as (handle, _status):
             os.utime(f"/proc/self/fd/{handle}", ns=(stamp, stamp))
-
-    def _forget(self, request: Request, located: Located, *, folder: bool) -> None:
-        """Locks and dead properties go with what was removed."""
-        self._guard.forget_locks(located, folder=folder)
-        if self._properties is not None:
-            self._properties.remove_properties(ref_url(located, folder=folder), request.environ)
 
     def _report(
         self, request: Request, start_response: StartResponse, base: Located, failed: list[Failure], good: HTTPStatus

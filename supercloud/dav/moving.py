@@ -8,7 +8,7 @@ import stat
 from typing import Final
 
 from supercloud.dav import part
-from supercloud.dav.copying import copy_file, copy_tree, put, swap
+from supercloud.dav.copying import Carry, copy_file, copy_tree, put, swap
 from supercloud.dav.kernel import rename_new
 from supercloud.dav.removing import Failure, hindrances, open_folder, remove
 from supercloud.dav.tree import Landing, NotServed
@@ -16,12 +16,13 @@ from supercloud.dav.tree import Landing, NotServed
 _FILE_FLAGS: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-def move(source: Landing, target: Landing, kernel_devices: frozenset[int]) -> list[Failure]:
+def move(source: Landing, target: Landing, kernel_devices: frozenset[int], carry: Carry) -> list[Failure]:
     """Give the source the target's name; what bears that is replaced.
 
     Nothing is lost when it fails half-way: if a member could not be copied to another file system, all of the source
     stays.
 
+    :param carry: see `copy_file`; a rename needs none.
     :return: failed members of the source.
     :raises OSError: as the kernel says; nothing was changed then.
     """
@@ -34,7 +35,7 @@ def move(source: Landing, target: Landing, kernel_devices: frozenset[int]) -> li
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        failed = _move_across(source, target, kernel_devices)
+        failed = _move_across(source, target, kernel_devices, carry)
         if failed:
             return failed
     _adopt_group(target, kernel_devices)
@@ -67,20 +68,22 @@ def _rename_to_itself(source: Landing, target: Landing, here: os.stat_result) ->
         os.rename(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder)
 
 
-def _move_across(source: Landing, target: Landing, kernel_devices: frozenset[int]) -> list[Failure]:
+def _move_across(source: Landing, target: Landing, kernel_devices: frozenset[int], carry: Carry) -> list[Failure]:
     here = os.stat(source.name, dir_fd=source.folder, follow_symlinks=False)
     if stat.S_ISDIR(here.st_mode):
         for _path, error in hindrances(source.folder, source.name, kernel_devices):
             raise error
-        failed = copy_tree(source, target, kernel_devices, members=True)
+        failed = copy_tree(source, target, kernel_devices, carry, members=True)
         if failed:
             return failed
     else:
-        _copy_single(source, target, here, kernel_devices)
+        _copy_single(source, target, here, kernel_devices, carry)
     return list(remove(source.folder, source.name, kernel_devices))
 
 
-def _copy_single(source: Landing, target: Landing, here: os.stat_result, kernel_devices: frozenset[int]) -> None:
+def _copy_single(
+    source: Landing, target: Landing, here: os.stat_result, kernel_devices: frozenset[int], carry: Carry
+) -> None:
     name = part.part_name(target.name)
     if stat.S_ISLNK(here.st_mode):
         os.symlink(os.readlink(source.name, dir_fd=source.folder), name, dir_fd=target.folder)
@@ -89,7 +92,7 @@ def _copy_single(source: Landing, target: Landing, here: os.stat_result, kernel_
         try:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise NotServed(f"{source.name} is neither a file nor a folder")
-            copy_file(handle, target.folder, name)
+            copy_file(handle, target.folder, name, carry)
         finally:
             os.close(handle)
     try:

@@ -15,6 +15,8 @@ from wsgidav.dav_error import DAVError
 from wsgidav.dav_provider import DAVCollection, DAVNonCollection, DAVProvider
 
 from supercloud.dav import failures
+from supercloud.dav.locks import Locks
+from supercloud.dav.properties import DeadProperties
 from supercloud.dav.quota import Quota
 from supercloud.dav.tree import SAFE, Located, NotServed, Tree, is_folder
 
@@ -29,6 +31,7 @@ _ENCODED: Final = {
 _LAST_MODIFIED: Final = frozenset({"{DAV:}getlastmodified", "{urn:schemas-microsoft-com:}Win32LastModifiedTime"})
 _MILLIARD: Final = 10**9
 _YEAR_10000: Final = 253_402_300_800
+_MADE: Final = "supercloud.made"
 Environ = dict[str, Any]
 
 
@@ -194,12 +197,12 @@ def resource(located: Located, status: os.stat_result, environ: Environ) -> File
 class Provider(DAVProvider):  # type: ignore[misc]
     """The tree as wsgidav's provider."""
 
-    def __init__(self, tree: Tree, lock_manager: Any, prop_manager: Any) -> None:
+    def __init__(self, tree: Tree, locks: Locks | None, properties: DeadProperties) -> None:
         super().__init__()
         self.tree = tree
         self.set_share_path("/")
-        self.set_lock_manager(lock_manager)
-        self.set_prop_manager(prop_manager)
+        # Not by its setters, which ask for methods that nothing calls here.
+        self.lock_manager, self.prop_manager = locks, properties
 
     def get_resource_inst(self, path: str, environ: Environ) -> File | Folder | None:
         """What is there, or None for nothing.
@@ -226,9 +229,23 @@ class Provider(DAVProvider):  # type: ignore[misc]
             with self.tree.landing(located) as landing:
                 flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
                 os.close(os.open(landing.name, flags, 0o666, dir_fd=landing.folder))
+            environ[_MADE] = located
             return resource(located, self.tree.stat(located), environ)
         except (OSError, NotServed) as error:
             raise failures.of_any(error, writing=True) from error
+
+    def unmake(self, environ: Environ) -> None:
+        """Remove what `make_empty` made for this request, unless somebody has written into it."""
+        located: Located | None = environ.get(_MADE)
+        if located is None:
+            return
+        try:
+            with self.tree.landing(located) as landing:
+                status = landing.status()
+                if status is not None and stat.S_ISREG(status.st_mode) and status.st_size == 0:
+                    os.unlink(landing.name, dir_fd=landing.folder)
+        except (OSError, NotServed):
+            return
 
     def set_modified(self, located: Located, modified_ns: int) -> None:
         """Set the time of the last change; that of the last access stays.

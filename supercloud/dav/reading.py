@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import email.utils
+import io
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Final
+from wsgiref.util import FileWrapper
 
 from supercloud.dav import failures, folder_page
 from supercloud.dav.body import BLOCK
@@ -27,33 +29,37 @@ class Truncated(OSError):
     """A file became shorter while it was sent; the connection is closed, so that the client notices."""
 
 
-class Stream:
-    """A part of a file, as a WSGI answer.
+class Part(io.FileIO):
+    """A part of a file, which a server sends from its descriptor (``wsgi.file_wrapper``), or reads piece by piece.
 
-    :ivar handle: a descriptor; a server that can send files by themselves may use it.
-    :ivar offset: of the next byte.
-    :ivar left: bytes to send.
+    :param handle: a descriptor opened for reading, which is closed with this.
     """
 
     def __init__(self, handle: int, offset: int, length: int) -> None:
-        self.handle = handle
-        self.offset = offset
-        self.left = length
+        super().__init__(handle, closefd=False)
+        self._end = offset + length
+        if offset:
+            self.seek(offset)
 
-    def __iter__(self) -> Iterator[bytes]:
-        while self.left:
-            block = os.pread(self.handle, min(BLOCK, self.left), self.offset)
-            if not block:
-                raise Truncated(f"{self.left} bytes are missing")
-            self.offset += len(block)
-            self.left -= len(block)
-            yield block
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes; none at the part's end.
+
+        :raises Truncated: the file ended before.
+        """
+        at = self.tell()
+        left = self._end - at
+        block = os.pread(self.fileno(), left if size is None or size < 0 else min(size, left), at)
+        if left and size and not block:
+            raise Truncated(f"{left} bytes are missing")
+        self.seek(at + len(block))
+        return block
 
     def close(self) -> None:
         """Called by the server, also when the client left."""
-        if self.handle >= 0:
-            close_read(self.handle)
-            self.handle = -1
+        if not self.closed:
+            handle = self.fileno()
+            super().close()
+            close_read(handle)
 
 
 def read(tree: Tree, guard: Guard, request: Request, start_response: StartResponse) -> Iterable[bytes]:
@@ -63,7 +69,7 @@ def read(tree: Tree, guard: Guard, request: Request, start_response: StartRespon
     :raises OSError: as the kernel says.
     """
     handle, status = tree.opened(request.located, os.O_RDONLY)
-    stream: Stream | None = None
+    is_handed_on = False
     try:
         guard.check_conditions(request, status, reads=True)
         if is_folder(status):
@@ -85,12 +91,14 @@ def read(tree: Tree, guard: Guard, request: Request, start_response: StartRespon
             ("Accept-Ranges", "bytes"),
         ]
         start_response(status_line, fields)
-        if request.method == "GET" and length:
-            stream = Stream(handle, offset, length)
+        is_handed_on = request.method == "GET" and length > 0
     finally:
-        if stream is None:
+        if not is_handed_on:
             close_read(handle)
-    return [] if stream is None else stream
+    if not is_handed_on:
+        return []
+    wrapper: Callable[..., Iterable[bytes]] = request.environ.get("wsgi.file_wrapper", FileWrapper)
+    return wrapper(Part(handle, offset, length), BLOCK)
 
 
 def _read_folder(tree: Tree, request: Request, start_response: StartResponse, handle: int) -> Iterable[bytes]:

@@ -36,7 +36,7 @@ HOME: Final = "~"
 _UPLOADS: Final = ".cache/supercloud/uploads"  # in the home
 _MAX_LINKS: Final = 40  # MAXSYMLINKS of Linux
 # What open says for a name that leads nowhere.
-_NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+NOWHERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 class NotServed(Exception):
@@ -218,7 +218,7 @@ class Tree:
         try:
             return self.stat(located)
         except OSError as error:
-            if error.errno in _NOWHERE:
+            if error.errno in NOWHERE:
                 return None
             raise
 

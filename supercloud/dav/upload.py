@@ -24,7 +24,7 @@ from http import HTTPStatus
 from typing import Final
 
 from supercloud.dav import failures
-from supercloud.dav.body import BLOCK, Block, Body, CutShort
+from supercloud.dav.body import BLOCK, Body, CutShort
 from supercloud.dav.checksum import BadChecksum, Checksum
 from supercloud.dav.failures import Fields, StartResponse, refused
 from supercloud.dav.guard import Guard, Request
@@ -32,9 +32,11 @@ from supercloud.dav.methods import stamp_of
 from supercloud.dav.part import resumable_name
 from supercloud.dav.provider import etag_of
 from supercloud.dav.tree import Landing, Tree, is_folder
-from supercloud.dav.writing import Draft, IsFolder
+from supercloud.dav.writing import Claim, Draft, IsFolder
 
 _PIECE: Final = re.compile(r"bytes\s+(?:(\d{1,18})-(\d{1,18})|\*)/(\d{1,18})", re.ASCII | re.IGNORECASE)
+
+_TRIES: Final = 5  # to replace a file that others replace at the same time
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,19 @@ class Piece:
         return cls(first, end, total)
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to come of the bytes.
+
+    :ivar stamp: the time of the last change, in nanoseconds.
+    :ivar claim: on the file that they replace.
+    """
+
+    stamp: int | None
+    checksum: Checksum
+    claim: Claim | None
+
+
 class Upload:
     """PUT for one worker."""
 
@@ -87,17 +102,17 @@ class Upload:
         self._guard.check_conditions(request, request.status)
         check_parent(self._tree, request)
         if request.status is None:
-            self._guard.check_locks(request, request.located.parent, folder=True)
-        with self._guard.writing(request, request.located, folder=False):
-            self._guard.check_locks(request, request.located, folder=False)
+            self._guard.check_locks(request, request.located.parent)
+        with self._guard.writing(request, request.located, request.status) as claim:
+            wanted = Wanted(stamp, checksum, claim)
             if "HTTP_CONTENT_RANGE" in environ:
-                return self._put_piece(request, start_response, body, stamp, checksum)
+                return self._put_piece(request, start_response, body, wanted)
             with self.draft(request) as draft:
                 check_room(draft.handle, body.length)
                 for block in _arriving(body):
                     draft.write(block)
                     checksum.update(block)
-                return self.finish(request, start_response, draft, stamp, checksum)
+                return self.finish(request, start_response, draft, wanted)
 
     def draft(self, request: Request, resume: str | None = None) -> Draft:
         """The content to be of what the request is for.
@@ -109,39 +124,46 @@ class Upload:
         except IsFolder:
             raise refused(HTTPStatus.METHOD_NOT_ALLOWED, "There is a folder of this name.") from None
 
-    def finish(
-        self, request: Request, start_response: StartResponse, draft: Draft, stamp: int | None, checksum: Checksum
-    ) -> Iterable[bytes]:
+    def finish(self, request: Request, start_response: StartResponse, draft: Draft, wanted: Wanted) -> Iterable[bytes]:
         """Let the draft be the file, if all is as the client said, and answer.
 
-        :raises DAVError: 400, 405, 412.
+        :raises DAVError: 400, 405, 412, 423, 503.
         """
         try:
-            checksum.check()
+            wanted.checksum.check()
         except BadChecksum as error:
             raise refused(HTTPStatus.BAD_REQUEST, f"Other bytes came than were sent: {error}") from error
-        if stamp is not None:
-            draft.stamp(stamp)
+        if wanted.stamp is not None:
+            draft.stamp(wanted.stamp)
         # The upload may have taken an hour: what the client expected is held against what is there now.
         self._guard.check_conditions(request, self._tree.stat_or_none(request.located))
-        made_only = request.environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*"
         try:
-            status = draft.commit(exclusive=made_only)
-        except FileExistsError:
-            if made_only:
-                raise refused(HTTPStatus.PRECONDITION_FAILED, "There is something of this name now.") from None
-            raise
+            status = self._commit(request, draft, wanted.claim)
         except IsFolder:
             raise refused(HTTPStatus.METHOD_NOT_ALLOWED, "There is a folder of this name now.") from None
-        return _written(start_response, status, created=draft.old is None, stamped=stamp is not None)
+        return _written(start_response, status, created=draft.old is None, stamped=wanted.stamp is not None)
+
+    def _commit(self, request: Request, draft: Draft, claim: Claim | None, tries: int = _TRIES) -> os.stat_result:
+        if claim is None:
+            self._guard.check_locks(request, request.located.parent)  # once more, as the upload may have taken an hour
+        try:
+            return draft.commit(claim)
+        except FileExistsError:
+            if claim is None and request.environ.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
+                raise refused(HTTPStatus.PRECONDITION_FAILED, "There is something of this name now.") from None
+            if not tries:
+                raise
+        # Somebody made or replaced it in the meantime, and may have locked it.
+        status = self._tree.stat_or_none(request.located)
+        with self._guard.writing(request, request.located, status) as late:
+            return self._commit(request, draft, late, tries - 1)
 
     def _put_piece(
         self,
         request: Request,
         start_response: StartResponse,
         body: Body,
-        stamp: int | None,
-        checksum: Checksum,
+        wanted: Wanted,
     ) -> Iterable[bytes]:
         piece = Piece.parse(request.environ["HTTP_CONTENT_RANGE"])
         with self._tree.followed(request.located) as landing:
@@ -158,9 +180,9 @@ class Upload:
                     self._receive(draft.handle, piece.first, piece.end, body)
                     if piece.end < piece.total:
                         return _so_far(start_response, piece.end)
-                    if checksum:
-                        add_up(draft.handle, checksum)
-                    return self.finish(request, start_response, draft, stamp, checksum)
+                    if wanted.checksum:
+                        add_up(draft.handle, wanted.checksum)
+                    return self.finish(request, start_response, draft, wanted)
 
     def _receive(self, handle: int, first: int, end: int, body: Body) -> None:
         """Append a piece; what arrived of a broken one stays."""
@@ -170,10 +192,9 @@ class Upload:
         for block in _arriving(body):
             if at + len(block) > end:
                 raise refused(HTTPStatus.BAD_REQUEST, "More came than Content-Range says.", fields=_offset(at))
-            view = memoryview(block)
-            while view:
-                written = os.pwrite(handle, view, at)
-                view, at = view[written:], at + written
+            while block:
+                written = os.pwrite(handle, block, at)
+                block, at = block[written:], at + written
         if at != end:
             raise refused(HTTPStatus.BAD_REQUEST, "Less came than Content-Range says.", fields=_offset(at))
 
@@ -226,7 +247,7 @@ def checksum_of(field: str | None) -> Checksum:
         raise refused(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
-def _arriving(body: Body) -> Iterator[Block]:
+def _arriving(body: Body) -> Iterator[memoryview]:
     """The body's blocks.
 
     :raises DAVError: 400 when it breaks off. Hardly anybody is there to read it.

@@ -40,12 +40,38 @@ class IsFolder(IsADirectoryError):
     """The target is a folder, which has no content to replace."""
 
 
+class Claim:
+    """What a draft tells when it replaces a file, so that the file's locks go on (see ``locks``); this one, nobody.
+
+    :ivar file: device and inode number of what may be replaced; None for whatever is there.
+    """
+
+    file: tuple[int, int] | None = None
+
+    def covers(self, status: os.stat_result) -> bool:
+        """Whether that may be replaced."""
+        return self.file in (None, (status.st_dev, status.st_ino))
+
+    def expect(self, draft: int) -> None:
+        """The file of this descriptor is about to take the name.
+
+        :raises DAVError: it must not.
+        """
+
+    def follow(self, landing: Landing) -> None:
+        """It has the name now.
+
+        :raises DAVError: it has, but not the locks.
+        """
+
+
 class Draft:
     """The content to be, of one target. Closed without ``commit``, it leaves nothing behind.
 
     :ivar landing: where the target lies, links followed.
     :ivar old: what the target is, None for nothing.
     :ivar handle: a descriptor for reading and writing.
+    :ivar written: after ``commit``: a descriptor for writing of what the target is then.
     """
 
     def __init__(self, tree: Tree, located: Located, *, mode: int = 0o666, resume: str | None = None) -> None:
@@ -68,45 +94,46 @@ class Draft:
                 self._target = _opened_for_writing(self.landing)
             sweep(self.landing.folder)
             self.handle, self._is_beside = self._open(tree.home)
+            self.written = self.handle
         except BaseException:
             self._close()
             raise
 
-    def write(self, block: bytes | memoryview) -> None:
+    def write(self, block: memoryview) -> None:
         """Append.
 
         :raises OSError: ENOSPC, EDQUOT, EFBIG and others.
         """
-        view = memoryview(block)
-        while view:
-            view = view[os.write(self.handle, view) :]
+        while block:
+            block = block[os.write(self.handle, block) :]
 
     def stamp(self, modified_ns: int) -> None:
         """Set the time of its last change; the last thing before ``commit``."""
         os.utime(self.handle, ns=(time.time_ns(), modified_ns))
 
-    def commit(self, *, exclusive: bool = False) -> os.stat_result:
+    def commit(self, claim: Claim | None) -> os.stat_result:
         """Let the target have this content, and say what it is then.
 
-        :param exclusive: raise FileExistsError when there is a target, even if it came a moment ago.
+        :param claim: on the target; None when nothing was there that could have one.
+        :raises FileExistsError: there is something, on which there is no claim.
         :raises IsFolder: when it became a folder in between.
         :raises OSError: as the kernel says; the old content is whole.
         """
         self.old = self._judged(self.landing.status())
         self._reopen()
-        if exclusive and self.old is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.landing.name)
         if self.old is None:
             try:
                 return self._appear()
             except FileExistsError:
-                if exclusive:
+                if claim is None:
                     raise
                 self.old = self._judged(self.landing.status())
                 self._reopen()
+        if claim is None or (self.old is not None and not claim.covers(self.old)):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), self.landing.name)
         if self.old is not None and self._keeps_identity(self.old):
             return self._fill()
-        return self._replace()
+        return self._replace(claim)
 
     def __enter__(self) -> Self:
         return self
@@ -182,15 +209,17 @@ class Draft:
             self._name = None
         return os.fstat(self.handle)
 
-    def _replace(self) -> os.stat_result:
+    def _replace(self, claim: Claim) -> os.stat_result:
         self._settle()
         if self._name is None:
             name = part.part_name(self.landing.name)
             self._link(name)
             self._name = name
         folder = self.landing.folder
+        claim.expect(self.handle)
         os.rename(self._name, self.landing.name, src_dir_fd=folder, dst_dir_fd=folder)
         self._name = None
+        claim.follow(self.landing)
         return os.fstat(self.handle)
 
     def _link(self, name: str) -> None:
@@ -218,6 +247,7 @@ class Draft:
         stamped = os.fstat(self.handle).st_mtime_ns
         _stamp_if_ours(target, stamped)
         self._is_kept = False
+        self.written = target
         return os.fstat(target)
 
     def _close(self) -> None:

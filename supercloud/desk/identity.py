@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from supercloud.dav.kernel import KERNEL_MAGIC, magic
 from supercloud.desk.wire import Key
 
 # linux/stat.h, linux/fcntl.h
@@ -93,14 +92,6 @@ def is_reading(descriptor: int) -> bool:
     """Whether it was opened for reading."""
     flags = fcntl.fcntl(descriptor, fcntl.F_GETFL)
     return not flags & _O_PATH and flags & os.O_ACCMODE in (os.O_RDONLY, os.O_RDWR)
-
-
-def is_kernels(descriptor: int, seen: Seen) -> bool:
-    """Whether it lies on a file system of the kernel's own (/proc, /sys), which have no major number.
-
-    :raises OSError: as the kernel says.
-    """
-    return os.major(seen.key.device) == 0 and magic(descriptor) in KERNEL_MAGIC
 
 
 def path_of(descriptor: int, seen: Seen) -> str:

@@ -61,7 +61,8 @@ def may_change(uid: int, groups: Set[int], *, owner: int, group: int, mode: int,
         return True
     if uid == owner:
         return _allows(mode >> 6)
-    if not entries:
+    # With no bit in the mask the kernel does not look at the list at all (fs/namei.c, acl_permission_check).
+    if not entries or not mode & 0o070:
         return _allows(mode >> 3) if group in groups else _allows(mode)
     return _by_list(uid, groups, group, entries)
 

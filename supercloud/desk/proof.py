@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import Counter
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from twisted.internet.defer import DeferredSemaphore
+
 from supercloud.accounts import Offloaded
-from supercloud.desk.identity import Seen, is_kernels, is_reading, is_writing, look, path_of
+from supercloud.desk.identity import Seen, is_reading, is_writing, look, path_of
 from supercloud.desk.permission import may_change, read_list
 from supercloud.desk.service import Asker
 from supercloud.desk.wire import Key, Refusal
@@ -27,6 +29,8 @@ class Proof:
     :ivar path: the real path as the kernel tells it, b"" where it cannot be believed.
     :ivar may_write: a file was opened for writing; a folder's names may be changed.
     :ivar may_read: it was opened for reading.
+    :ivar is_own: it belongs to the account, which could close it to all others.
+    :ivar is_sticky: a folder in which everybody has names of their own.
     """
 
     key: Key
@@ -34,6 +38,8 @@ class Proof:
     is_folder: bool
     may_write: bool
     may_read: bool
+    is_own: bool
+    is_sticky: bool
 
 
 class Prover:
@@ -42,28 +48,27 @@ class Prover:
     def __init__(self, offload: Offloaded, *, per_uid: int = PER_UID) -> None:
         self._offload = offload
         self._per_uid = per_uid
-        self._looking: Counter[int] = Counter()
+        self._gates: dict[int, DeferredSemaphore] = {}
 
     async def prove(self, asker: Asker, descriptors: Sequence[int], *, is_nameless: bool = False) -> Proof:
         """What the one descriptor proves.
 
         :param is_nameless: a file without a name will do too.
         :raises Refusal: ``no-descriptor`` for none or several; ``not-served`` for what is no file or folder, was
-            deleted, or is the kernel's own; ``busy``.
+            deleted.
         """
         if len(descriptors) != 1:
             raise Refusal("no-descriptor", f"{len(descriptors)} descriptors")
-        if self._looking[asker.uid] >= self._per_uid:
-            raise Refusal("busy", "a file server is slow")
-        self._looking[asker.uid] += 1
+        gate = self._gates.setdefault(asker.uid, DeferredSemaphore(self._per_uid))
+        await gate.acquire()
         try:
             proof: Proof = await self._offload.run(_prove, descriptors[0], asker.uid, asker.groups, is_nameless)
         except OSError as error:
             raise Refusal("not-served", str(error)) from None
         finally:
-            self._looking[asker.uid] -= 1
-            if not self._looking[asker.uid]:
-                del self._looking[asker.uid]
+            gate.release()
+            if gate.tokens == gate.limit:
+                self._gates.pop(asker.uid, None)
         return proof
 
 
@@ -73,11 +78,17 @@ def _prove(descriptor: int, uid: int, groups: frozenset[int], is_nameless: bool)
         raise Refusal("not-served", "neither a file nor a folder")
     if seen.links == 0 and not is_nameless:
         raise Refusal("not-served", "was deleted")
-    if is_kernels(descriptor, seen):
-        raise Refusal("not-served", "the kernel's own")
     writes = _may_change(descriptor, seen, uid, groups) if seen.is_folder else is_writing(descriptor)
     path = os.fsencode(path_of(descriptor, seen))
-    return Proof(seen.key, path, seen.is_folder, may_write=writes, may_read=is_reading(descriptor))
+    return Proof(
+        seen.key,
+        path,
+        seen.is_folder,
+        may_write=writes,
+        may_read=is_reading(descriptor),
+        is_own=uid in (0, seen.uid),
+        is_sticky=bool(seen.mode & stat.S_ISVTX),
+    )
 
 
 def _may_change(descriptor: int, seen: Seen, uid: int, groups: frozenset[int]) -> bool:

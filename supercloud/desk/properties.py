@@ -50,19 +50,23 @@ class PropertyBook:
             found = connection.execute("SELECT 1 FROM property WHERE key = ? LIMIT 1", (to_blob(key),)).fetchone()
         return found is not None
 
-    def change(self, uid: int, proof: Proof, changes: Mapping[str, bytes | None]) -> None:
-        """Set those with a value, remove the others.
-
-        :raises Refusal: ``not-writable``, ``too-large``.
-        """
-        self._write(uid, proof, changes, replaces=False)
-
     def replace(self, uid: int, proof: Proof, properties: Mapping[str, bytes]) -> None:
         """Let there be these and no others.
 
         :raises Refusal: ``not-writable``, ``too-large``.
         """
-        self._write(uid, proof, properties, replaces=True)
+        if not proof.may_write:
+            raise Refusal("not-writable")
+        key, now = to_blob(proof.key), self._now()
+        with self._store.change() as connection:
+            connection.execute("DELETE FROM property WHERE key = ?", (key,))
+            connection.executemany(
+                "INSERT INTO property (key, name, value, uid, used) VALUES (?, ?, ?, ?, ?)",
+                [(key, name, value, uid, now) for name, value in properties.items()],
+            )
+            if _size(connection, "key = ?", key) > MOST_BYTES:
+                raise Refusal("too-large")
+            self._make_room(connection, uid, key)
 
     def move(self, old: Key, new: Key) -> None:
         """The new file took the old one's name."""
@@ -71,25 +75,6 @@ class PropertyBook:
         with self._store.change() as connection:
             connection.execute("DELETE FROM property WHERE key = ?", (to_blob(new),))
             connection.execute("UPDATE property SET key = ? WHERE key = ?", (to_blob(new), to_blob(old)))
-
-    def _write(self, uid: int, proof: Proof, changes: Mapping[str, bytes | None], *, replaces: bool) -> None:
-        if not proof.may_write:
-            raise Refusal("not-writable")
-        key, now = to_blob(proof.key), self._now()
-        with self._store.change() as connection:
-            if replaces:
-                connection.execute("DELETE FROM property WHERE key = ?", (key,))
-            for name, value in changes.items():
-                if value is None:
-                    connection.execute("DELETE FROM property WHERE key = ? AND name = ?", (key, name))
-                else:
-                    connection.execute(
-                        "INSERT OR REPLACE INTO property (key, name, value, uid, used) VALUES (?, ?, ?, ?, ?)",
-                        (key, name, value, uid, now),
-                    )
-            if _size(connection, "key = ?", key) > MOST_BYTES:
-                raise Refusal("too-large")
-            self._make_room(connection, uid, key)
 
     def _make_room(self, connection: sqlite3.Connection, uid: int, kept: bytes) -> None:
         while _size(connection, "uid = ?", uid) > self._per_uid:

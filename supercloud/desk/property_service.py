@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from supercloud.accounts import Offloaded
 from supercloud.desk.proof import Prover
 from supercloud.desk.properties import PropertyBook
-from supercloud.desk.property_wire import ChangeProperties, Properties, ReadProperties, ReplaceProperties
+from supercloud.desk.property_wire import Properties, ReadProperties, ReplaceProperties
 from supercloud.desk.service import Asker, Handler
 from supercloud.desk.wire import Done, Message
 
@@ -26,16 +26,11 @@ class PropertyService:
     @property
     def handlers(self) -> Mapping[type[Message], Handler]:
         """Kind of request to what answers it."""
-        return {ReadProperties: self._read, ChangeProperties: self._change, ReplaceProperties: self._replace}
+        return {ReadProperties: self._read, ReplaceProperties: self._replace}
 
     async def _read(self, asker: Asker, _request: ReadProperties, descriptors: Sequence[int]) -> Message:
         proof = await self._prover.prove(asker, descriptors)
         return Properties(await self._storage.run(self._book.read, proof))
-
-    async def _change(self, asker: Asker, request: ChangeProperties, descriptors: Sequence[int]) -> Message:
-        proof = await self._prover.prove(asker, descriptors)
-        await self._storage.run(self._book.change, asker.uid, proof, request.changes)
-        return Done()
 
     async def _replace(self, asker: Asker, request: ReplaceProperties, descriptors: Sequence[int]) -> Message:
         proof = await self._prover.prove(asker, descriptors)

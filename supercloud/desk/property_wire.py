@@ -15,7 +15,7 @@ from supercloud.desk.wire import Message
 MOST_NAME: Final = 2048  # letters of a name in Clark's notation
 MOST_VALUE: Final = 16 * 1024  # bytes of a property
 MOST_BYTES: Final = 32 * 1024  # of all properties of a file, with their names
-MOST_CHANGES: Final = 256
+MOST_NUMBER: Final = 256  # of one file
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MOST_NAME)]
 Value = Annotated[bytes, msgspec.Meta(max_length=MOST_VALUE)]
@@ -25,19 +25,10 @@ class ReadProperties(Message, frozen=True, tag="read-properties"):
     """Answered by `Properties`."""
 
 
-class ChangeProperties(Message, frozen=True, tag="change-properties"):
-    """Set and remove, all or nothing; answered by `Done`.
-
-    :ivar changes: name to value, None to remove it; one that is not there is nothing to remove.
-    """
-
-    changes: Annotated[dict[Name, Value | None], msgspec.Meta(max_length=MOST_CHANGES)]
-
-
 class ReplaceProperties(Message, frozen=True, tag="replace-properties"):
-    """Let the file have these and no others, for COPY; answered by `Done`."""
+    """Let the file have these and no others; answered by `Done`."""
 
-    properties: Annotated[dict[Name, Value], msgspec.Meta(max_length=MOST_CHANGES)]
+    properties: Annotated[dict[Name, Value], msgspec.Meta(max_length=MOST_NUMBER)]
 
 
 # Answers. `Refused` has the codes ``not-writable``, ``not-readable``, ``too-large``, ``no-descriptor``, ``not-served``,

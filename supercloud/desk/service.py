@@ -31,7 +31,7 @@ from supercloud.packets import close_all
 
 PER_UID: Final = 40  # connections of one account: a worker has one a thread
 IN_ALL: Final = 10_000
-MOST_WAITING: Final = 8  # requests of one connection that came before the last was answered
+MOST_WAITING: Final = 1  # requests of one connection that came before the last was answered
 MOST_UNREAD: Final = 128 * 1024  # bytes of answers that the other end has not read, and asks on
 _BACKLOG: Final = 128
 _BATCH: Final = 32  # connections before the reactor turns to others
@@ -273,9 +273,10 @@ def peer_groups(connected: socket.socket) -> frozenset[int]:
 
 
 def _refused(failure: Failure, what: str) -> Refused:
-    if failure.check(Refusal):
-        return Refused(failure.value.code, failure.value.reason)
-    if failure.check(Busy):
+    error = failure.value
+    if isinstance(error, Refusal):
+        return Refused(error.code, error.reason)
+    if isinstance(error, Busy):
         return Refused("busy")
     events.unexpected(f"answering {what}", failure)
     return Refused("failed")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import pamela  # type: ignore[import-untyped]
+import pamela
 
 from supercloud.monitor.wire import AccountState, PasswordOutcome
 

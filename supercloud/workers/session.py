@@ -14,7 +14,7 @@ from contextlib import ExitStack, contextmanager
 from ctypes import POINTER, cast, sizeof
 from typing import Any, Final
 
-import pamela  # type: ignore[import-untyped]
+import pamela
 
 from supercloud.workers.admission import NoWorkerFor
 from supercloud.workers.become import enter_groups

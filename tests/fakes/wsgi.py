@@ -13,12 +13,11 @@ PREFIX = "/dav"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back; ``broken`` when the connection was broken off after it."""
+    """What came back; field names in lower case."""
 
     status: int
     fields: dict[str, str]
     body: bytes
-    broken: bool = False
 
 
 class Caller:
@@ -38,6 +37,8 @@ class Caller:
         :param fields: as ``if_match``.
         """
         source = io.BytesIO(body) if isinstance(body, bytes) else body
+        if isinstance(source, io.RawIOBase):
+            source = io.BufferedReader(source)
         announced = len(body) if length is None and isinstance(body, bytes) else length
         environ: dict[str, Any] = {
             "REQUEST_METHOD": method,
@@ -52,17 +53,13 @@ class Caller:
             environ["CONTENT_LENGTH"] = str(announced)
         told: list[Any] = []
         answer = self._app(environ, lambda status, head, exc_info=None: told.append((status, head)))
-        broken = False
         try:
             content = b"".join(answer)
         finally:
             if hasattr(answer, "close"):
-                try:
-                    answer.close()
-                except ConnectionResetError:
-                    broken = True
+                answer.close()
         (status, head) = told[-1]
-        return Answer(int(status.split()[0]), {name.lower(): value for name, value in head}, content, broken)
+        return Answer(int(status.split()[0]), {name.lower(): value for name, value in head}, content)
 
     def put(self, path: str, body: bytes = b"content", **fields: str) -> Answer:
         """PUT, which is asked for most."""
@@ -76,8 +73,11 @@ class Broken(io.RawIOBase):
         self._first = io.BytesIO(first)
         self._error = error
 
-    def read(self, size: int = -1, /) -> bytes:
-        block = self._first.read(size)
-        if not block and self._error:
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        count = self._first.readinto(buffer)
+        if not count and self._error:
             raise self._error
-        return block
+        return count

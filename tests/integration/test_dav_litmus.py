@@ -1,4 +1,4 @@
-"""litmus, all suites, against the application that cheroot serves as an ordinary account."""
+"""litmus, all suites, against a worker of an ordinary account and the portal's own locks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from lab.accounts import Accounts
-from lab.dav import serve
+from lab.dav import portal_desk, serve
 from lab.processes import Processes
 
 SUITES = {"basic": 16, "copymove": 13, "props": 30, "locks": 41, "http": 4}
@@ -40,11 +40,15 @@ def served(login: str) -> Iterator[Path]:
 
 @pytest.mark.skipif(shutil.which("litmus") is None, reason="litmus is not installed")
 def test_litmus_passes_whole(processes: Processes, login: str, served: Path, tmp_path: Path) -> None:
-    dav = serve(processes, login, {"/": str(served)}, cwd=tmp_path)
-
-    done = subprocess.run(
-        ["litmus", "-k", f"{dav.url}/", "nobody", "nothing"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    with portal_desk(processes) as desk:
+        dav = serve(processes, login, {"/": str(served)}, cwd=served, desk=desk.path)
+        done = subprocess.run(
+            ["litmus", "-k", f"{dav.url}/", "nobody", "nothing"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
 
     found = {name: (int(run), int(passed)) for name, run, passed, _failed in _SUMMARY.findall(done.stdout)}
     assert found == {name: (count, count) for name, count in SUITES.items()}, done.stdout

@@ -1,13 +1,16 @@
-"""The WebDAV application as a process of an account, and a client that sends one request a connection."""
+"""The WebDAV application and the portal's own socket as processes, and a client with one request a connection."""
 
 from __future__ import annotations
 
 import http.client
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from typing import Any
 from lab.processes import Processes
 
 _SCRIPT = Path(__file__).with_name("dav_server.py")
+_DESK = Path(__file__).with_name("desk_server.py")
 _ROOT = Path(__file__).parents[3]
 
 
@@ -69,13 +73,57 @@ def serve(
     umask: int = 0o022,
     largest: int | None = None,
     cwd: Path | None = None,
+    desk: Path | None = None,
 ) -> Dav:
     """Start a server as an account; "" is whoever runs the tests.
 
+    :param desk: the portal's own socket; without it there are no locks.
     :param largest: RLIMIT_FSIZE in bytes.
     """
-    argv = [sys.executable, str(_SCRIPT), login, json.dumps(dict(roots or {"/": "/"})), f"{umask:o}"]
+    told = [login, json.dumps(dict(roots or {"/": "/"})), str(desk or ""), f"{umask:o}"]
+    argv = [sys.executable, str(_SCRIPT), *told]
     if largest is not None:
         argv.append(str(largest))
-    env = {**os.environ, "PYTHONPATH": str(_ROOT)}
-    return Dav(processes.start(argv, stdout=subprocess.PIPE, text=True, env=env, cwd=cwd))
+    return Dav(processes.start(argv, stdout=subprocess.PIPE, text=True, env=_environ(), cwd=cwd))
+
+
+class PortalDesk:
+    """The portal's own socket, in a process that can be killed and started again.
+
+    :ivar path: of the socket.
+    """
+
+    def __init__(self, processes: Processes, folder: Path, login: str) -> None:
+        self._processes = processes
+        self._argv = [sys.executable, str(_DESK), str(folder / "portal.sock"), str(folder / "state"), login]
+        self.path = folder / "portal.sock"
+        self.start()
+
+    def start(self) -> None:
+        self.process = self._processes.start(self._argv, stdout=subprocess.PIPE, text=True, env=_environ())
+        if self.process.stdout.readline() != "ready\n":
+            raise ChildProcessError(f"the desk ended with {self.process.wait()}")
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@contextmanager
+def portal_desk(processes: Processes, login: str = "") -> Iterator[PortalDesk]:
+    """Start the portal's own socket as an account; "" is whoever runs the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="supercloud-desk-", dir="/tmp"))
+    folder.chmod(0o755)
+    (folder / "state").mkdir(mode=0o700)
+    if login:
+        shutil.chown(folder / "state", login)
+    try:
+        desk = PortalDesk(processes, folder, login)
+        yield desk
+        desk.kill()
+    finally:
+        shutil.rmtree(folder)
+
+
+def _environ() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(_ROOT)}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from wsgidav.lock_man.lock_manager import LockManager
-from wsgidav.lock_man.lock_storage import LockStorageDict
-from wsgidav.prop_man.property_manager import PropertyManager
 
-from supercloud.dav.app import make_app
+from supercloud.dav.app import Application
+from supercloud.dav.tree import Tree
+from tests.fakes.desk import FakeAsker, FakeDesk
 from tests.fakes.wsgi import Caller
 
 
@@ -30,7 +30,20 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dav(folder: Path, home: Path) -> Caller:
-    """The application, with wsgidav's own locks and properties in memory."""
-    locks, properties = LockManager(LockStorageDict()), PropertyManager()
-    return Caller(make_app({"/": str(folder)}, str(home), None, lock_manager=locks, prop_manager=properties))
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeDesk]:
+    """The portal's lock service."""
+    made = FakeDesk(tmp_path_factory.mktemp("state"))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def asker(desk: FakeDesk) -> FakeAsker:
+    """The worker's way to it."""
+    return desk.asker()
+
+
+@pytest.fixture
+def dav(folder: Path, home: Path, asker: FakeAsker) -> Caller:
+    """The application."""
+    return Caller(Application(Tree({"/": str(folder)}, str(home), "alice"), "alice", asker))

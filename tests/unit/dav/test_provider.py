@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import io
 import os
 import re
 import struct
 from pathlib import Path
 
 import pytest
-from wsgidav.lock_man.lock_manager import LockManager
-from wsgidav.lock_man.lock_storage import LockStorageDict
 
 from supercloud.dav.app import MAX_XML, make_app
 from supercloud.dav.provider import content_type, etag_of
@@ -205,24 +202,6 @@ def test_a_compressed_file_is_told_as_what_it_is(name: str, kind: str) -> None:
     assert content_type(name) == kind
 
 
-def test_a_refused_body_that_is_small_is_read_away(dav: Caller, folder: Path) -> None:
-    source = io.BytesIO(b"x" * 1000)
-
-    answer = dav.ask("PUT", "/no/file", source, length=1000)
-
-    assert (answer.status, answer.broken) == (409, False)
-    assert source.tell() == 1000
-
-
-def test_a_refused_body_that_is_large_breaks_the_connection_off(dav: Caller, folder: Path) -> None:
-    source = io.BytesIO(b"x" * 1000)
-
-    answer = dav.ask("PUT", "/no/file", source, length=10**10)
-
-    assert (answer.status, answer.broken) == (409, True)
-    assert answer.fields["connection"] == "close"
-
-
 def test_an_unforeseen_failure_says_nothing_of_itself(
     dav: Caller, file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -246,8 +225,7 @@ def test_room_is_told(folder: Path) -> None:
     assert quota.used > 0
 
 
-def test_locks_of_another_resource_do_not_count(folder: Path, file: Path) -> None:
-    dav = Caller(make_app({"/": str(folder)}, str(folder), None, lock_manager=LockManager(LockStorageDict())))
+def test_locks_of_another_resource_do_not_count(dav: Caller, folder: Path, file: Path) -> None:
     other = dav.ask("LOCK", "/other", LOCK).fields["lock-token"]
 
     assert dav.put("/file.bin", **{"if": f"({other})"}).status == 412
