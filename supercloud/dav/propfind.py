@@ -25,6 +25,8 @@ MOST_MEMBERS: Final = 10_000
 MOST_LEVELS: Final = 32
 _TOGETHER: Final = 512  # members about whose locks is asked at once
 _PIECE: Final = 80  # members in one write, about 64 KiB with the usual properties
+# What is below the folder that was asked for may be closed to this account, or gone since.
+_CLOSED: Final = (PermissionError, FileNotFoundError, NotADirectoryError, NotServed)
 _HEAD: Final = '<?xml version="1.0" encoding="utf-8"?>\n<D:multistatus xmlns:D="DAV:">\n'
 _TAIL: Final = "</D:multistatus>\n"
 _OK: Final = "</D:prop><D:status>HTTP/1.1 200 OK</D:status></D:propstat>"
@@ -113,11 +115,12 @@ class _Walk:
     def groups(self) -> Iterator[tuple[str, list[Member]]]:
         """First the resource itself, then members, some at a time; each group with its folder's href.
 
-        :raises OSError: the folder itself cannot be read.
+        :raises OSError: the folder itself cannot be read, or one below it broke: a client must not take it for empty.
         """
         if self._status is None:
             return
-        top = Member(self._href, self._top.name, self._status, is_folder(self._status))
+        name = self._top.address.rpartition("/")[2]  # a root has one in its address only
+        top = Member(self._href, name, self._status, is_folder(self._status))
         yield "", [top]
         if self._depth is Depth.ITSELF:
             return
@@ -128,8 +131,7 @@ class _Walk:
             try:
                 while group := list(islice(members, _TOGETHER)):
                     yield href, group
-            except (OSError, NotServed):
-                # Below the folder that was asked for: listed, but closed to this account, or gone.
+            except _CLOSED:
                 if folder is self._top:
                     raise
 

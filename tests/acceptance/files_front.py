@@ -2,7 +2,7 @@
 
 usage: files_front.py CERTIFICATE KEY FOLDER
 
-Says its port. Whoever has a portal with workers needs none of this.
+Says its port. The worker's socket lies beside the folder. Whoever has a portal with workers needs none of this.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import os
 import socket
 import ssl
 import sys
-import tempfile
 import threading
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ _END = b"\r\n\r\n"
 
 def main() -> None:
     certificate, key, folder = sys.argv[1:]
-    path = Path(tempfile.mkdtemp(prefix="supercloud-files-")) / "worker.sock"
+    path = Path(folder).with_name("worker.sock")
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(path))
     dav = make_app({"/": folder}, folder, None)

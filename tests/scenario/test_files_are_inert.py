@@ -75,6 +75,18 @@ def test_a_file_is_not_to_be_had_at_a_folders_address(portal: FakePortal, alices
     assert b"script" not in browser.received.partition(b"\r\n\r\n")[2]
 
 
+@pytest.mark.parametrize("query", ["?/", "?by=name/", "?a?/"])
+def test_a_query_makes_no_folder_of_a_file(portal: FakePortal, query: str) -> None:
+    browser = portal.browser()
+    target = f"/dav/evil.html{query}".encode()
+    browser.send(b"GET " + target + b" HTTP/1.1\r\nHost: portal.test\r\n" + SEEN + portal.cookie() + b"\r\n")
+    body = EVIL["evil.html"]
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(body)
+    portal.worker_dialer[0].send(head + body)
+
+    assert (browser.field(b"Content-Security-Policy") or b"").startswith(b"sandbox")
+
+
 def test_the_folders_page_has_the_portals_script_alone(portal: FakePortal, alices: Caller) -> None:
     browser = look(portal, alices, "/")
 

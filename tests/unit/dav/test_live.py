@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from supercloud.dav.app import make_app
 from supercloud.dav.live import member
 from supercloud.dav.provider import content_type
 from tests.fakes.wsgi import Caller
@@ -64,6 +65,13 @@ def test_a_time_beyond_all_calendars_hides_nothing(dav: Caller, folder: Path, mo
 
     assert found["{DAV:}getlastmodified"].text == "Fri, 31 Dec 9999 23:59:59 GMT"
     assert found["{DAV:}creationdate"].text == "9999-12-31T23:59:59Z"
+
+
+def test_a_root_is_called_as_in_its_address(folder: Path, home: Path) -> None:
+    dav = Caller(make_app({"/data": str(folder), "/": "/"}, str(home), None))
+    for path, name in (("/data/", "data"), ("/~", "~"), ("/", None)):
+        [found] = find(dav, path, depth="0").values()
+        assert found[200]["{DAV:}displayname"].text == name
 
 
 @pytest.mark.parametrize(

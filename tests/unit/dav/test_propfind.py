@@ -13,6 +13,7 @@ import pytest
 from supercloud.dav import propfind
 from supercloud.dav.app import MAX_XML
 from supercloud.dav.provider import etag_of
+from supercloud.dav.tree import Tree
 from tests.fakes.wsgi import Answer, Caller
 from tests.unit.dav.multistatus import body, find, many, read, set_property
 
@@ -194,8 +195,6 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_a_closed_one_below_is_pa
     dav: Caller, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (folder / "closed" / "hidden").mkdir(parents=True)
-    from supercloud.dav.tree import Tree
-
     children = Tree.children
 
     def closed(tree: Tree, located: Any) -> Any:
@@ -208,6 +207,23 @@ def test_a_folder_that_cannot_be_listed_is_an_error_and_a_closed_one_below_is_pa
     assert dav.ask("PROPFIND", "/closed", depth="1").status == 403
     assert dav.ask("PROPFIND", "/closed", depth="infinity").status == 403
     assert set(find(dav, "/", depth="infinity")) == {"/dav/", "/dav/closed/"}
+
+
+def test_a_folder_that_breaks_below_is_not_taken_for_empty(
+    dav: Caller, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sub" / "in").mkdir(parents=True)
+    member = Tree.member
+
+    def broken(tree: Tree, located: Any, entry: Any) -> Any:
+        if entry.name == "in":
+            raise OSError(5, "Input/output error")
+        return member(tree, located, entry)
+
+    monkeypatch.setattr(Tree, "member", broken)
+
+    assert dav.ask("PROPFIND", "/", depth="infinity").status == 503
+    assert dav.ask("PROPFIND", "/", depth="1").status == 207
 
 
 def test_a_long_answer_comes_in_pieces_and_a_short_one_with_its_length(dav: Caller, folder: Path) -> None:
