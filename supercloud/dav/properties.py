@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import Any, Final
@@ -29,10 +29,13 @@ from supercloud.desk.property_wire import (
     MOST_BYTES,
     MOST_NAME,
     MOST_NUMBER,
+    MOST_PAIRS,
     MOST_VALUE,
+    FilterStored,
     Properties,
     ReadProperties,
     ReplaceProperties,
+    Stored,
 )
 from supercloud.desk.wire import Done
 
@@ -43,7 +46,7 @@ _NO_ATTRIBUTES: Final = frozenset({errno.EOPNOTSUPP, errno.ENOSYS})
 _TOO_MUCH: Final = frozenset({errno.E2BIG, errno.ERANGE, errno.ENOSPC})
 _PLANNED: Final = "supercloud.properties"
 _decode = msgspec.msgpack.Decoder(dict[str, bytes]).decode
-Stored = dict[str, bytes]  # name in Clark's notation to XML element
+Values = dict[str, bytes]  # name in Clark's notation to XML element
 
 
 class DeadProperties:
@@ -64,6 +67,26 @@ class DeadProperties:
     def get_property(self, url: str, name: str, _environ: Mapping[str, Any]) -> bytes | None:
         """An XML element, or None. Whoever may write the file may have stored anything: it is not trusted."""
         return self._of(url).get(name)
+
+    def bearers_among(self, url: str, names: Sequence[str]) -> list[int]:
+        """Positions of those members of a folder that may have any: few are asked about one by one then.
+
+        :raises DAVError: 503 when the portal keeps them, and does not answer.
+        :raises OSError, NotServed: the folder cannot be looked at.
+        """
+        bearers: list[int] = []
+        elsewhere: list[tuple[int, os.stat_result]] = []
+        with self._seen(url) as folder:
+            for at, name in enumerate(names):
+                try:
+                    kept = _kept(f"{_path(folder)}/{name}")
+                    if kept:
+                        bearers.append(at)
+                    elif kept == _ELSEWHERE:
+                        elsewhere.append((at, os.stat(name, dir_fd=folder)))
+                except OSError:
+                    continue  # gone, or closed to this account
+        return sorted([*bearers, *self._kept_elsewhere(elsewhere)])
 
     def write_property(self, url: str, name: str, value: bytes, dry_run: bool, environ: dict[str, Any]) -> None:
         """Set one.
@@ -99,7 +122,15 @@ class DeadProperties:
         except (OSError, DAVError):
             return
 
-    def _of(self, url: str) -> Stored:
+    def _kept_elsewhere(self, members: list[tuple[int, os.stat_result]]) -> Iterator[int]:
+        for start in range(0, len(members), MOST_PAIRS):
+            some = members[start : start + MOST_PAIRS]
+            pairs = tuple((status.st_dev, status.st_ino) for _at, status in some)
+            if self._desk is not None:
+                answer = asked(self._desk, FilterStored(pairs), Stored)
+                yield from (some[position][0] for position in answer.positions)
+
+    def _of(self, url: str) -> Values:
         try:
             with self._seen(url) as handle:
                 return self._read(handle)
@@ -109,7 +140,7 @@ class DeadProperties:
     def _change(self, url: str, changes: Mapping[str, bytes | None], dry_run: bool, environ: dict[str, Any]) -> None:
         try:
             with self._alone, self._seen(url) as handle:
-                planned: Stored | None = environ.get(_PLANNED) if dry_run else None
+                planned: Values | None = environ.get(_PLANNED) if dry_run else None
                 held = {**(self._read(handle) if planned is None else planned), **changes}
                 stored = {name: value for name, value in held.items() if value is not None}
                 if not _fits(stored):
@@ -121,8 +152,8 @@ class DeadProperties:
         except (OSError, NotServed) as error:
             raise failures.of_any(error, writing=True) from error
 
-    def _read(self, handle: int) -> Stored:
-        packed = _attribute(handle)
+    def _read(self, handle: int) -> Values:
+        packed = _kept(_path(handle))
         if packed is None:
             return {}
         if packed != _ELSEWHERE:
@@ -132,8 +163,8 @@ class DeadProperties:
         with _opened(handle, os.O_RDONLY) as shown:
             return asked(self._desk, ReadProperties(), Properties, descriptors=(shown,)).properties
 
-    def _write(self, handle: int, stored: Stored) -> None:
-        before = _attribute(handle)
+    def _write(self, handle: int, stored: Values) -> None:
+        before = _kept(_path(handle))
         if not stored and before is None:
             return
         try:
@@ -152,7 +183,7 @@ class DeadProperties:
             stored = {}
         self._keep(handle, stored)
 
-    def _keep(self, handle: int, stored: Stored) -> None:
+    def _keep(self, handle: int, stored: Values) -> None:
         """At the portal. A file's descriptor must be one for writing, a folder's may be any."""
         if self._desk is not None:
             flags = os.O_PATH if stat.S_ISDIR(os.fstat(handle).st_mode) else os.O_WRONLY
@@ -184,13 +215,13 @@ def _path(handle: int) -> str:
     return f"/proc/self/fd/{handle}"
 
 
-def _attribute(handle: int) -> bytes | None:
-    """None where nothing is kept.
+def _kept(path: str) -> bytes | None:
+    """The attribute of a file; None where nothing is kept.
 
     :raises OSError: when it may not be read.
     """
     try:
-        return os.getxattr(_path(handle), ATTRIBUTE)
+        return os.getxattr(path, ATTRIBUTE)
     except OSError as error:
         if error.errno == errno.ENODATA:
             return None
@@ -199,7 +230,7 @@ def _attribute(handle: int) -> bytes | None:
         raise
 
 
-def _unpacked(packed: bytes) -> Stored:
+def _unpacked(packed: bytes) -> Values:
     """Whoever may write the file may have put anything there."""
     try:
         stored = _decode(packed)
@@ -208,7 +239,7 @@ def _unpacked(packed: bytes) -> Stored:
     return stored if _fits(stored) else {}
 
 
-def _fits(stored: Stored) -> bool:
+def _fits(stored: Values) -> bool:
     size = sum(len(name) + len(value) for name, value in stored.items())
     longest = max(map(len, stored), default=0), max(map(len, stored.values()), default=0)
     return len(stored) <= MOST_NUMBER and size <= MOST_BYTES and longest[0] <= MOST_NAME and longest[1] <= MOST_VALUE

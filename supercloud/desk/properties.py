@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from supercloud.desk.proof import Proof
@@ -49,6 +49,16 @@ class PropertyBook:
         with self._store.read() as connection:
             found = connection.execute("SELECT 1 FROM property WHERE key = ? LIMIT 1", (to_blob(key),)).fetchone()
         return found is not None
+
+    def filter(self, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
+        """Positions of those (device, inode) that have any."""
+        query, last = "SELECT 1 FROM property WHERE key >= ? AND key <= ? LIMIT 1", 2**64 - 1
+        with self._store.read() as connection:
+            return tuple(
+                at
+                for at, pair in enumerate(pairs)
+                if connection.execute(query, (to_blob(Key(*pair, 0)), to_blob(Key(*pair, last)))).fetchone()
+            )
 
     def replace(self, uid: int, proof: Proof, properties: Mapping[str, bytes]) -> None:
         """Let there be these and no others.

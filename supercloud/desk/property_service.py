@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from supercloud.accounts import Offloaded
 from supercloud.desk.proof import Prover
 from supercloud.desk.properties import PropertyBook
-from supercloud.desk.property_wire import Properties, ReadProperties, ReplaceProperties
+from supercloud.desk.property_wire import FilterStored, Properties, ReadProperties, ReplaceProperties, Stored
 from supercloud.desk.service import Asker, Handler
 from supercloud.desk.wire import Done, Message
 
@@ -26,11 +26,14 @@ class PropertyService:
     @property
     def handlers(self) -> Mapping[type[Message], Handler]:
         """Kind of request to what answers it."""
-        return {ReadProperties: self._read, ReplaceProperties: self._replace}
+        return {ReadProperties: self._read, ReplaceProperties: self._replace, FilterStored: self._filter}
 
     async def _read(self, asker: Asker, _request: ReadProperties, descriptors: Sequence[int]) -> Message:
         proof = await self._prover.prove(asker, descriptors)
         return Properties(await self._storage.run(self._book.read, proof))
+
+    async def _filter(self, _asker: Asker, request: FilterStored, _descriptors: Sequence[int]) -> Message:
+        return Stored(await self._storage.run(self._book.filter, request.pairs))
 
     async def _replace(self, asker: Asker, request: ReplaceProperties, descriptors: Sequence[int]) -> Message:
         proof = await self._prover.prove(asker, descriptors)

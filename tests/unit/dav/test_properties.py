@@ -168,6 +168,21 @@ class TestWhereverTheyAreKept:
         [told] = fromstring(get(dav, "/file")).iter("{urn:n}a")
         assert (told.get("b"), told.text) == ("<&", "\u00e9 \U0001f600")
 
+    def test_a_listing_asks_about_those_members_that_have_any(
+        self, dav: Caller, asker: FakeAsker, folder: Path
+    ) -> None:
+        (folder / "sub").mkdir()
+        for name in ("a", "b \u00e9", "c"):
+            (folder / name).touch()
+        set_(dav, "/b%20%C3%A9", mood="calm")
+        set_(dav, "/sub/", mood="wild")
+        asker.asked.clear()
+
+        body = dav.ask("PROPFIND", "/", depth="1").body
+
+        assert body.count(b"calm") == body.count(b"wild") == 1
+        assert asker.asked.count(ReadProperties) <= 5  # for the folder itself, and twice for each of the two
+
 
 def stored(file: Path) -> dict[str, bytes]:
     return msgspec.msgpack.decode(os.getxattr(file, ATTRIBUTE), type=dict[str, bytes])
@@ -260,6 +275,23 @@ def test_an_element_that_somebody_made_up_does_not_get_into_the_answer(dav: Call
 
     answer = get(dav, "/file")
     assert b"evil" not in answer and b"ENTITY" not in answer and value not in answer
+
+
+def test_a_member_that_cannot_be_read_hides_no_others(
+    dav: Caller, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("open", "closed"):
+        (folder / name).touch()
+        set_(dav, f"/{name}", mood="calm")
+    real = os.getxattr
+
+    def denied(path: Any, name: str, **named: Any) -> bytes:
+        if str(path).endswith("/closed"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path, name, **named)
+
+    monkeypatch.setattr(os, "getxattr", denied)
+    assert dav.ask("PROPFIND", "/", depth="1").body.count(b"calm") == 1
 
 
 def test_a_mood_that_is_not_readable_is_not_there(dav: Caller, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

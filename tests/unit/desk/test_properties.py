@@ -34,6 +34,13 @@ def test_only_who_can_write_the_file_stores(properties: PropertyBook) -> None:
     assert not properties.has(FILE)
 
 
+def test_those_that_have_any_are_found_among_others(properties: PropertyBook) -> None:
+    properties.replace(ALICE, proof(), ONE)
+
+    assert properties.filter([(OTHER.device, OTHER.inode), (FILE.device, FILE.inode), (2, FILE.inode)]) == (1,)
+    assert properties.filter([]) == ()
+
+
 def test_what_is_not_named_again_is_gone(properties: PropertyBook) -> None:
     properties.replace(ALICE, proof(), {**ONE, "{x}two": b"<two/>"})
     properties.replace(BOB, proof(), {"{x}three": b"<three/>"})
