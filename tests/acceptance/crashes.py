@@ -32,7 +32,7 @@ def _killed(lab: Lab, site: LocalSite, big: Path) -> None:
     target = alice.home / "results.bin"
     target.write_bytes(b"the old results")
     os.chown(target, alice.uid, alice.gid)
-    for what, name in (("worker", "sc-worker"), ("front", ""), ("monitor", "python3")):
+    for what, name in (("worker", "sc-worker"), ("front", ""), ("monitor", "sc-monitor")):
         before = sorted(one.name for one in alice.home.iterdir())
         upload = site.of("alice").start(
             f"{site.url}/dav/~/results.bin", "--upload-file", str(big), "--limit-rate", "80M", "-w", "%{http_code}"

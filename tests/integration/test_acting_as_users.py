@@ -157,9 +157,10 @@ def test_a_private_file_opens_for_its_owner_only(site: Any) -> None:
 
 
 def test_what_is_written_is_the_users(site: Any) -> None:
-    answer = site.alice("PUT", "/~/written.txt", data=b"words")
+    name = f"written-{os.getpid()}.txt"
+    answer = site.alice("PUT", f"/~/{name}", data=b"words")
     assert answer.status == 201
-    made = site.alice.home("written.txt").stat()
+    made = site.alice.home(name).stat()
     assert (made.st_uid, made.st_gid, made.st_mode & 0o7777) == (
         site.alice.account.uid,
         site.alice.account.gid,
@@ -236,8 +237,8 @@ def test_a_portal_without_its_monitor_stops_and_so_do_the_workers(start: Start, 
     alice = Person(head, accounts["alice"])
     assert alice("PROPFIND", "/~/", "-H", "Depth: 0").status == 207
     pids = below(head.portal.process.pid)
-    assert sorted(pids.values()) == ["python3", "sc-holder", "sc-worker", "sc-zygote"]
-    monitor = next(pid for pid, name in pids.items() if name == "python3")
+    assert sorted(pids.values()) == ["sc-holder", "sc-monitor", "sc-worker", "sc-zygote"]
+    monitor = next(pid for pid, name in pids.items() if name == "sc-monitor")
     os.kill(monitor, signal.SIGKILL)
     head.portal.wait_for("the monitor is gone")
     head.portal.process.wait(15)

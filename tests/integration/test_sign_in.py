@@ -89,7 +89,7 @@ def create(head: Head) -> str:
 
 def test_the_form_signs_in_and_leads_on(head: Head, curl: Curl) -> None:
     signed_in = form(head, curl, PASSWORD)
-    assert (signed_in.status, signed_in.field("content-type")) == (200, "text/css")
+    assert (signed_in.status, signed_in.field("content-type")) == (200, "text/css; charset=utf-8")
     home = curl(f"{head.url}/dav/tmp/{ERIN}/", "--request", "PROPFIND", "--header", "Depth: 0")
     assert home.status == 207
 

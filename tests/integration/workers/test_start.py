@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 from lab.accounts import Accounts
+from lab.dav import portal_desk
+from lab.processes import Processes
 from lab.workers import (
     APPLICATION,
     PROJECT,
@@ -131,11 +133,16 @@ except PermissionError:
 
 
 @root
-def test_the_file_system_needs_nothing_of_the_interpreters_files(accounts: Accounts, service: str) -> None:
+def test_the_file_system_needs_nothing_of_the_interpreters_files(
+    accounts: Accounts, service: str, processes: Processes
+) -> None:
     """The same with what workers serve, as the monitor starts it."""
     command = ("unshare", "--mount", *REAL)
     roots = {"/": "/", "/home": "~"}
-    with zygote(command=command, pam_service=service, roots=roots, umask=0o022) as site:
+    with (
+        portal_desk(processes) as desk,
+        zygote(command=command, pam_service=service, roots=roots, umask=0o022, desk=str(desk.path)) as site,
+    ):
         site.started(20002, "bob").stop()
         hide = ("-t", "tmpfs", "-o", "mode=0700", "none")
         with mounted(site, *hide, sysconfig.get_path("stdlib")), mounted(site, *hide, str(PROJECT)):
