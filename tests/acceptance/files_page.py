@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import base64
+import os
 import struct
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from lab.portal import ROOT
-
 from tests.acceptance.lab_of import Lab
+from tests.acceptance.site_of import LocalSite
 
-_FRONT = Path(__file__).with_name("files_front.py")
 _PHONE = {"width": 390, "height": 844}
 _DESK = {"width": 1024, "height": 768}
 # What hostile files would do: say so in the title, or change something.
@@ -39,24 +36,31 @@ _PNG = base64.b64decode(
 
 def run(lab: Lab) -> None:
     """See the module's first line."""
+    site = LocalSite(lab, "portal.test")
     folder = lab.folder / "served"
-    folder.mkdir()
-    certificates = lab.certificates()
-    argv = [sys.executable, str(_FRONT), str(certificates.server.certificate), str(certificates.server.private_key)]
-    process = lab.processes.start([*argv, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    url = f"https://localhost:{int(process.stdout.readline())}/dav/"
-    with lab.browser(certificates.ca) as browser:
+    # What the test itself puts there, as root, is for alice to change.
+    before = os.umask(0)
+    try:
+        folder.mkdir()
+        _see(lab, site, f"{site.url}/dav{folder}/", folder)
+    finally:
+        os.umask(before)
+
+
+def _see(lab: Lab, site: LocalSite, url: str, folder: Path) -> None:
+    with lab.browser(site.ca, *site.rules) as browser:
         for name, size in (("desk", _DESK), ("phone", _PHONE)):
-            context = browser.new_context(viewport=size, has_touch=name == "phone", is_mobile=name == "phone")
+            is_phone = name == "phone"
+            context = site.context(browser, "alice", viewport=size, has_touch=is_phone, is_mobile=is_phone)
             walk(lab, context, url, folder, name)
             context.close()
-        context = browser.new_context(viewport=_DESK)
+        context = site.context(browser, "alice", viewport=_DESK)
         by_keyboard(lab, context, url, folder)
         context.close()
-        context = browser.new_context(viewport=_DESK, java_script_enabled=False)
+        context = site.context(browser, "alice", viewport=_DESK, java_script_enabled=False)
         without_script(lab, context, url)
         context.close()
-        context = browser.new_context(viewport=_DESK)
+        context = site.context(browser, "alice", viewport=_DESK)
         inert(lab, context, url, folder)
         context.close()
 
