@@ -26,7 +26,8 @@ Href = Annotated[str, msgspec.Meta(max_length=16 * 1024)]
 Seconds = Annotated[int, msgspec.Meta(ge=1, le=MOST_SECONDS)]
 Keys = Annotated[tuple[Key, ...], msgspec.Meta(max_length=MOST_KEYS)]
 Tokens = Annotated[tuple[Token, ...], msgspec.Meta(max_length=MOST_TOKENS)]
-Ids = Annotated[tuple[Number, ...], msgspec.Meta(max_length=1024)]
+Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]  # as SQLite numbers rows
+Ids = Annotated[tuple[Id, ...], msgspec.Meta(max_length=1024)]
 
 
 class ActiveLock(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -159,7 +159,7 @@ print(json.dumps([
     said(ReplaceProperties({"{x}y": b""}), reading),
     said(wire.ReleaseLock(token)),
     said(wire.RefreshLock(token, 600)),
-    said(wire.DropLocks(tuple(range(1000)))),
+    said(wire.DropLocks(tuple(range(1, 1001)))),
     said(wire.EndWrite(number)),
     said(wire.AcquireLock("exclusive", "0", 10**9, b"", "/", ()), reading),
 ]))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,8 @@ from supercloud.dav.app import Application
 from supercloud.dav.tree import Tree
 from tests.fakes.desk import FakeAsker, FakeDesk
 from tests.fakes.wsgi import Caller
+
+_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # SQLite waits for disks, each time it is made
 
 
 @pytest.fixture
@@ -30,11 +34,12 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeDesk]:
+def desk() -> Iterator[FakeDesk]:
     """The portal's lock service."""
-    made = FakeDesk(tmp_path_factory.mktemp("state"))
-    yield made
-    made.close()
+    with tempfile.TemporaryDirectory(dir=_MEMORY) as state:
+        made = FakeDesk(Path(state))
+        yield made
+        made.close()
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def changed(**changes: Any) -> lock_wire.AcquireLock:
         (lock_wire.FilterLocked(((1, 2),) * 1500), lock_wire.FilterLocked(((1, 2),) * 1501)),
         (lock_wire.FindLocks((KEY,)), lock_wire.FindLocks((Key(-1, 2, 3),))),
         (lock_wire.DropLocks((1,) * 1024), lock_wire.DropLocks((1,) * 1025)),
+        (lock_wire.DropLocks((2**63 - 1,)), lock_wire.DropLocks((2**63,))),
         (
             property_wire.ReplaceProperties({"x" * property_wire.MOST_NAME: b"x" * property_wire.MOST_VALUE}),
             property_wire.ReplaceProperties({"x": b"x" * (property_wire.MOST_VALUE + 1)}),
