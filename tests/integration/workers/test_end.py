@@ -228,16 +228,15 @@ def test_the_limits_of_the_session_hold_in_the_worker_and_cannot_be_lifted(
     accounts: Accounts, service: str, tmp_path: Path
 ) -> None:
     rules = tmp_path / "limits.conf"
-    rules.write_text(
-        "alice hard nproc 77\nalice soft nproc 66\nalice hard fsize 123\nalice soft nofile 99\nalice hard nofile 321\n"
-    )
+    given = ("hard nproc 7777", "soft nproc 6666", "hard fsize 123", "soft nofile 99", "hard nofile 321")
+    rules.write_text("".join(f"alice {limit}\n" for limit in given))
     with Path("/etc/pam.d", service).open("a") as lines:
         lines.write(f"session required pam_limits.so conf={rules}\n")
     with zygote(pam_service=service) as site:
         worker = site.started(20001, "alice")
         limits = "import resource; said = [resource.getrlimit(which) for which in (6, 1, 7)]"  # NPROC, FSIZE, NOFILE
-        assert worker.run(limits) == [[66, 77], [123 * 1024] * 2, [321, 321]]
-        assert attempt(worker, "__import__('resource').setrlimit(6, (78, 78))") == "ValueError"
+        assert worker.run(limits) == [[6666, 7777], [123 * 1024] * 2, [321, 321]]
+        assert attempt(worker, "__import__('resource').setrlimit(6, (7778, 7778))") == "ValueError"
 
 
 @root
