@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from supercloud.monitor import sessions
 from supercloud.monitor.breach import Breach
 from supercloud.monitor.folder import Folder
 from supercloud.monitor.loop import Loop
@@ -62,6 +63,10 @@ class Site:
 
     def start(self, request: StartWorker = ALICE) -> Holder:
         self.sessions.start(request)
+        return self.next()
+
+    def next(self) -> Holder:
+        """The one that the zygote was asked for."""
         asked, [listening, status] = self.zygote.receive()
         self.holders.append(Holder(asked, listening, status))
         return self.holders[-1]
@@ -323,7 +328,34 @@ def test_without_a_zygote_it_is_over(site: Site) -> None:
         site.sessions.start(ALICE)
 
 
-def test_a_zygote_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+def test_when_everybody_comes_at_once_each_has_a_turn_with_its_full_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "AT_ONCE", 2)
+    site = Site(tmp_path, most=5)
+    first, second = site.start(), site.start()
+    for _ in range(3):
+        site.sessions.start(ALICE)
+    with pytest.raises(BlockingIOError):
+        site.zygote.receive()
+    site.sessions.start(ALICE)
+    assert site.answers == [WorkerRefused(5, "good", "5 workers are as many as there can be")]
+    site.turn(14)
+    first.status.send(Ready(4711))
+    second.status.send(Refused("locked", ""))
+    site.turn()
+    third, fourth = site.next(), site.next()
+    assert (third.asked.worker, fourth.asked.worker) == (3, 4)
+    site.turn(14)
+    third.close()
+    site.turn()
+    assert site.next().asked.worker == 5
+    assert len(site.answers) == 4
+    site.close()
+
+
+def test_a_zygote_that_does_not_read_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "AT_ONCE", 2000)
     site = Site(tmp_path, most=2000)
     for _ in range(2000):
         site.sessions.start(ALICE)
