@@ -179,8 +179,8 @@ class Sessions:
                 self._starting.discard(session)
                 self._go_on()
             case Refused(state, reason) if session in self._starting:
-                self._refuse(session.request, state, reason)
                 self._forget(session)
+                self._refuse(session.request, state, reason)
             case Ended(how):
                 self._end(session, how)
             case _:
@@ -193,11 +193,12 @@ class Sessions:
         self._end(session, how)
 
     def _end(self, session: _Session, how: str) -> None:
-        if session in self._starting:
+        was_starting = session in self._starting
+        self._forget(session)
+        if was_starting:
             self._refuse(session.request, "good", how)
         else:
             self._answer(WorkerEnded(session.request.id, session.number, how[:_MOST_TEXT]))
-        self._forget(session)
 
     def _forget(self, session: _Session) -> None:
         self._loop.unwatch(session.status.socket.fileno())

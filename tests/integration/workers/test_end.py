@@ -110,7 +110,7 @@ def test_a_user_who_ends_their_worker_is_told_about(site: Zygote, accounts: Acco
 def test_a_user_who_stops_or_kills_their_worker_at_its_start_gets_none(
     site: Zygote, accounts: Accounts, name: str, reason: str
 ) -> None:
-    hook = accounts["carol"].home / name
+    hook = Path(site.task.run, name)
     hook.touch()
     try:
         session = site.fork(20003, "carol")
