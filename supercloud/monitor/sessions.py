@@ -173,7 +173,8 @@ class Sessions:
             case Born(pid) if session.holder is None and len(descriptors) == 1:
                 session.holder = (pid, descriptors.pop())
             case Ready(pid) if session in self._starting:
-                session.wait_for(None)
+                if not session.is_stopped:  # by a front that guessed its number
+                    session.wait_for(None)
                 path = self._folder.full(session.name)
                 self._answer(WorkerStarted(session.request.id, session.number, path, pid))
                 self._starting.discard(session)

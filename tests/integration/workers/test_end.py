@@ -107,9 +107,7 @@ def test_a_user_who_ends_their_worker_is_told_about(site: Zygote, accounts: Acco
     ("name", "reason"),
     [("stop-at-start", "the worker was not ready within 2 s"), ("kill-at-start", "ended before it listened: signal 9")],
 )
-def test_a_user_who_stops_or_kills_their_worker_at_its_start_gets_none(
-    site: Zygote, accounts: Accounts, name: str, reason: str
-) -> None:
+def test_a_user_who_stops_or_kills_their_worker_at_its_start_gets_none(site: Zygote, name: str, reason: str) -> None:
     hook = Path(site.task.run, name)
     hook.touch()
     try:

@@ -298,6 +298,15 @@ def test_there_is_a_most_of_workers_whatever_the_front_asks(site: Site) -> None:
     assert site.answers == []
 
 
+def test_a_worker_that_is_stopped_while_it_starts_keeps_its_deadline(site: Site) -> None:
+    holder = site.start()
+    site.sessions.stop(1)
+    holder.status.send(Ready(4711))
+    site.turn()
+    site.turn(10.1)
+    assert site.answers[-1] == WorkerEnded(5, 1, "stopped")
+
+
 def test_a_worker_that_stops_says_how(site: Site) -> None:
     holder = site.serve()
     site.sessions.stop(1)
