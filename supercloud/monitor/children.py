@@ -101,9 +101,11 @@ class Children:
         while self._waiting and self._has_room:
             asked = self._waiting.popleft()
             try:
-                self._hand(self._unused.pop() if self._unused else self._make(), asked)
-            except (Gone, OSError):  # it has just ended, or nothing more can be made for now: that is nobody's end
+                child = self._unused.pop() if self._unused else self._make()
+            except OSError:  # no more processes or descriptors for now: that is nobody's end
                 asked.done(Missed.BROKEN)
+            else:
+                self._hand(child, asked)
             finally:
                 close_all(asked.descriptors)
 
@@ -116,11 +118,13 @@ class Children:
         return child
 
     def _hand(self, child: _Child, asked: _Asked) -> None:
-        """:raises Gone: it has ended."""
-        child.link.send(asked.question, asked.descriptors)
         child.left -= 1
         child.done = asked.done
         child.timer = self._loop.after(self._seconds, child.kill)
+        try:
+            child.link.send(asked.question, asked.descriptors)
+        except (Gone, OSError):  # it has just ended, or too many descriptors are on their way
+            child.kill(Missed.BROKEN)
 
     def _heard(self, child: _Child) -> None:
         answer = child.answer()

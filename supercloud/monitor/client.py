@@ -41,7 +41,7 @@ from supercloud.packets import close_all
 # Seconds until an answer counts as none; each longer than what the monitor itself allows.
 PASSWORD_WITHIN: Final = 15.0
 ACCOUNT_WITHIN: Final = 15.0
-WORKER_WITHIN: Final = 20.0
+WORKER_WITHIN: Final = 60.0
 HOLDERS_WITHIN: Final = 2.0
 
 COMMAND: Final = (sys.executable, "-I", "-m", "supercloud.monitor")

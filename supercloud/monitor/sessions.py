@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import deque
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -18,13 +19,16 @@ from supercloud.packets import Garbled, Gone, Packets, close_all
 from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Status, Stop
 
 _MOST_TEXT: Final = 1024  # letters of a reason
+# Workers that are started at the same time; each takes 20 ms of processor time. When the portal was started anew and
+# all its users come at once, each has its turn in time; were all started together, none would be ready in time.
+AT_ONCE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Patience:
     """Seconds; a holder that takes longer is killed, and its worker with it.
 
-    :ivar start: from the request to the zygote until a holder reports; it kills its worker after 10 by itself.
+    :ivar start: from its order to the zygote until a holder reports; it kills its worker after 10 by itself.
     :ivar stop: from a holder's being told to stop until it reports: 5 for the worker, the rest for the PAM session.
     """
 
@@ -36,7 +40,6 @@ class _Session:
     """One worker.
 
     :ivar holder: process id and pidfd of its holder, once that has introduced itself.
-    :ivar is_started: the front knows it by its number.
     :ivar is_stopped: its holder was told; once, so that its time is not begun anew.
     """
 
@@ -46,7 +49,6 @@ class _Session:
         self.name = name
         self.status = status
         self.holder: tuple[int, int] | None = None
-        self.is_started = False
         self.is_stopped = False
         self.timer: Timer | None = None
 
@@ -73,7 +75,7 @@ class Sessions:
     """All of them.
 
     :param zygote: takes `Fork`; must not block.
-    :param most: at once; each takes two descriptors.
+    :param most: that there may be, those that wait for their turn included; each takes two descriptors.
     """
 
     def __init__(
@@ -94,27 +96,19 @@ class Sessions:
         self._patience = patience
         self._last = 0
         self._by_number: dict[int, _Session] = {}
+        self._starting: set[_Session] = set()
+        self._waiting: deque[StartWorker] = deque()
 
     def start(self, request: StartWorker) -> None:
-        """Have a worker forked; an answer follows. Its holder judges the account first.
+        """Have a worker forked when it is its turn; an answer follows. Its holder judges the account first.
 
         :raises Breach: the zygote is gone.
         """
-        if len(self._by_number) >= self._most:
+        if len(self._by_number) + len(self._waiting) >= self._most:
             self._refuse(request, "good", f"{self._most} workers are as many as there can be")
             return
-        self._last += 1
-        try:
-            session = self._order(self._last, request)
-        except Gone:
-            raise Breach("the zygote ended") from None
-        except (OSError, ValueError) as error:
-            self._refuse(request, "good", f"none could be ordered: {error}")
-            return
-        self._by_number[session.number] = session
-        self._loop.watch(session.status.socket.fileno(), lambda: self._read(session))
-        how = f"no report within {self._patience.start:g} s"
-        session.wait_for(self._loop.after(self._patience.start, lambda: self._give_up(session, how)))
+        self._waiting.append(request)
+        self._go_on()
 
     def stop(self, number: int) -> None:
         """End a worker; one that has ended already is no mistake.
@@ -130,6 +124,26 @@ class Sessions:
         with suppress(Gone, BlockingIOError):  # it has just ended, which is read in a moment; or it hangs
             session.status.send(Stop())
         session.wait_for(self._loop.after(self._patience.stop, lambda: self._give_up(session, "stopped")))
+
+    def _go_on(self) -> None:
+        while self._waiting and len(self._starting) < AT_ONCE:
+            request = self._waiting.popleft()
+            self._last += 1
+            try:
+                session = self._order(self._last, request)
+            except Gone:
+                raise Breach("the zygote ended") from None
+            except (OSError, ValueError) as error:
+                self._refuse(request, "good", f"none could be ordered: {error}")
+            else:
+                self._await_report(session)
+
+    def _await_report(self, session: _Session) -> None:
+        self._by_number[session.number] = session
+        self._starting.add(session)
+        self._loop.watch(session.status.socket.fileno(), lambda: self._read(session))
+        how = f"no report within {self._patience.start:g} s"
+        session.wait_for(self._loop.after(self._patience.start, lambda: self._give_up(session, how)))
 
     def _order(self, number: int, request: StartWorker) -> _Session:
         """:raises Gone: the zygote is. :raises OSError, ValueError: there is no socket, or it does not read."""
@@ -158,12 +172,14 @@ class Sessions:
         match status:
             case Born(pid) if session.holder is None and len(descriptors) == 1:
                 session.holder = (pid, descriptors.pop())
-            case Ready(pid) if not session.is_started:
-                session.is_started = True
-                session.wait_for(None)
+            case Ready(pid) if session in self._starting:
+                if not session.is_stopped:  # by a front that guessed its number
+                    session.wait_for(None)
                 path = self._folder.full(session.name)
                 self._answer(WorkerStarted(session.request.id, session.number, path, pid))
-            case Refused(state, reason) if not session.is_started:
+                self._starting.discard(session)
+                self._go_on()
+            case Refused(state, reason) if session in self._starting:
                 self._forget(session)
                 self._refuse(session.request, state, reason)
             case Ended(how):
@@ -178,17 +194,20 @@ class Sessions:
         self._end(session, how)
 
     def _end(self, session: _Session, how: str) -> None:
+        was_starting = session in self._starting
         self._forget(session)
-        if session.is_started:
-            self._answer(WorkerEnded(session.request.id, session.number, how[:_MOST_TEXT]))
-        else:
+        if was_starting:
             self._refuse(session.request, "good", how)
+        else:
+            self._answer(WorkerEnded(session.request.id, session.number, how[:_MOST_TEXT]))
 
     def _forget(self, session: _Session) -> None:
         self._loop.unwatch(session.status.socket.fileno())
         session.close()
         self._folder.remove(session.name)
         del self._by_number[session.number]
+        self._starting.discard(session)
+        self._go_on()
 
     def _refuse(self, request: StartWorker, state: AccountState, reason: str) -> None:
         self._answer(WorkerRefused(request.id, state, reason[:_MOST_TEXT]))

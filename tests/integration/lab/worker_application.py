@@ -10,7 +10,7 @@
     GET /slow/SECONDS     answers after that time
     GET /broken           raises an error whose text must not be in the log
 
-A home that holds a file ``stop-at-start`` or ``kill-at-start`` does that to the worker before it listens.
+A folder of sockets that holds a file ``stop-at-start`` or ``kill-at-start`` does that to the worker before it listens.
 """
 
 import json
@@ -24,7 +24,7 @@ from supercloud.workers import zygote
 
 def make(task, home):
     for name, number in (("stop-at-start", signal.SIGSTOP), ("kill-at-start", signal.SIGKILL)):
-        if os.path.exists(f"{home}/{name}"):
+        if os.path.exists(f"{task.run}/{name}"):
             os.kill(os.getpid(), number)
     return application
 

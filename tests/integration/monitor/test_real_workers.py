@@ -140,18 +140,18 @@ def test_no_worker_for_an_account_that_was_locked_expired_or_renamed_since_sign_
 @pytest.mark.root
 @pytest.mark.parametrize("part", ["account", "open"])
 def test_a_pam_module_that_hangs_is_killed_with_its_holder(start: Start, tmp_path: Path, erin: str, part: str) -> None:
-    monitor = start(of_root(tmp_path, HANGING[part]), zygote=ZYGOTE, patience=Patience(start=1.0))
+    monitor = start(of_root(tmp_path, HANGING[part]), zygote=ZYGOTE, patience=Patience(start=3.0))
     monitor.packets.send(StartWorker(5, pwd.getpwnam(erin).pw_uid, erin))
     until(lambda: "sleep" in map(name_of, below(monitor.process.pid)))
     found = {pid for pid in below(monitor.process.pid) if name_of(pid) in ("sc-holder", "sleep")}
     assert len(found) == {"account": 3, "open": 2}[part]
-    assert monitor.next() == WorkerRefused(5, "good", "no report within 1 s")
+    assert monitor.next() == WorkerRefused(5, "good", "no report within 3 s")
     until(lambda: not any(map(is_alive, found)))
 
 
 @pytest.mark.root
 def test_a_session_that_is_not_closed_in_time_is_killed(start: Start, tmp_path: Path, erin: str) -> None:
-    monitor = start(of_root(tmp_path, HANGING["close"]), zygote=ZYGOTE, patience=Patience(stop=1.0))
+    monitor = start(of_root(tmp_path, HANGING["close"]), zygote=ZYGOTE, patience=Patience(stop=3.0))
     worker = monitor.start(pwd.getpwnam(erin).pw_uid, erin)
     holder = parent_of(worker.pid)
     monitor.packets.send(StopWorker(6, worker.worker))

@@ -107,10 +107,8 @@ def test_a_user_who_ends_their_worker_is_told_about(site: Zygote, accounts: Acco
     ("name", "reason"),
     [("stop-at-start", "the worker was not ready within 2 s"), ("kill-at-start", "ended before it listened: signal 9")],
 )
-def test_a_user_who_stops_or_kills_their_worker_at_its_start_gets_none(
-    site: Zygote, accounts: Accounts, name: str, reason: str
-) -> None:
-    hook = accounts["carol"].home / name
+def test_a_user_who_stops_or_kills_their_worker_at_its_start_gets_none(site: Zygote, name: str, reason: str) -> None:
+    hook = Path(site.task.run, name)
     hook.touch()
     try:
         session = site.fork(20003, "carol")
@@ -228,16 +226,15 @@ def test_the_limits_of_the_session_hold_in_the_worker_and_cannot_be_lifted(
     accounts: Accounts, service: str, tmp_path: Path
 ) -> None:
     rules = tmp_path / "limits.conf"
-    rules.write_text(
-        "alice hard nproc 77\nalice soft nproc 66\nalice hard fsize 123\nalice soft nofile 99\nalice hard nofile 321\n"
-    )
+    given = ("hard nproc 7777", "soft nproc 6666", "hard fsize 123", "soft nofile 99", "hard nofile 321")
+    rules.write_text("".join(f"alice {limit}\n" for limit in given))
     with Path("/etc/pam.d", service).open("a") as lines:
         lines.write(f"session required pam_limits.so conf={rules}\n")
     with zygote(pam_service=service) as site:
         worker = site.started(20001, "alice")
         limits = "import resource; said = [resource.getrlimit(which) for which in (6, 1, 7)]"  # NPROC, FSIZE, NOFILE
-        assert worker.run(limits) == [[66, 77], [123 * 1024] * 2, [321, 321]]
-        assert attempt(worker, "__import__('resource').setrlimit(6, (78, 78))") == "ValueError"
+        assert worker.run(limits) == [[6666, 7777], [123 * 1024] * 2, [321, 321]]
+        assert attempt(worker, "__import__('resource').setrlimit(6, (7778, 7778))") == "ValueError"
 
 
 @root

@@ -15,6 +15,7 @@ import pytest
 
 from supercloud.monitor.children import Children, Kind, Missed
 from supercloud.monitor.loop import Loop
+from supercloud.packets import Gone, Packets
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
@@ -241,6 +242,24 @@ def test_where_no_more_processes_can_be_made_the_question_fails_and_nothing_ends
         os.write(writing, b"x")
     os.close(writing)
     failing.ask(Question("again"), got.append)
+    assert got.within(loop, 2)[1] == Told("again")
+
+
+@pytest.mark.parametrize("error", [Gone(), OSError(109, "too many references")])
+def test_a_child_that_a_question_does_not_reach_makes_room_for_another(
+    loop: Loop, make: Make, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def fail(*_: Any) -> None:
+        raise error
+
+    got, alone = Got(), make(uses=9, most=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(Packets, "send", fail)
+        alone.ask(ME, got.append)
+    assert got == [Missed.BROKEN]
+    while alone.count:
+        loop.turn(1)
+    alone.ask(Question("again"), got.append)
     assert got.within(loop, 2)[1] == Told("again")
 
 

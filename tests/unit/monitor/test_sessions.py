@@ -4,92 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pytest
 
+from supercloud.monitor import sessions
 from supercloud.monitor.breach import Breach
-from supercloud.monitor.folder import Folder
-from supercloud.monitor.loop import Loop
-from supercloud.monitor.sessions import Patience, Sessions
-from supercloud.monitor.wire import VERSION, Answer, StartWorker, Task, WorkerEnded, WorkerRefused, WorkerStarted
-from supercloud.packets import Gone, Packets
+from supercloud.monitor.wire import Answer, WorkerEnded, WorkerRefused, WorkerStarted
+from supercloud.packets import Gone
 from supercloud.workers.wire import Born, Ended, Fork, Ready, Refused, Stop
-
-ALICE = StartWorker(5, 1001, "alice")
-MOST = 3
-
-
-class Holder:
-    """A session holder, as the zygote was asked to fork it."""
-
-    def __init__(self, asked: Fork, listening: int, status: int) -> None:
-        self.asked = asked
-        self.listening = socket.socket(fileno=listening)
-        connected = socket.socket(fileno=status)
-        connected.setblocking(False)
-        self.status: Packets[Stop] = Packets(connected, Stop)
-
-    def close(self) -> None:
-        self.listening.close()
-        self.status.close()
-
-
-class Site:
-    def __init__(self, run: Path, most: int = MOST) -> None:
-        self.now = 100.0
-        self.loop = Loop(lambda: self.now)
-        self.folder = Folder(Task(VERSION, os.geteuid(), os.geteuid(), 1000, "", str(run), "/x", {}))
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        theirs.setblocking(False)
-        self.link: Packets[Any] = Packets(ours, Any)
-        self.zygote: Packets[Fork] = Packets(theirs, Fork)
-        self.answers: list[Answer] = []
-        self.sessions = Sessions(
-            self.loop,
-            self.folder,
-            self.link,
-            self.answers.append,
-            most=most,
-            patience=Patience(start=15, stop=10),
-        )
-        self.holders: list[Holder] = []
-
-    def start(self, request: StartWorker = ALICE) -> Holder:
-        self.sessions.start(request)
-        asked, [listening, status] = self.zygote.receive()
-        self.holders.append(Holder(asked, listening, status))
-        return self.holders[-1]
-
-    def serve(self) -> Holder:
-        holder = self.start()
-        holder.status.send(Ready(4711))
-        self.turn()
-        self.answers.clear()
-        return holder
-
-    def turn(self, seconds: float = 0) -> None:
-        self.now += seconds
-        self.loop.turn(0)
-
-    @property
-    def sockets(self) -> list[str]:
-        return os.listdir(self.folder.path)
-
-    def close(self) -> None:
-        for holder in self.holders:
-            holder.close()
-        for _ in range(len(self.holders) + 1):
-            self.turn()
-        self.link.close()
-        self.zygote.close()
-        self.loop.close()
-        self.folder.close()
+from tests.fakes.holders import ALICE, MOST, Holder, Site
 
 
 class Sleeper(NamedTuple):
@@ -293,6 +220,15 @@ def test_there_is_a_most_of_workers_whatever_the_front_asks(site: Site) -> None:
     assert site.answers == []
 
 
+def test_a_worker_that_is_stopped_while_it_starts_keeps_its_deadline(site: Site) -> None:
+    holder = site.start()
+    site.sessions.stop(1)
+    holder.status.send(Ready(4711))
+    site.turn()
+    site.turn(10.1)
+    assert site.answers[-1] == WorkerEnded(5, 1, "stopped")
+
+
 def test_a_worker_that_stops_says_how(site: Site) -> None:
     holder = site.serve()
     site.sessions.stop(1)
@@ -323,7 +259,34 @@ def test_without_a_zygote_it_is_over(site: Site) -> None:
         site.sessions.start(ALICE)
 
 
-def test_a_zygote_that_does_not_read_holds_nobody_up(tmp_path: Path) -> None:
+def test_when_everybody_comes_at_once_each_has_a_turn_with_its_full_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "AT_ONCE", 2)
+    site = Site(tmp_path, most=5)
+    first, second = site.start(), site.start()
+    for _ in range(3):
+        site.sessions.start(ALICE)
+    with pytest.raises(BlockingIOError):
+        site.zygote.receive()
+    site.sessions.start(ALICE)
+    assert site.answers == [WorkerRefused(5, "good", "5 workers are as many as there can be")]
+    site.turn(14)
+    first.status.send(Ready(4711))
+    second.status.send(Refused("locked", ""))
+    site.turn()
+    third, fourth = site.next(), site.next()
+    assert (third.asked.worker, fourth.asked.worker) == (3, 4)
+    site.turn(14)
+    third.close()
+    site.turn()
+    assert site.next().asked.worker == 5
+    assert len(site.answers) == 4
+    site.close()
+
+
+def test_a_zygote_that_does_not_read_holds_nobody_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "AT_ONCE", 2000)
     site = Site(tmp_path, most=2000)
     for _ in range(2000):
         site.sessions.start(ALICE)

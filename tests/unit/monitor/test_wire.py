@@ -12,7 +12,7 @@ import pytest
 import supercloud.monitor
 from supercloud.monitor.__main__ import FRONT_READS, RESERVED
 from supercloud.monitor.kinds import Bounds
-from supercloud.monitor.sessions import Patience
+from supercloud.monitor.sessions import AT_ONCE, Patience
 from supercloud.monitor.table import DESCRIPTORS
 from supercloud.monitor.wire import Answer, Holder, Request
 from supercloud.packets import MOST_BYTES, MOST_DESCRIPTORS
@@ -72,7 +72,8 @@ def test_the_paper_states_how_long_answers_take_and_how_many_are_worked_on_at_on
         f" {bounds.accounts_waiting:,} more wait",
         f"`holders-read`, within {bounds.search:g} second of its turn; {bounds.searches} at once,"
         f" {bounds.searches_waiting:,} more wait",
-        f"`worker-started` or `worker-refused`, within {patience.start:g} seconds",
+        f"`worker-started` or `worker-refused`, within {patience.start:g} seconds of its turn",
+        f"{AT_ONCE} are started at once, others wait",
         f"`worker-ended` follows within {patience.stop:g} seconds",
         f"a front that takes no answer for {FRONT_READS:g} seconds",
         f"half as many workers as the monitor may have descriptors, less {RESERVED // 2}",
