@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,6 +32,8 @@ PROJECT = Path(__file__).parents[3]
 FRONT = 20004  # dave
 # Of the zygote's environment, which workers must not see.
 SECRET = "a-secret-of-roots"
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
 class Session:
@@ -176,15 +179,13 @@ def zygote(*, command: tuple[str, ...] = (), stderr: int | None = None, **task: 
 @contextmanager
 def acting_as(uid: int) -> Iterator[None]:
     """Be another account for a moment, with its effective id only."""
-    before = os.geteuid()
-    if uid == before:
-        yield
-        return
-    os.seteuid(uid)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
+    with _ONE_AT_A_TIME:  # the id is the whole process's
+        before = os.geteuid()
+        os.seteuid(uid)
+        try:
+            yield
+        finally:
+            os.seteuid(before)
 
 
 def status_of(pid: int) -> dict[str, str]:
