@@ -118,20 +118,20 @@ def until(holds: Callable[[], bool], within: float = 10.0) -> None:
 def is_alive(pid: int) -> bool:
     try:
         return b") Z " not in Path(f"/proc/{pid}/stat").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
 
 
 def name_of(pid: int) -> str:
     """As ``ps -o comm`` shows it; nothing when it is gone."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         return Path(f"/proc/{pid}/comm").read_text().strip()
     return ""
 
 
 def below(pid: int) -> set[int]:
     """Its children and theirs."""
-    with suppress(FileNotFoundError):
+    with suppress(FileNotFoundError, ProcessLookupError):
         children = set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
         return children.union(*map(below, children))
     return set()
