@@ -25,15 +25,27 @@ class SqliteFile:
     :param schema: statements, each ended by ``;`` and a line end.
     :param version: of the schema; a file of another one is refused.
     :param cost: what happens when an administrator moves the file away.
+    :param survives_power_failure: what was confirmed does: a session's end or a used ticket must not come back.
+        Otherwise the last moment's changes may be lost then, and no change waits for the disk.
     :param owner: see `open_private`.
     """
 
-    def __init__(self, path: Path, *, schema: str, version: int, cost: str, owner: int | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        schema: str,
+        version: int,
+        cost: str,
+        owner: int | None = None,
+        survives_power_failure: bool = True,
+    ) -> None:
         self._path = path
         self._schema = schema
         self._version = version
         self._cost = cost
         self._owner = owner
+        self._synchronous = "FULL" if survives_power_failure else "NORMAL"
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
 
@@ -78,8 +90,7 @@ class SqliteFile:
             yield connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        # FULL: an end that was confirmed, or a used ticket, must not come back after a power failure.
-        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
         if _switch_to_wal(connection) != "wal":
             raise Exposed(f"{self._path}: the state folder must be on a local file system")
         connection.execute("BEGIN IMMEDIATE")
