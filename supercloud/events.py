@@ -19,8 +19,9 @@ from twisted.python.failure import Failure
 
 _log = Logger(namespace="supercloud")
 
-# Seconds between an exchange's end and its line in the file; a line a write would cost more than the exchange.
-FLUSH_AFTER: Final = 0.2
+# Seconds between an exchange's end and its line in the file; a line a write would cost more than the exchange. Batches
+# of 0.2 s took 15 ms at once at 20,000 requests/s, and everybody's requests waited for them.
+FLUSH_AFTER: Final = 0.02
 
 _run = secrets.token_hex(4)
 _count = itertools.count(1)
