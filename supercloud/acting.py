@@ -20,8 +20,10 @@ from supercloud.identity import Principal
 from supercloud.monitor.client import Monitor, start_monitor
 from supercloud.monitor.wire import VERSION, Task
 from supercloud.offload import Offload
+from supercloud.routing.forwards import Forwards
 from supercloud.upstream.pool import Pool
 from supercloud.upstream.unix import UnixDialer
+from supercloud.workers.asking import Asking
 from supercloud.workers.pool import One, Workers
 from supercloud.workers.way import WayToWorker
 
@@ -82,6 +84,14 @@ class Acting:
         self._way = WayToWorker(workers, UnixDialer(reactor, timeout=float(front.limits.connect)), pool)
         return self._way
 
+    def forwards(self) -> Forwards | None:
+        """The site's forwards, where it has a folder for them; once `build` was called."""
+        folder = self._settings.forwards.directory
+        if not folder or self._workers is None or self._way is None:
+            return None
+        asking = Asking(self._workers, self._way, self._reactor)
+        return Forwards(self.monitor, asking, self._reactor, folder=folder)
+
     @property
     def monitor(self) -> Monitor:
         """For whatever else asks it; there once `build` was called."""
@@ -126,6 +136,7 @@ class Acting:
             run=str(settings.run),
             desk=str(settings.run / "portal.sock"),
             roots=dict(settings.dav.roots),
+            forwards=settings.forwards.directory,
             umask=int(settings.workers.umask, 8) if settings.workers.umask else None,
         )
 

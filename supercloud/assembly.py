@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from supercloud.access import Access
 from supercloud.accounts import Accounts
 from supercloud.acting import Acting
 from supercloud.authn.authenticate import Authenticator
@@ -78,6 +79,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     key = make_key(settings.state / "sealing.key")
     accounts = Accounts(on.offload, min_uid=settings.authn.min_uid, only=on.only)
     worker = on.acting.build(accounts)
+    forwards = on.acting.forwards()
     sealer = Sealer([key])
     store = SqliteStore(settings.state / "sessions.sqlite", now=on.now)
     store.open()
@@ -119,6 +121,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         own=on.own,
         shared_gids=frozenset(settings.firewall.shared_gids),
     )
+    access = Access(nodes, authorizer, forwards)
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
     listing = Listing(
         on.offload,
@@ -134,8 +137,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             sessions=sessions,
             tickets=Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),
             throttle=throttle,
-            nodes=nodes,
-            authorizer=authorizer,
+            access=access,
             ways=tuple(on.ways(accounts)),
             listing=listing.of,
             passwords=credentials.passwords,
@@ -147,7 +149,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         Stages(
             hosts=hosts,
             authenticator=authenticator,
-            nodes=nodes,
+            access=access,
             authorizer=authorizer,
             dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
             pool=pool,

@@ -233,6 +233,15 @@ class Firewall(Section, frozen=True):
     shared_gids: tuple[Uid, ...] = ()
 
 
+class Forwards(Section, frozen=True):
+    """``[forwards]``: names that people give to their applications.
+
+    :ivar directory: of their files, mode 1777 as /tmp; where it is not there, or ``""``, there are no forwards.
+    """
+
+    directory: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = "/home/gridsan/portal-url-fw"
+
+
 class Ident2(Section, frozen=True):
     """``[ident2]``
 
@@ -287,6 +296,7 @@ class Settings(Section, frozen=True):
     authn: Authn = Authn()
     nodes: Nodes = Nodes()
     firewall: Firewall = Firewall()
+    forwards: Forwards = Forwards()
     ident2: Ident2 = Ident2()
     dav: Dav = Dav()
     workers: Workers = Workers()

@@ -138,6 +138,22 @@ class NothingListens(PortalError):
     outcome = "unreachable"
 
 
+class ForwardDisabled(PortalError):
+    """A forward that its owner has switched off: its file is empty, or may not be executed."""
+
+    status = HTTPStatus.GONE
+    public = "This forward is switched off."
+    outcome = "refused"
+
+
+class ForwardUnusable(PortalError):
+    """A forward that leads nowhere as it is written; told to its owner only, with what mends it."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    public = "This forward cannot be used as it is written."
+    outcome = "refused"
+
+
 class Unreachable(PortalError):
     """The application could not be reached, or what it said could not be read."""
 
@@ -222,7 +238,7 @@ class NeedsOrigin(PortalError):
     status = HTTPStatus.FORBIDDEN
     public = (
         "This application is somebody else's. It could act in your name under the portal's own address, so it is only "
-        "shown at an address of its own. The site can make one: a DNS record and a certificate for *.fh under the "
-        "portal's name, and a node name of letters, digits and dashes."
+        "shown at an address of its own. The site can make one: a DNS record and a certificate for *.fh and *.fn under "
+        "the portal's name, and a node or forward whose name is of lower-case letters, digits and dashes."
     )
     outcome = "refused"

@@ -7,7 +7,7 @@ connection runs the same lines without waiting once, so that it is done before `
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -16,9 +16,12 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from supercloud import events
+from supercloud.access import Access
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Authenticator, Viewer
-from supercloud.authn.scope import Scope, needed_scope
+from supercloud.authn.programs import shows_token
+from supercloud.authn.scope import Scope, forward_scope, needed_scope
+from supercloud.authn.session import Session
 from supercloud.drive import drive
 from supercloud.errors import (
     CrossSite,
@@ -38,8 +41,7 @@ from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import REPEATABLE, Downstream, HttpRelay
 from supercloud.relay.websocket import WebSocketRelay
 from supercloud.routing.hosts import Hosts
-from supercloud.routing.locate import leads_into, place_of
-from supercloud.routing.nodes import Nodes
+from supercloud.routing.locate import ByName, leads_into, place_of
 from supercloud.routing.own_worker import leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
 from supercloud.target import Origin
@@ -98,7 +100,7 @@ class Stages:
 
     hosts: Hosts
     authenticator: Authenticator
-    nodes: Nodes
+    access: Access
     authorizer: Authorizer
     dialer: Dialer
     pool: Pool[Grant]
@@ -165,6 +167,8 @@ class Pipeline:
         uid = viewer.principal.uid
         if self._streams.get(uid, 0) >= self._on.streams or not self._on.authenticator.is_live(viewer):
             return False
+        if not self._on.access.believes(viewer.principal, place.forward):
+            return False
         kept = self._on.pool.take(trodden.key, must_be_fresh=not trodden.may_repeat)
         if kept is not None and kept.grant.permit.owner.uid != trodden.owner:
             kept.connection.released(kept.connection)
@@ -213,10 +217,17 @@ class Pipeline:
             viewer = await self._viewer(exchange, origin, needed_scope(head.path))
             await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
             return
-        exchange.audit.target = str(place.application)
+        exchange.audit.target = f"forward {place.name}" if isinstance(place, ByName) else str(place.application)
         if names_via(head, on.pseudonym):
             raise LoopNoticed(f"Via names {on.pseudonym.decode()}")
-        await self._carry(exchange, await self._viewer(exchange, origin), place)
+        if isinstance(place, ByName):
+            need = forward_scope(place.name) if shows_token(head) else None
+            viewer = await self._viewer(exchange, origin, need)
+            place = place.leading_to(await on.access.find(viewer.principal, place.name))
+            exchange.audit.target = str(place.forward)
+        else:
+            viewer = await self._viewer(exchange, origin)
+        await self._carry(exchange, viewer, place)
 
     async def _viewer(self, exchange: Exchange, origin: Origin, need: Scope | None = None) -> Viewer:
         viewer = await self._on.authenticator.authenticate(
@@ -231,10 +242,10 @@ class Pipeline:
         kept = None if afresh else on.pool.take(_key(viewer, place), must_be_fresh=not _may_repeat(head))
         is_kept = kept is not None
         if kept is None:
-            permit = await on.authorizer.authorize(viewer.principal, await on.nodes.resolve(place.application))
+            permit = await on.access.permit(viewer.principal, place.application, place.forward)
             _note(exchange, permit, "listener")
             self._settle(head, viewer, place, permit.owner.uid)
-            kept = await self._connect(permit)
+            kept = await self._connect(permit, _key(viewer, place))
         else:
             try:
                 self._settle(head, viewer, place, kept.grant.permit.owner.uid)
@@ -262,10 +273,10 @@ class Pipeline:
         inward = inward_fields(head, place, login=login, address=exchange.address, via=via)
         shown = place
         if place.origin.owner is not None or owner != viewer.principal.uid:
-            shown = Place(place.origin, place.application, place.prefix, place.is_cut, is_foreign=True)
+            shown = replace(place, is_foreign=True)
         return Trodden(
             head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
-            str(place.application),
+            str(place.forward or place.application),
         )  # fmt: skip
 
     def _relay(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden, *, is_kept: bool) -> None:
@@ -300,6 +311,8 @@ class Pipeline:
     def _settle(self, head: RequestHead, viewer: Viewer, place: Place, owner: int) -> None:
         """An origin belongs to one owner: show an application only where its owner's pages may live."""
         on, origin = self._on, place.origin
+        if not isinstance(viewer.credential, Session):
+            return  # a program: nothing of one origin stays with it for another
         is_viewers = owner == viewer.principal.uid
         if origin.is_portal:
             if is_viewers or place.application.node in on.paths_for_others:
@@ -312,9 +325,9 @@ class Pipeline:
                     raise NotAuthenticated(f"session on {origin.host} is for uid {viewer.owner}, owner is {owner}")
                 if not (is_viewers and origin.owner is not None):
                     return
-        proper = on.hosts.of_application(place.application, owner=None if is_viewers else owner)
+        proper = on.hosts.proper(place.application, place.forward, owner=None if is_viewers else owner)
         if proper is None:
-            raise NeedsOrigin(f"{place.application} is uid {owner}'s and its node has no label")
+            raise NeedsOrigin(f"{place.forward or place.application} is uid {owner}'s and has no label")
         if provenance.is_browser(head) and not provenance.is_navigation(head):
             raise NotAuthorized(f"{place.application} is uid {owner}'s, asked for by a page on {origin.host}")
         path = head.target[len(place.prefix) :] if place.prefix and place.is_cut else head.target
@@ -322,7 +335,7 @@ class Pipeline:
         status = HTTPStatus.SEE_OTHER if head.method in (b"GET", b"HEAD") else HTTPStatus.TEMPORARY_REDIRECT
         raise Elsewhere(proper.url + (rest if rest.startswith("/") else "/" + rest), status=status)
 
-    async def _connect(self, permit: Permit) -> Kept[Grant]:
+    async def _connect(self, permit: Permit, key: Key) -> Kept[Grant]:
         """Connect, then ask about this very connection; nothing is sent before the answer."""
         on, uid = self._on, permit.principal.uid
         on.pool.reserve(uid)
@@ -338,8 +351,7 @@ class Pipeline:
                 connection.abort()
             on.pool.unreserve(uid)
             raise
-        application = permit.target.application
-        return on.pool.add((uid, application.node, application.port), connection, grant)
+        return on.pool.add(key, connection, grant)
 
     def _count_stream(self, exchange: Exchange, uid: int) -> None:
         streams = self._streams
@@ -356,7 +368,8 @@ class Pipeline:
 
 
 def _key(viewer: Viewer, place: Place) -> Key:
-    return viewer.principal.uid, place.application.node, place.application.port
+    """Whoever was let in by a forward was so in this state of its file only."""
+    return viewer.principal.uid, place.application.node, place.application.port, place.forward
 
 
 def _may_repeat(head: RequestHead) -> bool:

@@ -1,10 +1,18 @@
-"""Where a request leads: an application's node and port, with the addresses that its name stands for."""
+"""Where a request leads: an application's node and port, with the addresses that its name stands for; a forward."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 
 import msgspec
+
+_FORWARD = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,255}")
+
+
+def is_forward_name(text: str) -> bool:
+    """Whether a forward can be called so."""
+    return _FORWARD.fullmatch(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,43 @@ class Target(msgspec.Struct, frozen=True):
         return str(self.application)
 
 
+class Reservation(msgspec.Struct, frozen=True):
+    """The file that holds a forward's name, in one state: whoever changes it makes another one of it.
+
+    :ivar ctime: nanoseconds.
+    :ivar mode: permission bits, sticky among them.
+    """
+
+    device: int
+    inode: int
+    ctime: int
+    uid: int
+    gid: int
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A named forward, and where its file leads.
+
+    :ivar base: path of the application that the forward's root stands for, without a slash at its end.
+    :ivar is_tls: the application speaks HTTPS.
+    :ivar authorization: that the application is told; empty for none.
+    :ivar lines: how many lines the file has that are not empty; the last one counts.
+    """
+
+    name: str
+    reservation: Reservation
+    application: Application
+    base: bytes = b""
+    is_tls: bool = False
+    authorization: bytes = field(default=b"", repr=False)
+    lines: int = 1
+
+    def __str__(self) -> str:
+        return f"forward {self.name} to {self.application}"
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """An origin that this portal serves.
@@ -42,11 +87,13 @@ class Origin:
     :ivar host: as in ``Host``: name and, unless it is 443, port.
     :ivar application: node and port that live here; None on the portal's own origin.
     :ivar owner: uid in the label; None for the viewer's own application.
+    :ivar forward: name of the forward that lives here; None where none does.
     """
 
     host: str
     application: Application | None = None
     owner: int | None = None
+    forward: str | None = None
 
     @property
     def url(self) -> str:
@@ -56,4 +103,4 @@ class Origin:
     @property
     def is_portal(self) -> bool:
         """Whether the portal's own pages live here."""
-        return self.application is None
+        return self.application is None and self.forward is None

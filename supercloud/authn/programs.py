@@ -12,12 +12,17 @@ from supercloud.authn.token import Tokens
 from supercloud.authn.token_store import TokenRow
 from supercloud.errors import NotAuthenticated, OutOfScope
 from supercloud.identity import NoAccount, Principal
-from supercloud.message.authorization import Basic, Bearer, is_token, read_authorization
+from supercloud.message.authorization import Basic, Bearer, holds_token, is_token, read_authorization
 from supercloud.message.head import RequestHead
 
 OURS: Final = b"x-supercloud-authorization"
 SHOWN_IN: Final = (OURS, b"authorization")  # the fields, by their names in lower case
 _STALE: Final = "This token is not good: it expired, was revoked, or is somebody else's. Make a new one at /tokens."
+
+
+def shows_token(head: RequestHead) -> bool:
+    """Whether a program shows a token of the portal's. Where applications are, anything else is theirs to read."""
+    return any(holds_token(value) for name in SHOWN_IN for value in head.get_all(name))
 
 
 class Programs:

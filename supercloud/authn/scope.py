@@ -27,6 +27,11 @@ def parse_scope(text: str) -> Scope:
     raise ValueError(f"{text[:80]!r} is not what a token can be for; write dav, launch or forward:NAME")
 
 
+def forward_scope(name: str) -> Scope:
+    """For a named forward."""
+    return Scope(f"forward:{name}")
+
+
 def needed_scope(path: bytes) -> Scope | None:
     """What a program must be let in for to reach a path on the portal's own origin.
 

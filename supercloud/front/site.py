@@ -14,6 +14,7 @@ from typing import Final, NoReturn, Protocol
 from urllib.parse import quote
 
 from supercloud import events
+from supercloud.access import Access
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.password import Passwords
@@ -43,9 +44,7 @@ from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
 from supercloud.message.head import RequestHead
-from supercloud.ownership.authorize import Authorizer
 from supercloud.routing.hosts import Hosts
-from supercloud.routing.nodes import Nodes
 from supercloud.target import Origin
 
 NONCE_COOKIE: Final = b"__Host-Http-supercloud-nonce"
@@ -96,8 +95,7 @@ class Parts:
     sessions: Sessions
     tickets: Tickets
     throttle: Throttle
-    nodes: Nodes
-    authorizer: Authorizer
+    access: Access
     ways: tuple[SignIn, ...]
     listing: Callable[[Principal], Awaitable[list[Listed]]]
     passwords: Passwords | None = None
@@ -294,21 +292,26 @@ class Site:
         viewer = await self._viewer(exchange, origin)
         to = self._on.hosts.of(query.get("to", "").lower().encode("ascii", "replace"))
         nonce = query.get("nonce", "")
-        if to.application is None or not nonce:
+        if to.is_portal or not nonce:
             raise NotFound("ticket to no application")
+        access = self._on.access
         uid = viewer.principal.uid
         owner = uid if to.owner is None else to.owner
+        forward = None if to.forward is None else await access.find(viewer.principal, to.forward)
+        application = to.application if forward is None else forward.application
+        if application is None:
+            raise NotFound("ticket to no application")
         try:
-            permit = await self._on.authorizer.authorize(viewer.principal, await self._on.nodes.resolve(to.application))
+            permit = await access.permit(viewer.principal, application, forward)
         except NothingListens:
             if owner != uid:
                 raise
         else:
             if permit.owner.uid != owner:
                 owner = permit.owner.uid
-                proper = self._on.hosts.of_application(to.application, owner=None if owner == uid else owner)
+                proper = self._on.hosts.proper(application, forward, owner=None if owner == uid else owner)
                 if proper is None:
-                    raise NotAuthorized(f"no label for {to.application} of uid {owner}")
+                    raise NotAuthorized(f"no label for {forward or application} of uid {owner}")
                 # The nonce belongs to the origin that asked; the proper one asks for a ticket of its own.
                 raise Elsewhere(proper.url + local(query.get("next", "/")))
         ticket = self._on.tickets.issue(viewer.session, origin=to.host, owner=owner, nonce_hash=nonce)

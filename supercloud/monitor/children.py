@@ -94,6 +94,11 @@ class Children:
             done(Missed.FULL)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether there is none, and no question either."""
+        return not self.count and not self._waiting
+
+    @property
     def _has_room(self) -> bool:
         return bool(self._unused) or self.count < self._most
 

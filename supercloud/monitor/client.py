@@ -22,10 +22,12 @@ from supercloud.monitor.wire import (
     AccountState,
     Answer,
     CheckPassword,
+    ForwardRead,
     HoldersRead,
     PasswordChecked,
     PasswordOutcome,
     ReadAccount,
+    ReadForward,
     ReadHolders,
     Request,
     StartWorker,
@@ -43,6 +45,7 @@ PASSWORD_WITHIN: Final = 15.0
 ACCOUNT_WITHIN: Final = 15.0
 WORKER_WITHIN: Final = 60.0
 HOLDERS_WITHIN: Final = 2.0
+FORWARD_WITHIN: Final = 6.0
 
 COMMAND: Final = (sys.executable, "-I", "-m", "supercloud.monitor")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -179,6 +182,18 @@ class Monitor:
         if not answer.is_complete:
             raise Undecided(f"socket {inode}: not all processes were seen in time")
         return answer
+
+    async def read_forward(self, name: str) -> ForwardRead:
+        """What does a forward's file hold?
+
+        :param name: of the grammar of forwards; see target.is_forward_name.
+        :raises NoWorker: the monitor is gone.
+        """
+        request = ReadForward(self._new_id(), name)
+        try:
+            return cast(ForwardRead, await self._ask(request, (ForwardRead,), FORWARD_WITHIN))
+        except TimeoutError:
+            return ForwardRead(request.id, "slow", None)
 
     def close(self) -> None:
         """End the monitor, and with it all workers; ``lost`` is not called."""

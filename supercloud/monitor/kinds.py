@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from supercloud.monitor.accounts import NOLOGIN, AccountCheck, read_state
 from supercloud.monitor.children import Children, Kind
+from supercloud.monitor.forwards import ForwardFolder, ForwardReaders
 from supercloud.monitor.holders import Holders
 from supercloud.monitor.loop import Loop
 from supercloud.monitor.passwords import PasswordCheck, check_password
@@ -34,6 +35,7 @@ class PamService(PasswordCheck, AccountCheck, Protocol):
 class Bounds:
     """Seconds for an answer, how many children at once, how many more questions may wait.
 
+    :ivar forward: of each of the two steps of reading a forward.
     :ivar search: more than the search itself takes, which ends by its own (ident2.processes.SEARCH).
     """
 
@@ -45,6 +47,12 @@ class Bounds:
     search: float = 1.0
     searches: int = 2
     searches_waiting: int = 1000
+    forward: float = 2.0
+    forward_finders: int = 4
+    forward_finders_waiting: int = 1000
+    forwards_of_one: int = 2
+    forwards_of_one_waiting: int = 30
+    forwards: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class Kinds:
     passwords: Children
     accounts: Children
     searches: Children
+    forwards: ForwardReaders
 
     @classmethod
     def of(cls, loop: Loop, judge: Judge, bounds: Bounds) -> Kinds:
@@ -92,6 +101,16 @@ class Kinds:
             Children(loop, passwords, seconds=bounds.password, most=bounds.passwords),
             Children(loop, accounts, seconds=bounds.account, most=bounds.accounts, waiting=bounds.accounts_waiting),
             Children(loop, searches, seconds=bounds.search, most=bounds.searches, waiting=bounds.searches_waiting),
+            ForwardReaders(
+                loop,
+                ForwardFolder.of(judge.task),
+                seconds=bounds.forward,
+                finders=bounds.forward_finders,
+                finders_waiting=bounds.forward_finders_waiting,
+                of_one=bounds.forwards_of_one,
+                waiting=bounds.forwards_of_one_waiting,
+                most=bounds.forwards,
+            ),
         )
 
 

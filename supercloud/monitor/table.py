@@ -18,6 +18,7 @@ from supercloud.monitor.wire import (
     PasswordChecked,
     PasswordOutcome,
     ReadAccount,
+    ReadForward,
     ReadHolders,
     Request,
     StartWorker,
@@ -32,6 +33,7 @@ DESCRIPTORS: Final[dict[type[Request], int]] = {
     StartWorker: 0,
     StopWorker: 0,
     ReadHolders: 0,
+    ReadForward: 0,
 }
 
 _PASSWORD_MISSED: Final[dict[Missed, PasswordOutcome]] = {
@@ -80,6 +82,8 @@ class Table:
                 self.sessions.stop(request.worker)
             case ReadHolders():
                 self._read_holders(request)
+            case ReadForward():
+                self.kinds.forwards.ask(request, self.answer)
 
     def _check_password(self, request: CheckPassword, descriptors: list[int]) -> None:
         def checked(got: PasswordChecked | Missed) -> None:

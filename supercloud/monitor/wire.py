@@ -16,6 +16,9 @@ Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Uid = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
 Login = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 Text = Annotated[str, msgspec.Meta(max_length=1024)]
+# As in supercloud.target.is_forward_name.
+ForwardName = Annotated[str, msgspec.Meta(pattern=r"^(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,255}\Z")]
+MOST_FORWARD: Final = 1024  # bytes of a forward's file
 
 
 class _Message(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="type"):
@@ -71,7 +74,13 @@ class ReadHolders(_Message, frozen=True, tag="read-holders"):
     uid: Uid
 
 
-Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders
+class ReadForward(_Message, frozen=True, tag="read-forward"):
+    """What does a forward's file hold? It is looked up in the one folder that the monitor was started with."""
+
+    name: ForwardName
+
+
+Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders | ReadForward
 
 
 # Answers.
@@ -143,7 +152,37 @@ class HoldersRead(_Message, frozen=True, tag="holders-read"):
     is_complete: bool
 
 
-Answer = PasswordChecked | AccountRead | WorkerStarted | WorkerRefused | WorkerEnded | HoldersRead
+# Why a forward's file was not read.
+ForwardOutcome = Literal[
+    "read", "absent", "not-regular", "several-names", "changed", "unreadable", "too-long", "busy", "slow", "broken"
+]
+
+
+class ForwardFile(msgspec.Struct, frozen=True):
+    """A forward's file, as its owner read it through one descriptor.
+
+    :ivar device, inode, ctime: tell this state of this file from all others; ctime in nanoseconds.
+    :ivar mode: permission bits, sticky among them.
+    :ivar data: all that it holds.
+    """
+
+    device: int
+    inode: int
+    ctime: int
+    uid: int
+    gid: int
+    mode: int
+    data: Annotated[bytes, msgspec.Meta(max_length=MOST_FORWARD)]
+
+
+class ForwardRead(_Message, frozen=True, tag="forward-read"):
+    """:ivar file: None unless the outcome is ``read``."""
+
+    outcome: ForwardOutcome
+    file: ForwardFile | None
+
+
+Answer = PasswordChecked | AccountRead | WorkerStarted | WorkerRefused | WorkerEnded | HoldersRead | ForwardRead
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -158,6 +197,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar run: folder for sockets; ``run/workers`` is the monitor's to make.
     :ivar desk: path of the portal's own socket, for workers' questions.
     :ivar roots: address below /dav to folder; ``~`` is the user's home.
+    :ivar forwards: the one folder of named forwards; ``""``: there are none.
     :ivar umask: of workers; None leaves what PAM or the site's login settings give, else 0o022.
     """
 
@@ -170,3 +210,4 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     desk: str
     roots: dict[str, str]
     umask: int | None = None
+    forwards: str = ""

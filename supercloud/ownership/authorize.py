@@ -15,8 +15,8 @@ from twisted.internet.interfaces import IReactorTime
 
 from supercloud.errors import NotAuthorized, NothingListens, Undecided
 from supercloud.identity import Principal
-from supercloud.ownership.rule import SocketOwner, Verdict, judge
-from supercloud.target import Target
+from supercloud.ownership.rule import SocketOwner, Verdict, judge, judge_forward
+from supercloud.target import Reservation, Target
 
 # Seconds between questions about a connection that nobody has accepted yet: about 20 ms together.
 _PATIENCE: Final = (0.001, 0.003, 0.006, 0.010)
@@ -54,6 +54,7 @@ class Permit(msgspec.Struct, frozen=True):
     """Authorize's yes for a principal and a target; made only there.
 
     :ivar address: the pinned address at which the listener is.
+    :ivar reservation: of the forward that leads there; None when the target was addressed by node and port.
     """
 
     principal: Principal
@@ -61,6 +62,7 @@ class Permit(msgspec.Struct, frozen=True):
     address: str
     owner: SocketOwner
     verdict: Verdict
+    reservation: Reservation | None = None
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -98,9 +100,10 @@ class Authorizer:
         self._own = own
         self._shared_gids = shared_gids
 
-    async def authorize(self, principal: Principal, target: Target) -> Permit:
+    async def authorize(self, principal: Principal, target: Target, reservation: Reservation | None = None) -> Permit:
         """Ask who listens at each of the target's addresses, in order; the first that permits is taken.
 
+        :param reservation: of the forward that leads there, whose file the principal may execute; its rule holds then.
         :raises NotAuthorized: somebody listens, but nobody whom the principal may reach.
         :raises NothingListens: nobody listens at any address.
         :raises Undecided: a node did not answer.
@@ -114,9 +117,9 @@ class Authorizer:
             owner = await self._owners.listener(address, port)
             if owner is None:
                 continue
-            principal, verdict = await self._judge(principal, owner)
+            principal, verdict = await self._judge(principal, owner, reservation)
             if verdict.permits:
-                return Permit(principal, target, address, owner, verdict)
+                return Permit(principal, target, address, owner, verdict, reservation)
             refusal = refusal or NotAuthorized(
                 f"{principal} -> {target} at {address}: {verdict.value}, uid {owner.uid}"
             )
@@ -147,7 +150,7 @@ class Authorizer:
         return await self._grant(permit, listener, "listener")
 
     async def _grant(self, permit: Permit, owner: SocketOwner, basis: str) -> Grant:
-        principal, verdict = await self._judge(permit.principal, owner)
+        principal, verdict = await self._judge(permit.principal, owner, permit.reservation)
         if not verdict.permits:
             raise NotAuthorized(
                 f"{principal} -> {permit.target}: the {basis} is uid {owner.uid}'s ({verdict.value}), "
@@ -158,7 +161,11 @@ class Authorizer:
             raise NotAuthorized(f"{permit.target} went from uid {permit.owner.uid} to uid {owner.uid}")
         return Grant(permit, owner, verdict, basis)
 
-    async def _judge(self, principal: Principal, owner: SocketOwner) -> tuple[Principal, Verdict]:
+    async def _judge(
+        self, principal: Principal, owner: SocketOwner, reservation: Reservation | None
+    ) -> tuple[Principal, Verdict]:
+        if reservation is not None:
+            return principal, await self._judge_forward(reservation, owner)
         verdict = judge(principal, owner, self._shared_gids)
         if verdict is Verdict.SAME_USER:
             return principal, verdict
@@ -169,6 +176,12 @@ class Authorizer:
         if afresh.login != principal.login:
             raise NotAuthorized(f"uid {principal.uid} was {principal}, is {afresh}")
         return afresh, judge(afresh, await self._owners.with_group(owner), self._shared_gids)
+
+    async def _judge_forward(self, reservation: Reservation, owner: SocketOwner) -> Verdict:
+        verdict = judge_forward(reservation, owner, self._shared_gids)
+        if verdict.permits:
+            return verdict
+        return judge_forward(reservation, await self._owners.with_group(owner), self._shared_gids)
 
 
 def _sleep(clock: IReactorTime, seconds: float) -> Deferred[None]:

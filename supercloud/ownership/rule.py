@@ -1,12 +1,19 @@
-"""The firewall rule: whose listener may a principal reach (paper section II.C; User-Based Firewall)."""
+"""The firewall rule: whose listener may a principal reach (paper section II.C; User-Based Firewall), and which one may
+a named forward lead to.
+"""
 
 from __future__ import annotations
 
 from enum import Enum
+from typing import Final
 
 import msgspec
 
 from supercloud.identity import Principal
+from supercloud.target import Reservation
+
+_STICKY: Final = 0o1000
+_WRITABLE_BY_OTHERS: Final = 0o022
 
 
 class Verdict(Enum):
@@ -19,6 +26,10 @@ class Verdict(Enum):
     SHARED_GROUP = "the group is shared by everybody"
     PRIMARY_GROUP = "the group is the holder's primary group, not taken on purpose"
     ROOT = "held by root"
+    FORWARD_OWNER = "same user as the forward's file"
+    FORWARD_GROUP = "same group as the forward's file"
+    PUBLISHED = "published by root"
+    FORWARD_WRITABLE = "others may write the forward's file"
 
     @property
     def permits(self) -> bool:
@@ -26,7 +37,16 @@ class Verdict(Enum):
         return self in _PERMITTING
 
 
-_PERMITTING = frozenset({Verdict.SAME_USER, Verdict.PRIVATE_GROUP, Verdict.TAKEN_GROUP})
+_PERMITTING = frozenset(
+    {
+        Verdict.SAME_USER,
+        Verdict.PRIVATE_GROUP,
+        Verdict.TAKEN_GROUP,
+        Verdict.FORWARD_OWNER,
+        Verdict.FORWARD_GROUP,
+        Verdict.PUBLISHED,
+    }
+)
 
 
 class SocketOwner(msgspec.Struct, frozen=True):
@@ -61,10 +81,34 @@ def judge(principal: Principal, owner: SocketOwner, shared_gids: frozenset[int] 
         return Verdict.ROOT
     if owner.gid is None or owner.gid not in principal.groups:
         return Verdict.NOT_OWNER
-    if owner.gid == 0 or owner.gid in shared_gids:
+    return _judge_group(owner.gid, owner, shared_gids)
+
+
+def judge_forward(file: Reservation, owner: SocketOwner, shared_gids: frozenset[int] = frozenset()) -> Verdict:
+    """Apply the rule for a forward: whoever may execute its file is let in to where its owner may lead them. No I/O,
+    no clock, total.
+
+    A group counts here as it does without a forward: files have their maker's primary group by themselves, and where
+    that is everybody's it says nothing.
+    """
+    if file.uid == 0 and file.mode & _STICKY:
+        return Verdict.PUBLISHED
+    if owner.uid == file.uid and not file.mode & _WRITABLE_BY_OTHERS:
+        return Verdict.FORWARD_OWNER
+    if owner.uid != 0 and owner.gid is not None and owner.gid == file.gid:
+        verdict = _judge_group(owner.gid, owner, shared_gids)
+        return Verdict.FORWARD_GROUP if verdict.permits else verdict
+    if owner.uid == file.uid:
+        return Verdict.FORWARD_WRITABLE
+    return Verdict.ROOT if owner.uid == 0 else Verdict.NOT_OWNER
+
+
+def _judge_group(gid: int, owner: SocketOwner, shared_gids: frozenset[int]) -> Verdict:
+    """Whether a listener's group means that its holder lets the group in."""
+    if gid == 0 or gid in shared_gids:
         return Verdict.SHARED_GROUP
     if owner.primary_gid is None:
         return Verdict.NOT_OWNER  # An account that nobody knows: nothing tells whether the group was taken.
-    if owner.gid != owner.primary_gid:
+    if gid != owner.primary_gid:
         return Verdict.TAKEN_GROUP
     return Verdict.PRIVATE_GROUP if owner.has_private_group else Verdict.PRIMARY_GROUP

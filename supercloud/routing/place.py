@@ -13,7 +13,7 @@ from typing import Final
 from supercloud.message.authorization import holds_token
 from supercloud.message.fields import HOP_BY_HOP, line, rewrite_set_cookie, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
-from supercloud.target import Application, Origin
+from supercloud.target import Application, Forward, Origin
 
 # Told by the portal, never believed from a browser. X-Forwarded-* and X-Supercloud-* are matched by their beginning.
 TOLD_BY_US = frozenset(
@@ -57,9 +57,11 @@ class Place:
     :ivar prefix: path prefix on the portal's own origin, without a slash at its end; empty on an own origin.
     :ivar is_cut: the application sees the path after the prefix only.
     :ivar is_foreign: its owner is not the viewer.
+    :ivar forward: by which it is addressed; None when it is by node and port.
     :ivar root: the beginning of all targets in it.
     :ivar outside: what stands for the application's root in the browser's address line, without the slash.
     :ivar inside: the application's authority, as it sees it in ``Host``.
+    :ivar base: path of the application that the outside root stands for, without the slash.
     :ivar told: the X-Forwarded lines that are the same for each request.
     """
 
@@ -68,9 +70,11 @@ class Place:
     prefix: bytes = b""
     is_cut: bool = True
     is_foreign: bool = False
+    forward: Forward | None = None
     root: bytes = field(init=False, repr=False, compare=False)
     outside: bytes = field(init=False, repr=False, compare=False)
     inside: bytes = field(init=False, repr=False, compare=False)
+    base: bytes = field(init=False, repr=False, compare=False)
     told: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,6 +83,7 @@ class Place:
         object.__setattr__(self, "root", self.prefix + b"/")
         object.__setattr__(self, "outside", self.origin.url.encode("ascii") + cut)
         object.__setattr__(self, "inside", str(self.application).encode("ascii"))
+        object.__setattr__(self, "base", self.forward.base if self.forward is not None else b"")
         object.__setattr__(self, "told", told + line(b"X-Forwarded-Prefix", cut) if cut else told)
 
 
@@ -94,7 +99,7 @@ def inward_target(target: bytes, place: Place) -> bytes:
         target = target[len(place.prefix) :]
         if not target.startswith(b"/"):
             target = b"/" + target
-    return target
+    return place.base + target
 
 
 def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
@@ -114,6 +119,8 @@ def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, 
             if not value:
                 continue
         out.append(name + b": " + value + b"\r\n")
+    if place.forward is not None and place.forward.authorization:
+        out.append(line(b"Authorization", place.forward.authorization))
     if head.length == CHUNKED:
         out.append(b"Transfer-Encoding: chunked\r\n")
     elif head.length or b"content-length" in head.first:
@@ -134,7 +141,8 @@ def _rewrite_inward(lower: bytes, value: bytes, place: Place) -> bytes:
     if lower == b"cookie":
         return without_reserved(value)
     if lower == b"authorization":
-        return b"" if holds_token(value) else value
+        is_told = place.forward is not None and place.forward.authorization
+        return b"" if is_told or holds_token(value) else value
     return _referer(value, place)
 
 
@@ -144,13 +152,14 @@ def _referer(value: bytes, place: Place) -> bytes:
     if value != outside and not value.startswith((outside + b"/", outside + b"?")):
         return b""
     rest = value[len(outside) :]
-    return b"http://" + place.inside + (rest if rest.startswith(b"/") else b"/" + rest)
+    scheme = b"https://" if place.forward is not None and place.forward.is_tls else b"http://"
+    return scheme + place.inside + place.base + (rest if rest.startswith(b"/") else b"/" + rest)
 
 
 def outward(head: ResponseHead, place: Place) -> list[bytes]:
     """The field lines that the browser gets, without those of the framing."""
     out: list[bytes] = []
-    dropped = PORTAL_DROPPED if place.origin.application is None else _OUTWARD_DROPPED
+    dropped = PORTAL_DROPPED if place.origin.is_portal else _OUTWARD_DROPPED
     options = head.options
     for lower, name, value in head.fields:
         if lower in dropped or (lower in options and lower != b"content-length"):
@@ -193,7 +202,7 @@ def _rewrite(lower: bytes, value: bytes, place: Place) -> bytes | None:
     if lower == b"set-cookie":
         if place.prefix and not place.is_cut:
             return _keep_cookie_inside(value, place.prefix)
-        return rewrite_set_cookie(value, prefix=place.prefix)
+        return rewrite_set_cookie(_cut_cookie_path(value, place.base), prefix=place.prefix)
     if lower == b"refresh":
         return _rewrite_refresh(value, place)
     if lower == b"link":
@@ -226,6 +235,26 @@ def _keep_cookie_inside(value: bytes, prefix: bytes) -> bytes | None:
     return b"; ".join([parts[0], *kept, b"Path=" + path])
 
 
+def _cut_cookie_path(value: bytes, base: bytes) -> bytes:
+    """With a Path as it is below the root of an application's forward."""
+    if not base:
+        return value
+    pair, *attributes = value.split(b";")
+    for index, attribute in enumerate(attributes):
+        name, _, path = (part.strip(b" \t") for part in attribute.partition(b"="))
+        if name.lower() == b"path":
+            attributes[index] = b"Path=" + _cut(path, base)
+    return b";".join([pair, *attributes])
+
+
+def _cut(path: bytes, base: bytes) -> bytes:
+    """A path of the application's as it is below the root of its forward; what lies beside that stays as it is."""
+    if base and (path == base or path.startswith((base + b"/", base + b"?"))):
+        path = path[len(base) :]
+        return path if path.startswith(b"/") else b"/" + path
+    return path
+
+
 def rewrite_url(url: bytes, place: Place) -> bytes:
     """A URL in a response's field, for the browser; other sites' and relative ones stay as they are."""
     url = url.strip(b" \t")
@@ -243,6 +272,7 @@ def rewrite_url(url: bytes, place: Place) -> bytes:
         return url
     if not path.startswith(b"/"):
         path = b"/" + path
+    path = _cut(path, place.base)
     prefix = place.prefix if place.is_cut else b""
     if prefix and (path == prefix or path.startswith((prefix + b"/", prefix + b"?"))):
         prefix = b""  # The application honours X-Forwarded-Prefix.

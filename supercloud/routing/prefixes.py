@@ -1,4 +1,4 @@
-"""Path prefixes on the portal's own origin: /fw2/, /node/, /rnode/ (paper section II.D; Open OnDemand's addresses)."""
+"""Path prefixes on the portal's own origin: /fw/, /fw2/, /node/, /rnode/ (paper section II.D; Open OnDemand's)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from supercloud.errors import BadAddress
-from supercloud.target import Application
+from supercloud.target import Application, is_forward_name
 
 # The routing part is read literally: no percent-encoding, no dot segment, no leading zero, no doubled slash.
 _NODE = rb"(?P<node>[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252}[A-Za-z0-9])?)"
@@ -15,18 +15,20 @@ _FW2 = re.compile(rb"/fw2/(?:" + _NODE + rb"|\[(?P<literal>[0-9A-Fa-f:.]{2,45})\
 _NODES = re.compile(
     rb"/(?P<kind>r?node)/(?:" + _NODE + rb"|\[(?P<literal>[0-9A-Fa-f:.]{2,45})\])/" + _PORT + rb"(?=/|\Z)"
 )
-_OURS = (b"/fw2", b"/node", b"/rnode")
+_FW = re.compile(rb"/fw/(?P<name>[A-Za-z0-9._-]{1,255})(?=/|\Z)")
+_OURS = (b"/fw", b"/fw2", b"/node", b"/rnode")
 
 
 @dataclass(frozen=True, slots=True)
 class PathRoute:
     """An application addressed by a path prefix.
 
+    :ivar where: node and port, or the name of a forward.
     :ivar prefix: as the browser wrote it, without a slash at its end.
     :ivar is_cut: whether the application sees the path after the prefix only.
     """
 
-    application: Application
+    where: Application | str
     prefix: bytes
     is_cut: bool
 
@@ -39,6 +41,8 @@ def read_prefix(path: bytes) -> PathRoute | None:
     """
     if not path.startswith(_OURS):
         return None
+    if (named := _FW.match(path)) and is_forward_name(name := named["name"].decode("ascii")):
+        return PathRoute(name, named[0], is_cut=True)
     found = _FW2.match(path) or _NODES.match(path)
     if found is None:
         first = path.split(b"/", 2)[1]

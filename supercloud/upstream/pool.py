@@ -21,8 +21,8 @@ KEPT: Final = 60.0
 # unused connections at their own time (uvicorn and node.js after 5 s).
 FRESH: Final = 2.0
 
-# uid of the principal, node and port of the application
-Key = tuple[int, str, int]
+# uid of the principal, node and port of the application, and by what else its connections differ
+Key = tuple[int, str, int, object]
 G = TypeVar("G")
 
 

@@ -46,11 +46,7 @@ class WayToWorker:
         self._workers.begin(one)
         exchange.on_over.append(lambda: self._workers.done(one))
         may_repeat = head.method in REPEATABLE and head.length == 0
-        key = (principal.uid, "worker", one.facts.number)
-        kept = None if afresh else self._pool.take(key, must_be_fresh=not may_repeat)
-        is_kept = kept is not None
-        if kept is None:
-            kept = await self._connect(key, one)
+        kept, is_kept = await self.connection_to(one, afresh=afresh, must_be_fresh=not may_repeat)
         _note(exchange, principal.uid, is_kept=is_kept)
         if exchange.is_over:
             kept.connection.released(kept.connection)
@@ -65,6 +61,15 @@ class WayToWorker:
         relay = HttpRelay(exchange, kept.connection, length=head.length, retry=retry)
         exchange.carry(relay)
         relay.start(head.method, inward(head, address=exchange.address))
+
+    async def connection_to(self, one: One, *, afresh: bool, must_be_fresh: bool) -> tuple[Kept[One], bool]:
+        """A verified connection for one exchange with a worker, and whether it is a kept one.
+
+        :raises PortalError: there is none.
+        """
+        key = (one.facts.uid, "worker", one.facts.number, None)
+        kept = None if afresh else self._pool.take(key, must_be_fresh=must_be_fresh)
+        return (await self._connect(key, one), False) if kept is None else (kept, True)
 
     def close(self) -> None:
         """Close what is unused."""

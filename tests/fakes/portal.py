@@ -11,6 +11,7 @@ from typing import Any
 import h11
 from twisted.internet.task import Clock
 
+from supercloud.access import Access
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs
@@ -30,6 +31,7 @@ from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
 from supercloud.pipeline import Pipeline, Stages
 from supercloud.relay.handshake import Handshakes
+from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.upstream.pool import Pool
@@ -38,6 +40,7 @@ from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.dialer import FakeDialer, FakeUpstream
+from tests.fakes.forwards import FakeForwards
 from tests.fakes.offload import FakeOffload
 from tests.fakes.owners import FakeOwners
 from tests.fakes.passwords import FakePasswordCheck
@@ -160,6 +163,8 @@ class FakePortal:
             listeners.add(address, port)
         nodes = Nodes(self.offload, self.clock, allow=("localhost",), ports=(1024, 65535))
         authorizer = Authorizer(self.owners, self.accounts, self.clock, own=listeners)
+        self.forwards = FakeForwards()
+        access = Access(nodes, authorizer, Forwards(self.forwards, self.forwards, self.clock, folder="/forwards"))
         throttle = Throttle(self.clock)
         self.password_check = FakePasswordCheck()
         self.passwords = Passwords(
@@ -189,8 +194,7 @@ class FakePortal:
                 sessions=sessions,
                 tickets=self.tickets,
                 throttle=throttle,
-                nodes=nodes,
-                authorizer=authorizer,
+                access=access,
                 ways=ways,
                 listing=self._listing,
                 passwords=self.passwords if takes_programs else None,
@@ -201,7 +205,7 @@ class FakePortal:
             Stages(
                 hosts=self.hosts,
                 authenticator=authenticator,
-                nodes=nodes,
+                access=access,
                 authorizer=authorizer,
                 dialer=self.dialer,
                 pool=self.pool,

@@ -17,10 +17,13 @@ from supercloud.monitor.wire import (
     AccountRead,
     Answer,
     CheckPassword,
+    ForwardFile,
+    ForwardRead,
     Holder,
     HoldersRead,
     PasswordChecked,
     ReadAccount,
+    ReadForward,
     ReadHolders,
     Request,
     StartWorker,
@@ -35,6 +38,8 @@ ids, uids = st.integers(0, 2**63 - 1), st.integers(0, 2**32 - 2)
 logins = st.text(st.characters(codec="utf-8"), min_size=1, max_size=256)
 texts = st.text(st.characters(codec="utf-8"), max_size=1024)
 states = st.sampled_from(["good", "unknown", "renamed", "root", "below-minimum", "locked", "expired", "closed"])
+forward_names = st.from_regex(r"\A[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")
+files = st.builds(ForwardFile, ids, ids, ids, uids, uids, st.integers(0, 0o7777), st.binary(max_size=1024))
 holders = st.builds(Holder, uids, uids, uids, st.lists(uids, max_size=50).map(tuple))
 
 requests = st.one_of(
@@ -43,6 +48,7 @@ requests = st.one_of(
     st.builds(StartWorker, ids, uids, logins),
     st.builds(StopWorker, ids, ids),
     st.builds(ReadHolders, ids, st.integers(1, 2**63 - 1), uids),
+    st.builds(ReadForward, ids, forward_names),
 )
 answers = st.one_of(
     st.builds(PasswordChecked, ids, st.sampled_from(["good", "bad", "locked", "closed", "busy", "slow"])),
@@ -51,6 +57,7 @@ answers = st.one_of(
     st.builds(WorkerRefused, ids, states, texts),
     st.builds(WorkerEnded, ids, ids, texts),
     st.builds(HoldersRead, ids, st.lists(holders, max_size=20).map(tuple), st.booleans()),
+    st.builds(ForwardRead, ids, st.sampled_from(["read", "absent", "slow", "several-names"]), st.none() | files),
 )
 
 # Near misses: the kinds and fields of the table with values that are mostly not.

@@ -6,50 +6,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from supercloud.identity import Principal
 from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.portal import OK, ORIGIN, SHARED_PORT, Browser, FakePortal, get
+from tests.scenario.person import PAGE, Person
 
-_PAGE = b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
 SHARED = f"localhost-{SHARED_PORT}.fh.portal.test"
 LABELLED = f"localhost-{SHARED_PORT}-u1001.fh.portal.test"
-
-
-class Person:
-    """A browser with a cookie jar that follows redirects between origins."""
-
-    def __init__(self, portal: FakePortal, principal: Principal) -> None:
-        self.portal = portal
-        cookie = portal.cookie(principal).split(b" ")[1].strip()
-        self.jar: dict[str, dict[bytes, bytes]] = {"portal.test": dict([cookie.split(b"=", 1)])}
-        self.visited: list[str] = []
-
-    def ask(self, url: str, extra: bytes = _PAGE) -> Browser:
-        parts = urlsplit(url)
-        jar = self.jar.setdefault(parts.netloc, {})
-        cookies = b"; ".join(name + b"=" + value for name, value in jar.items())
-        browser = self.portal.browser()
-        target = parts.path + (f"?{parts.query}" if parts.query else "")
-        browser.send(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode() + extra
-                     + (b"Cookie: " + cookies + b"\r\n" if cookies else b"") + b"\r\n")  # fmt: skip
-        for value in browser.fields(b"set-cookie"):
-            name, _, content = value.partition(b";")[0].partition(b"=")
-            if b"Max-Age=0" in value:
-                jar.pop(name, None)
-            else:
-                jar[name] = content
-        return browser
-
-    def visit(self, url: str) -> Browser:
-        """Follow redirects to the end."""
-        for _ in range(10):
-            self.visited.append(url)
-            browser = self.ask(url)
-            location = browser.field(b"location")
-            if browser.status not in (303, 307, 308) or location is None:
-                return browser
-            url = location.decode()
-        raise AssertionError("the redirects never end")
 
 
 def test_a_session_comes_to_an_origin_by_a_ticket(portal: FakePortal) -> None:
@@ -148,7 +110,7 @@ def test_what_another_owner_left_in_the_browser_is_cleared(portal: FakePortal) -
 
 def test_a_session_for_another_owner_is_none(portal: FakePortal) -> None:
     browser = portal.browser()
-    browser.send(b"GET / HTTP/1.1\r\nHost: " + ORIGIN.encode() + b"\r\n" + _PAGE
+    browser.send(b"GET / HTTP/1.1\r\nHost: " + ORIGIN.encode() + b"\r\n" + PAGE
                  + portal.cookie(ALICE, origin=ORIGIN, owner=1002) + b"\r\n")  # fmt: skip
     assert browser.status == 303
     assert (browser.field(b"location") or b"").startswith(b"https://portal.test/.portal/ticket?")

@@ -17,11 +17,13 @@ from supercloud.monitor.wire import (
     AccountState,
     Answer,
     CheckPassword,
+    ForwardRead,
     Holder,
     HoldersRead,
     PasswordChecked,
     PasswordOutcome,
     ReadAccount,
+    ReadForward,
     ReadHolders,
     Request,
     StartWorker,
@@ -61,9 +63,10 @@ class FakeSessions:
 class Served:
     def __init__(self) -> None:
         self.passwords, self.accounts, self.searches = FakeChildren(), FakeChildren(), FakeChildren()
+        self.forwards = FakeChildren()
         self.sessions = FakeSessions()
         self.answers: list[Answer] = []
-        kinds = Kinds(self.passwords, self.accounts, self.searches)  # type: ignore[arg-type]
+        kinds = Kinds(self.passwords, self.accounts, self.searches, self.forwards)  # type: ignore[arg-type]
         self.table = Table(kinds, self.sessions, self.answers.append)
 
 
@@ -95,6 +98,7 @@ REQUESTS: list[Request] = [
     StartWorker(1, 1001, "alice"),
     StopWorker(1, 1),
     ReadHolders(1, 4711, 0),
+    ReadForward(1, "alice-tb"),
 ]
 
 
@@ -173,3 +177,10 @@ def test_a_search_that_failed_is_not_complete(served: Served, missed: Missed) ->
     served.table.serve(ReadHolders(9, 4711, 1001), [])
     served.searches.answer(missed)
     assert served.answers == [HoldersRead(9, (), is_complete=False)]
+
+
+def test_a_forward_is_read_by_children_and_their_answer_is_the_answer(served: Served) -> None:
+    served.table.serve(ReadForward(7, "alice-tb"), [])
+    assert served.forwards.asked == [ReadForward(7, "alice-tb")]
+    served.forwards.answer(ForwardRead(7, "absent", None))
+    assert served.answers == [ForwardRead(7, "absent", None)]

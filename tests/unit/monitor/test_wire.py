@@ -28,7 +28,7 @@ def described(kind: msgspec.inspect.Type) -> str:
             return f"integer, from {least}"
         case msgspec.inspect.IntType(ge=least, le=most):
             return f"integer, {least} to {most}"
-        case msgspec.inspect.StrType(min_length=least, max_length=most):
+        case msgspec.inspect.StrType(min_length=least, max_length=most, pattern=None):
             return f"text, {least or 0} to {most} characters"
         case msgspec.inspect.LiteralType(values=values):
             return " ".join(f"`{value}`" for value in sorted(map(str, values)))
@@ -36,6 +36,10 @@ def described(kind: msgspec.inspect.Type) -> str:
             return "true or false"
         case msgspec.inspect.VarTupleType(item_type=msgspec.inspect.StructType(cls=item)) if item is Holder:
             return "list of holders"
+        case msgspec.inspect.StrType(pattern=pattern) if pattern:
+            return f"text, like `{pattern}`"
+        case msgspec.inspect.UnionType(types=(msgspec.inspect.StructType(), msgspec.inspect.NoneType())):
+            return "a forward's file, or nil"
     raise AssertionError(f"no words for {kind}")
 
 
@@ -74,6 +78,10 @@ def test_the_paper_states_how_long_answers_take_and_how_many_are_worked_on_at_on
         f" {bounds.searches_waiting:,} more wait",
         f"`worker-started` or `worker-refused`, within {patience.start:g} seconds of its turn",
         f"{AT_ONCE} are started at once, others wait",
+        f"`forward-read`, within {bounds.forward:g} seconds of its turn for each of the two."
+        f" {bounds.forward_finders} at once look for owners, {bounds.forward_finders_waiting:,} more wait;"
+        f" {bounds.forwards_of_one} of one owner's"
+        f" files are read at once, {bounds.forwards_of_one_waiting} more wait, and at most {bounds.forwards} of all",
         f"`worker-ended` follows within {patience.stop:g} seconds",
         f"a front that takes no answer for {FRONT_READS:g} seconds",
         f"half as many workers as the monitor may have descriptors, less {RESERVED // 2}",

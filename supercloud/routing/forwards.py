@@ -1,0 +1,202 @@
+"""Named forwards: whether a viewer may use one, and where its file leads.
+
+The viewer's own worker says whether the kernel lets them execute the file, the file's owner (a short-lived process of
+the monitor's) what it holds. Both name the state of the file that they looked at; a file that was exchanged or changed
+in between is asked about once more, and then refused.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections import OrderedDict
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+
+from supercloud.errors import (
+    BadAddress,
+    Busy,
+    ForwardDisabled,
+    ForwardUnusable,
+    NotFound,
+    NothingListens,
+    PortalError,
+    Undecided,
+)
+from supercloud.identity import Principal
+from supercloud.monitor.wire import ForwardFile, ForwardOutcome, ForwardRead
+from supercloud.routing.forward_url import ForwardUrl, Unreadable, read_forward
+from supercloud.target import Forward, Reservation
+from supercloud.workers.forward_check import Checked
+
+# Seconds that a yes is believed: a page asks for seventy things at once, and who is refused is asked about anew.
+BELIEVED: Final = 1.0
+_MOST_BELIEVED: Final = 4096
+_TRIES: Final = 2
+
+# What the owner is told about a file that was not read; the command mends it.
+_MENDING: Final[dict[ForwardOutcome, str]] = {
+    "not-regular": "it is not a plain file. Remove it and write it anew: rm {file}",
+    "several-names": "its file has several names (hard links). Remove it and write it anew: rm {file}",
+    "unreadable": "you may not read its file yourself: chmod u+r {file}",
+    "too-long": "its file is longer than 1,024 bytes. Write it anew: echo http://NODE:PORT/ > {file}",
+}
+
+
+class ForwardReader(Protocol):
+    """Has forward files read by their owners; see monitor.client."""
+
+    async def read_forward(self, name: str) -> ForwardRead:
+        """:raises PortalError: the monitor does not answer."""
+
+
+class ExecuteCheck(Protocol):
+    """Asks viewers' workers; see workers.asking."""
+
+    async def may_execute(self, principal: Principal, name: str) -> Checked | None:
+        """:raises PortalError: the worker does not answer."""
+
+
+class Forwards:
+    """The site's forwards.
+
+    :param folder: where their files are, for what owners are told.
+    """
+
+    def __init__(self, reader: ForwardReader, check: ExecuteCheck, clock: IReactorTime, *, folder: str) -> None:
+        self._reader = reader
+        self._check = check
+        self._clock = clock
+        self._folder = folder
+        self._believed: OrderedDict[tuple[int, str], tuple[float, Forward]] = OrderedDict()
+        self._asking: dict[tuple[int, str], list[Deferred[Forward]]] = {}
+
+    async def find(self, principal: Principal, name: str) -> Forward:
+        """Where a forward leads that the viewer may use.
+
+        Who asks while the same is being asked shares the answer; a refusal is not kept beyond that.
+
+        :param name: of the grammar of forwards.
+        :raises NotFound: there is none, or not for this viewer.
+        :raises ForwardDisabled: it is switched off; said to its owner and to whoever may execute its file.
+        :raises ForwardUnusable: said to its owner only.
+        :raises PortalError: nobody could say.
+        """
+        key = (principal.uid, name)
+        if known := self._fresh(key):
+            return known
+        waiting: Deferred[Forward] = Deferred()
+        others = self._asking.setdefault(key, [])
+        others.append(waiting)
+        if len(others) == 1:
+            # On its own: whoever asked first may leave before the others.
+            Deferred.fromCoroutine(self._ask(principal, name)).addBoth(self._tell, key)
+        return await waiting
+
+    def believes(self, uid: int, forward: Forward) -> bool:
+        """Whether a viewer was let use this very forward a moment ago."""
+        return self._fresh((uid, forward.name)) == forward
+
+    def explained(self, error: PortalError, forward: Forward, principal: Principal) -> PortalError:
+        """What went wrong behind a forward, in words for its owner; as it is for anybody else."""
+        if forward.reservation.uid != principal.uid:
+            return error
+        note = " Its file has several lines; the last one is used." if forward.lines > 1 else ""
+        to = f"Your forward {forward.name} leads to {forward.application}"
+        if isinstance(error, NothingListens):
+            return NothingListens(
+                str(error),
+                public=f"{to}, where nothing listens yet. This page opens it by itself as soon as it answers.{note}",
+            )
+        if isinstance(error, BadAddress):
+            return ForwardUnusable(
+                str(error),
+                public=f"{to}, which is no node and port of this cluster that the portal opens.{note} "
+                f"Write another one: echo http://NODE:PORT/ > {self._file(forward.name)}",
+            )
+        return error
+
+    def _fresh(self, key: tuple[int, str]) -> Forward | None:
+        known = self._believed.get(key)
+        return known[1] if known is not None and self._clock.seconds() - known[0] < BELIEVED else None
+
+    def _tell(self, result: Forward | Failure, key: tuple[int, str]) -> None:
+        waiting = self._asking.pop(key)
+        if isinstance(result, Forward):
+            self._believed[key] = (self._clock.seconds(), result)
+            self._believed.move_to_end(key)
+            if len(self._believed) > _MOST_BELIEVED:
+                self._believed.popitem(last=False)
+        for one in waiting:
+            if not one.called:  # or its exchange is over
+                one.callback(result)  # a Failure fails it
+
+    async def _ask(self, principal: Principal, name: str) -> Forward:
+        for _ in range(_TRIES):
+            checked = await self._check.may_execute(principal, name)
+            if checked is None:
+                raise NotFound(f"there is no forward {name}")
+            is_owner = checked.uid == principal.uid
+            if not checked.allowed:
+                raise self._not_allowed(principal, name, checked, is_owner=is_owner)
+            read = await self._reader.read_forward(name)
+            if read.file is None:
+                if read.outcome not in ("changed", "absent"):
+                    raise self._not_read(name, read.outcome, is_owner=is_owner)
+            elif _is_same(checked, read.file):
+                return self._forward(principal, name, read.file)
+        raise NotFound(f"forward {name} is not the same for two looks at it")
+
+    def _not_allowed(self, principal: Principal, name: str, checked: Checked, *, is_owner: bool) -> PortalError:
+        log = f"{principal} may not execute forward {name}"
+        if not is_owner:
+            return NotFound(log)
+        if not checked.regular:
+            return self._not_read(name, "not-regular", is_owner=True)
+        return ForwardDisabled(
+            log,
+            public=f"Your forward {name} is there, but its file is not executable, so it is switched off. "
+            f"To switch it on: chmod u+x {self._file(name)}",
+        )
+
+    def _not_read(self, name: str, outcome: ForwardOutcome, *, is_owner: bool) -> PortalError:
+        log = f"forward {name}: {outcome}"
+        if outcome == "busy":
+            return Busy(log)
+        if outcome in ("slow", "broken"):
+            return Undecided(log)
+        if not is_owner:
+            return NotFound(log)
+        words = _MENDING[outcome].format(file=self._file(name))
+        return ForwardUnusable(log, public=f"Your forward {name} cannot be used: {words}")
+
+    def _forward(self, principal: Principal, name: str, file: ForwardFile) -> Forward:
+        is_owner = file.uid == principal.uid
+        write = f"echo http://NODE:PORT/ > {self._file(name)}"
+        try:
+            url = read_forward(file.data)
+        except Unreadable as error:
+            log = f"forward {name}: {error}"
+            if not is_owner:
+                raise NotFound(log) from None
+            raise ForwardUnusable(log, public=f"Your forward {name} cannot be used: {error}. Try: {write}") from None
+        if url is None:
+            public = (
+                f"Your forward {name} is empty, so it is switched off. To switch it on: {write}" if is_owner else None
+            )
+            raise ForwardDisabled(f"forward {name} is empty", public=public)
+        return _made(name, file, url)
+
+    def _file(self, name: str) -> str:
+        return shlex.quote(f"{self._folder}/{name}")
+
+
+def _is_same(checked: Checked, file: ForwardFile) -> bool:
+    return (checked.device, checked.inode, checked.ctime) == (file.device, file.inode, file.ctime)
+
+
+def _made(name: str, file: ForwardFile, url: ForwardUrl) -> Forward:
+    reservation = Reservation(file.device, file.inode, file.ctime, file.uid, file.gid, file.mode)
+    return Forward(name, reservation, url.application, url.base, url.is_tls, url.authorization, url.lines)
