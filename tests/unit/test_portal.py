@@ -109,6 +109,9 @@ class NoMonitor:
     def monitor(self) -> Any:
         return self
 
+    def forwards(self) -> None:
+        """There are none."""
+
     def build(self, accounts: object) -> Any:
         self.steps += ("built",)
         return self.worker

@@ -119,6 +119,10 @@ class Head:
         """Address of an application's own origin."""
         return f"https://{label}.fh.{self.hostname}:{self._home}"
 
+    def forward(self, label: str) -> str:
+        """Address of a forward's own origin."""
+        return f"https://{label}.fn.{self.hostname}:{self._home}"
+
     def curl(self, who: str | None = None) -> Curl:
         """A new curl, with somebody's certificate."""
         number = sum(1 for one in self.folder.iterdir() if one.name.startswith("curl-"))

@@ -16,6 +16,9 @@ from supercloud.target import Application
         (b"/node/n-1_a/80/x", PathRoute(Application("n-1_a", 80), b"/node/n-1_a/80", False)),
         (b"/rnode/10.0.0.1/80/", PathRoute(Application("10.0.0.1", 80), b"/rnode/10.0.0.1/80", True)),
         (b"/rnode/[::1]/80/", PathRoute(Application("::1", 80), b"/rnode/[::1]/80", True)),
+        (b"/fw/alice-tb/a", PathRoute("alice-tb", b"/fw/alice-tb", True)),
+        (b"/fw/Alice_2.x", PathRoute("Alice_2.x", b"/fw/Alice_2.x", True)),
+        (b"/fw/" + b"a" * 255 + b"/", PathRoute("a" * 255, b"/fw/" + b"a" * 255, True)),
     ],
 )
 def test_a_prefix_names_an_application(path: bytes, route: PathRoute) -> None:
@@ -23,7 +26,7 @@ def test_a_prefix_names_an_application(path: bytes, route: PathRoute) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [b"/", b"/fw/x/", b"/fw20/a:1/", b"/nodes/a/1/", b"/x/fw2/a:1/", b"/rnodex", b"/FW2/a:1/"]
+    "path", [b"/", b"/fwx/", b"/fw20/a:1/", b"/nodes/a/1/", b"/x/fw2/a:1/", b"/rnodex", b"/FW2/a:1/"]
 )
 def test_other_paths_are_not_under_a_prefix(path: bytes) -> None:
     assert read_prefix(path) is None

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
+
+from msgspec.structs import replace
 
 from supercloud.monitor.wire import VERSION, Task
 from supercloud.workers import application
+from supercloud.workers.forward_check import Checked
 
 TASK = Task(
     version=VERSION,
@@ -45,10 +50,10 @@ def dav(monkeypatch: pytest.MonkeyPatch) -> Dav:
     return made
 
 
-def ask(path: str) -> tuple[list[object], bytes]:
+def ask(path: str, method: str = "GET", forwards: str = "") -> tuple[list[object], bytes]:
     said: list[object] = []
-    served = application.make(TASK, "/home/alice")
-    body = served({"SCRIPT_NAME": "", "PATH_INFO": path}, lambda *head: said.extend(head))
+    served = application.make(replace(TASK, forwards=forwards), "/home/alice")
+    body = served({"REQUEST_METHOD": method, "SCRIPT_NAME": "", "PATH_INFO": path}, lambda *head: said.extend(head))
     return said, b"".join(body)
 
 
@@ -65,4 +70,15 @@ def test_nothing_else_is_there(dav: Dav, path: str) -> None:
     assert said[0] == "404 Not Found"
     assert ("Content-Type", "text/plain; charset=utf-8") in said[1]  # type: ignore[operator]
     assert ("Content-Length", str(len(body))) in said[1]  # type: ignore[operator]
+    assert dav.called == []
+
+
+def test_the_front_is_told_whether_a_forward_may_be_executed(dav: Dav, tmp_path: Path) -> None:
+    file = tmp_path / "alice-tb"
+    file.touch(0o700)
+    said, body = ask("/alice-tb", "MAY-EXECUTE", str(tmp_path))
+    assert said[0] == "200 OK"
+    assert msgspec.json.decode(body, type=Checked).inode == file.stat().st_ino
+    assert ask("/bob-tb", "MAY-EXECUTE", str(tmp_path))[0][0] == "404 Not Found"
+    assert ask("/alice-tb", "MAY-EXECUTE")[0][0] == "404 Not Found"
     assert dav.called == []

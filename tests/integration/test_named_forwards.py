@@ -1,0 +1,199 @@
+"""Named forwards with real accounts: who is led where, told by what reaches the application; attacks on the folder."""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from lab.accounts import PROJ_GID
+from lab.certificates import Certificates
+from lab.portal import Answer
+from lab.processes import PYTHON, Processes
+from lab.site import Head
+
+pytestmark = pytest.mark.root
+
+_RECORDER = Path(__file__).parent / "lab" / "recorder.py"
+# Accounts that hold listeners, and the group that they run under; root's is below.
+_HOLDERS = {
+    "alice": ("alice", None),
+    "alice:proj": ("alice", "proj"),
+    "bob": ("bob", None),
+    "bob:proj": ("bob", "proj"),
+}
+
+
+class Recorder:
+    """An application, and what reached it."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        self.port = int(process.stdout.readline())
+
+    @property
+    def bytes(self) -> int:
+        """That it was sent so far."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as asking:
+            asking.sendall(b"GET /count HTTP/1.1\r\n\r\n")
+            answer = b""
+            while more := asking.recv(4096):
+                answer += more
+        return int(answer.rpartition(b"\r\n\r\n")[2])
+
+
+class Folder:
+    """The forward directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        path.chmod(0o1777)
+
+    def name(self) -> str:
+        """One that was never used."""
+        return f"f{secrets.token_hex(6)}"
+
+    def write(self, text: str, mode: int = 0o700, owner: int = 0, group: int = 0, acl: str = "", name: str = "") -> str:
+        """A file of somebody's; its name."""
+        name = name or self.name()
+        file = self.path / name
+        file.write_text(text)
+        os.chown(file, owner, group)
+        file.chmod(mode)
+        if acl:
+            subprocess.run(["setfacl", "-m", acl, str(file)], check=True)
+        return name
+
+
+@pytest.fixture(scope="module")
+def site(accounts: Any, public_copies: Any) -> Iterator[SimpleNamespace]:
+    """A portal with forwards, people who are signed in, and applications of several accounts."""
+    processes = Processes()
+    place = public_copies.folder / "forwards"
+    folder = Folder(public_copies.folder / "portal-url-fw")
+    script = str(public_copies.of(_RECORDER))
+    argv = [PYTHON, script, "127.0.0.1"]
+    holders = {
+        key: Recorder(accounts.run_as(login, argv, gid=group, stdout=subprocess.PIPE))
+        for key, (login, group) in _HOLDERS.items()
+    }
+    holders["root"] = Recorder(processes.start(argv, stdout=subprocess.PIPE))
+    head = Head(place, Certificates(public_copies.folder), address="127.0.0.1")
+    head.start(
+        processes,
+        logins=("alice", "bob", "carol"),
+        ident2='socket = ""\nudp = ""\n',
+        nodes='["localhost", "127.0.0.1/32"]',
+        more=f'[forwards]\ndirectory = "{folder.path}"\n',
+    )
+    people = {login: head.signed_in(login) for login in ("alice", "bob", "carol")}
+    yield SimpleNamespace(head=head, folder=folder, holders=holders, people=people, accounts=accounts)
+    head.portal.stop()
+    processes.stop()
+    shutil.rmtree(folder.path)
+
+
+def visit(site: SimpleNamespace, who: str, name: str, path: str = "/") -> Answer:
+    """Go to a forward as a page load does."""
+    page = ["-H", "Sec-Fetch-Site: none", "-H", "Sec-Fetch-Mode: navigate", "-H", "Sec-Fetch-Dest: document"]
+    answer: Answer = site.people[who](f"{site.head.url}/fw/{name}{path}", *page)
+    return answer
+
+
+A, B, C, R, P = "alice", "bob", "carol", "root", "proj"
+# Owner and group of the file, its mode, its ACL; who looks; whose listener; the status. 200 reaches the application.
+CASES: list[tuple[str, str, int, str, str, str, int]] = [
+    (A, A, 0o700, "", A, A, 200),
+    (A, A, 0o500, "", A, A, 200),
+    (A, A, 0o755, "", A, A, 200),
+    (A, A, 0o600, "", A, A, 410),
+    (A, A, 0o300, "", A, A, 502),  # not even its owner may read it
+    (A, A, 0o644, "", A, A, 410),
+    (A, A, 0o070, "", A, A, 410),  # the kernel takes the owner's bits for the owner
+    (A, A, 0o000, "", A, A, 410),
+    (A, A, 0o1700, "", A, A, 200),  # the sticky bit is root's to use
+    (A, A, 0o4700, "", A, A, 200),
+    # Others
+    (A, A, 0o700, "", B, A, 404),
+    (A, A, 0o711, "", B, A, 200),
+    (A, A, 0o711, "", C, A, 200),
+    (A, A, 0o701, "", C, A, 200),
+    (A, A, 0o744, "", B, A, 404),
+    (A, A, 0o666, "", B, A, 404),
+    (A, P, 0o710, "", B, A, 200),
+    (A, P, 0o710, "", C, A, 404),
+    (A, P, 0o701, "", B, A, 404),  # bob is in the group, whose bits count for him
+    (A, P, 0o701, "", C, A, 200),
+    # ACLs
+    (A, A, 0o700, "u:bob:x", B, A, 200),
+    (A, A, 0o700, "u:bob:x", C, A, 404),
+    (A, A, 0o700, "u:bob:rw", B, A, 404),
+    (A, A, 0o711, "u:bob:-", B, A, 404),
+    (A, A, 0o700, "g:proj:x", B, A, 200),
+    (A, A, 0o700, "g:proj:x", C, A, 404),
+    (A, A, 0o700, "u:carol:rx,m::r", C, A, 404),  # the mask takes it away again
+    # Others may write it
+    (A, P, 0o770, "", A, A, 404),
+    (A, P, 0o772, "", A, A, 404),
+    (A, P, 0o702, "", A, A, 404),
+    (A, P, 0o770, "", A, "alice:proj", 200),
+    (A, P, 0o770, "", B, "alice:proj", 200),
+    (A, A, 0o770, "", A, A, 200),  # by her own private group
+    (A, A, 0o700, "u:bob:rwx", A, "alice:proj", 404),  # an ACL that lets bob write shows as the group's bits
+    # Somebody else's listener
+    (A, A, 0o700, "", A, B, 404),
+    (A, A, 0o711, "", B, B, 404),
+    (A, A, 0o700, "", A, "bob:proj", 404),
+    (A, P, 0o750, "", A, "bob:proj", 200),
+    (A, P, 0o750, "", B, "bob:proj", 200),
+    (A, P, 0o751, "", C, "bob:proj", 200),
+    (A, P, 0o750, "", A, B, 404),
+    (A, A, 0o700, "", A, R, 404),
+    (A, P, 0o750, "", A, R, 404),
+    (B, B, 0o700, "", B, B, 200),
+    (B, B, 0o711, "", A, A, 404),
+    (B, B, 0o711, "", A, B, 200),
+    # What root publishes
+    (R, R, 0o1755, "", A, A, 200),
+    (R, R, 0o1755, "", A, B, 200),
+    (R, R, 0o1755, "", C, R, 200),
+    (R, R, 0o1700, "", A, A, 404),
+    (R, P, 0o1750, "", B, A, 200),
+    (R, P, 0o1750, "", C, A, 404),
+    (R, R, 0o755, "", A, A, 404),
+    (R, R, 0o755, "", A, R, 200),
+    (R, R, 0o777, "", A, R, 404),
+    (R, P, 0o755, "", A, "bob:proj", 200),
+    (A, R, 0o700, "", A, R, 404),
+]
+
+
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda case: "-".join(oct(one) if isinstance(one, int) else one for one in case[:6])
+)
+def test_bytes_reach_the_application_as_the_table_says(
+    site: Any, case: tuple[str, str, int, str, str, str, int]
+) -> None:
+    owner, group, mode, acl, viewer, holder, status = case
+    listener = site.holders[holder]
+    uid = 0 if owner == R else site.accounts[owner].uid
+    name = site.folder.write(f"http://localhost:{listener.port}/\n", mode, uid, grp.getgrnam(group).gr_gid, acl)
+    before = listener.bytes
+    answer = visit(site, viewer, name)
+    assert (answer.status, listener.bytes > before) == (status, status == 200), answer
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(CASES) >= 40
