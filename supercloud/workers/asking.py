@@ -77,8 +77,7 @@ class _Question:
         """Some of the answer."""
         self._body += payload
         if len(self._body) > MOST:
-            self._leave()
-            self.answered.errback(NoWorker("the worker says too much"))
+            self._fail("says too much")
 
     def response_ended(self, trailers: tuple[bytes, ...]) -> None:
         """All of it."""
@@ -109,16 +108,22 @@ class _Question:
 
     def tunnel_received(self, data: bytes) -> None:
         """Nobody asked for another protocol."""
-        self._leave()
+        self._fail("changes the protocol")
 
     def tunnel_ended(self) -> None:
         """Nobody asked for another protocol."""
+        self._fail("changes the protocol")
 
     def _read(self) -> Checked:
         """:raises ValueError: it is no answer."""
         if self._status != 200:
             raise ValueError(f"status {self._status}")
         return _decode(self._body)
+
+    def _fail(self, what: str) -> None:
+        if not self._is_over:
+            self._leave()
+            self.answered.errback(NoWorker(f"the worker {what}"))
 
     def _leave(self) -> None:
         if not self._is_over:

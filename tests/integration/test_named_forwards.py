@@ -17,9 +17,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lab.accounts import PROJ_GID
 from lab.certificates import Certificates
-from lab.portal import Answer
+from lab.portal import Answer, until
 from lab.processes import PYTHON, Processes
 from lab.site import Head
 
@@ -197,3 +196,166 @@ def test_bytes_reach_the_application_as_the_table_says(
 
 def test_the_table_is_long_enough() -> None:
     assert len(CASES) >= 40
+
+
+def owned_by(site: Any, login: str, name: str, make: Callable[[Path], object], mode: int = 0o711) -> str:
+    """Something in the folder that is somebody's; its name."""
+    path = site.folder.path / name
+    make(path)
+    account = site.accounts[login]
+    os.chown(path, account.uid, account.gid, follow_symlinks=False)
+    with contextlib.suppress(NotImplementedError):
+        if not path.is_symlink():
+            path.chmod(mode)
+    return name
+
+
+def alices(site: Any, **more: Any) -> str:
+    account = site.accounts["alice"]
+    return str(
+        site.folder.write(f"http://localhost:{site.holders[A].port}/\n", 0o711, account.uid, account.gid, **more)
+    )
+
+
+def device(path: Path) -> None:
+    os.mknod(path, 0o020666, os.makedev(1, 5))  # /dev/zero: never ends
+
+
+def big(path: Path) -> None:
+    path.touch()
+    os.truncate(path, 1 << 30)
+
+
+THINGS: dict[str, Callable[[Path], object]] = {
+    "fifo": os.mkfifo,
+    "device": device,
+    "directory": Path.mkdir,
+    "symlink to a forward of alice's": lambda path: path.symlink_to("alice-link-target"),
+    "symlink to a file of root's": lambda path: path.symlink_to("/etc/shadow"),
+    "symlink to nothing": lambda path: path.symlink_to("/nonexistent"),
+    "1 GB file": big,
+    "1025 bytes": lambda path: path.write_text("http://localhost:8080/".ljust(1025)),
+    "binary": lambda path: path.write_bytes(bytes(range(256))),
+    "unix socket": lambda path: socket.socket(socket.AF_UNIX).bind(str(path)),
+}
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("thing", THINGS)
+def test_what_is_no_forward_is_refused_and_keeps_nobody_waiting(site: Any, thing: str) -> None:
+    name = owned_by(site, "bob", site.folder.name(), THINGS[thing])
+    before = {key: one.bytes for key, one in site.holders.items()}
+    started = time.monotonic()
+    assert visit(site, "alice", name).status == 404
+    assert visit(site, "bob", name).status in (404, 410, 502)
+    assert time.monotonic() - started < 2
+    assert {key: one.bytes for key, one in site.holders.items()} == before
+
+
+def test_a_hard_link_to_somebodys_executable_is_refused(site: Any) -> None:
+    """The sysctl protected_hardlinks forbids it, where it is on; here root makes it for bob."""
+    name = alices(site)
+    os.link(site.folder.path / name, site.folder.path / f"{name}-link")
+    before = site.holders[A].bytes
+    for one in (name, f"{name}-link"):
+        assert visit(site, "bob", one).status == 404
+    assert visit(site, "alice", name).status == 502
+    assert site.holders[A].bytes == before
+
+
+def test_a_file_of_alices_is_not_reachable_by_a_link_of_bobs(site: Any) -> None:
+    name = alices(site)
+    link = owned_by(site, "bob", site.folder.name(), lambda path: path.symlink_to(site.folder.path / name))
+    before = site.holders[A].bytes
+    assert visit(site, "bob", link).status in (404, 502)
+    assert visit(site, "alice", link).status == 404
+    assert site.holders[A].bytes == before
+
+
+def test_bob_cannot_take_replace_read_or_disable_alices_name(site: Any) -> None:
+    """First come, first served, as in /tmp."""
+    account = site.accounts["alice"]
+    name = site.folder.write(f"http://localhost:{site.holders[A].port}/\n", 0o700, account.uid, account.gid)
+    path = site.folder.path / name
+    for command in (f"echo x > {path}", f"rm -f {path}", f"mv {path} {path}-2", f"chmod a-x {path}", f"cat {path}",
+                    f"ln {path} {path}-3", f"set -C; : > {path}"):  # fmt: skip
+        assert site.accounts.run_as("bob", ["/bin/sh", "-c", command], stderr=subprocess.DEVNULL).wait(10) != 0, command
+    assert visit(site, "alice", name).status == 200
+
+
+def test_files_exchanged_all_the_time_never_lead_bob_to_alices_application(site: Any) -> None:
+    """Whoever races the check against the reading wins nothing: both name the file that they looked at."""
+    target, mine = alices(site), site.folder.name()
+    account = site.accounts["bob"]
+    site.folder.write(f"http://localhost:{site.holders[A].port}/\n", 0o700, account.uid, account.gid, name=mine)
+    swapped, stop = site.folder.path / mine, threading.Event()
+    closed = site.folder.path / site.folder.write(
+        f"http://localhost:{site.holders[A].port}/\n", 0o700, site.accounts["alice"].uid, site.accounts["alice"].gid
+    )
+
+    def swap() -> None:
+        other = swapped.with_name(f"{mine}-x")
+        while not stop.is_set():
+            os.rename(swapped, other)
+            os.rename(closed, swapped)
+            os.rename(swapped, closed)
+            os.rename(other, swapped)
+
+    swapping = threading.Thread(target=swap)
+    before = site.holders[A].bytes
+    swapping.start()
+    try:
+        statuses = {visit(site, "bob", mine).status for _ in range(30)}
+    finally:
+        stop.set()
+        swapping.join()
+    assert statuses <= {404, 410, 502}
+    assert site.holders[A].bytes == before
+    assert visit(site, "bob", target).status == 200, "the same application, where bob may"
+
+
+def test_a_folder_that_was_exchanged_for_another_is_looked_at_as_it_is_now(site: Any) -> None:
+    """Only root can do that; what is refused in the new one is not remembered from the old one."""
+    name = alices(site)
+    assert visit(site, "bob", name).status == 200
+    path, aside = site.folder.path, site.folder.path.with_name("aside")
+    path.rename(aside)
+    path.mkdir()
+    path.chmod(0o1777)
+    try:
+        until(lambda: visit(site, "bob", name).status == 404, "the other folder", within=2)
+    finally:
+        path.rmdir()
+        aside.rename(path)
+    assert visit(site, "bob", name).status == 200
+
+
+def test_the_owner_is_told_and_the_scripts_of_the_field_work(site: Any) -> None:
+    """As users' job scripts write them: appended twice, a range of ports, no slash, upper case."""
+    account, port = site.accounts["alice"], site.holders[A].port
+    for text in (
+        f"http://old:1/\nhttp://localhost:{port}/\n",
+        f"http://localhost:{port}-{port + 3}/\n",
+        f"http://localhost:{port}\n",
+        f"HTTP://LOCALHOST:{port}/\r\n\n",
+    ):
+        name = site.folder.write(text, 0o600, account.uid, account.gid)
+        told = visit(site, "alice", name)
+        assert (told.status, f"chmod u+x {site.folder.path}/{name}" in told.text) == (410, True)
+        (site.folder.path / name).chmod(0o700)
+        assert visit(site, "alice", name).status == 200
+
+
+def test_a_removed_x_bit_counts_within_two_seconds(site: Any) -> None:
+    name = alices(site)
+    assert visit(site, "bob", name).status == 200
+    (site.folder.path / name).chmod(0o700)
+    until(lambda: visit(site, "bob", name).status == 404, "the refusal", within=2)
+
+
+def test_the_audit_line_says_which_forward_and_by_which_rule(site: Any) -> None:
+    name = alices(site)
+    assert visit(site, "bob", name, "/audited").status == 200
+    line = site.head.audited("/audited")
+    assert (line["principal"], line["verdict"]) == ("bob", "same user as the forward's file")
+    assert line["target"] == f"forward {name} to localhost:{site.holders[A].port}"

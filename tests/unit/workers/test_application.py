@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import pytest
-
 from msgspec.structs import replace
 
 from supercloud.monitor.wire import VERSION, Task

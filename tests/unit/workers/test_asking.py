@@ -1,0 +1,115 @@
+"""What the front asks of a worker itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+
+from supercloud.errors import NoWorker
+from supercloud.upstream.pool import Pool
+from supercloud.workers.asking import MOST, WITHIN, Asking
+from supercloud.workers.forward_check import Checked
+from supercloud.workers.pool import One, Workers
+from supercloud.workers.way import WayToWorker
+from tests.fakes.accounts import ALICE, FakeAccounts
+from tests.fakes.workers import FakeMonitor, FakeWorkerDialer
+
+BODY = b'{"device":1,"inode":2,"ctime":3,"uid":1001,"regular":true,"allowed":true}'
+FOUND = Checked(1, 2, 3, 1001, True, True)
+
+
+def response(body: bytes, status: bytes = b"200 OK") -> bytes:
+    return b"HTTP/1.1 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body)
+
+
+class Asked:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.dialer = FakeWorkerDialer(self.clock)
+        self.workers = Workers(FakeMonitor(), FakeAccounts(), self.clock, limit=2, idle=60.0)
+        pool: Pool[One] = Pool(self.clock, most=3)
+        self._asking = Asking(self.workers, WayToWorker(self.workers, self.dialer, pool), self.clock)
+
+    def ask(self) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self._asking.may_execute(ALICE, "alice-tb"))
+
+
+@pytest.fixture
+def asked() -> Asked:
+    return Asked()
+
+
+def failed(deferred: Deferred[Any]) -> BaseException:
+    found: list[Any] = []
+    deferred.addErrback(found.append)
+    [failure] = found
+    return failure.value  # type: ignore[no-any-return]
+
+
+def test_the_workers_answer_is_the_answer(asked: Asked) -> None:
+    answered = asked.ask()
+    assert asked.dialer[0].received == b"MAY-EXECUTE /alice-tb HTTP/1.1\r\nHost: worker\r\n\r\n"
+    asked.dialer[0].send(response(BODY)[:60])
+    asked.dialer[0].send(response(BODY)[60:])
+    assert answered.result == FOUND
+
+
+def test_nothing_is_there(asked: Asked) -> None:
+    answered = asked.ask()
+    asked.dialer[0].send(response(b"", b"404 Not Found"))
+    assert answered.result is None
+
+
+def test_one_connection_serves_one_question_after_the_other(asked: Asked) -> None:
+    for _ in range(3):
+        answered = asked.ask()
+        asked.dialer[0].send(response(BODY))
+        assert answered.result == FOUND
+    assert len(asked.dialer) == 1
+
+
+def test_a_kept_connection_that_the_worker_closes_is_no_answer(asked: Asked) -> None:
+    asked.ask()
+    asked.dialer[0].send(response(BODY))
+    answered = asked.ask()
+    asked.dialer[0].die()
+    asked.dialer[1].send(response(BODY))
+    assert answered.result == FOUND
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        response(b"{}"),
+        response(BODY.replace(b"true", b"1")),
+        response(BODY, b"500 Internal Server Error"),
+        response(b"x" * (MOST + 1)),
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nx",
+        b"nonsense\r\n\r\n",
+    ],
+)
+def test_what_is_no_answer_lets_nobody_in(asked: Asked, answer: bytes) -> None:
+    answered = asked.ask()
+    asked.dialer[0].send(answer)
+    assert isinstance(failed(answered), NoWorker)
+
+
+def test_a_worker_that_ends_lets_nobody_in(asked: Asked) -> None:
+    answered = asked.ask()
+    asked.dialer[0].die()
+    assert isinstance(failed(answered), NoWorker)
+
+
+def test_a_worker_that_does_not_answer_is_waited_for_until_its_time_is_up(asked: Asked) -> None:
+    """A user can stop a process that runs as them."""
+    answered = asked.ask()
+    asked.clock.advance(WITHIN - 0.1)
+    assert not answered.called
+    asked.clock.advance(0.1)
+    assert isinstance(failed(answered), NoWorker)
+    assert asked.dialer[0].is_closing
+    asked.ask()
+    assert len(asked.dialer) == 2, "its connection is not used again"
