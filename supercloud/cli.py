@@ -16,6 +16,7 @@ from supercloud import config
 from supercloud.accounts import read_account
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
+from supercloud.cli_forward import forward
 from supercloud.config import Duration, WrongSettings
 from supercloud.desk.client import Desk, DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
@@ -31,6 +32,9 @@ A = TypeVar("A", bound=Message)
 @click.version_option(package_name="supercloud-portal")
 def main() -> None:
     """Commands for the SuperCloud portal. The portal itself runs as: twistd supercloud-portal"""
+
+
+main.add_command(forward)
 
 
 @main.group()
