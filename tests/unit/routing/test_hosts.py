@@ -4,7 +4,7 @@ import pytest
 
 from supercloud.errors import BadAddress, Misdirected
 from supercloud.routing.hosts import Hosts
-from supercloud.target import Application
+from supercloud.target import Application, Forward, Reservation
 
 HOSTS = Hosts("portal.test", ports=(443, 8443))
 
@@ -94,3 +94,50 @@ def test_a_node_that_reads_as_another_with_an_owner_has_none() -> None:
     assert HOSTS.of_application(Application("a-80-u7", 90)) is not None
     origin = HOSTS.of(b"a-80-u7-90.fh.portal.test")
     assert origin.application == Application("a-80-u7", 90)
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "owner"),
+    [
+        (b"alice-tb.fn.portal.test", "alice-tb", None),
+        (b"a.fn.portal.test", "a", None),
+        (b"alice-8080.fn.portal.test:8443", "alice-8080", None),
+        (b"alice-tb-u1001.fn.portal.test", "alice-tb", 1001),
+        (b"alice-u5-u1001.fn.portal.test", "alice-u5", 1001),
+        (b"alice-u.fn.portal.test", "alice-u", None),
+        (b"alice-u01.fn.portal.test", "alice-u01", None),
+    ],
+)
+def test_a_forwards_origin(host: bytes, name: str, owner: int | None) -> None:
+    origin = HOSTS.of(host)
+    assert (origin.forward, origin.owner, origin.application, origin.is_portal) == (name, owner, None, False)
+    assert HOSTS.of_forward(name, owner=owner) is not None
+
+
+@pytest.mark.parametrize("label", ["", "-a", "a-", "a_b", "a.b", "n" * 64, "-u5", "*"])
+def test_another_label_is_no_forward(label: str) -> None:
+    with pytest.raises((BadAddress, Misdirected)):
+        HOSTS.of(f"{label}.fn.portal.test".encode())
+
+
+@pytest.mark.parametrize("name", ["Alice", "a.b", "a_b", "-a", "a-", "n" * 64, "alice-u1001", ".x"])
+def test_a_forward_whose_name_is_no_label_has_no_origin(name: str) -> None:
+    """One that ends like another owner's suffix would be taken for somebody else's forward."""
+    assert HOSTS.of_forward(name) is None
+
+
+def test_a_forward_and_an_application_have_what_is_proper_to_how_they_are_addressed() -> None:
+    application = Application("node1", 8080)
+    forward = Forward("alice-tb", Reservation(1, 1, 1, 1001, 1001, 0o700), application)
+    for origin, host in (
+        (HOSTS.proper(application, None), "node1-8080.fh.portal.test"),
+        (HOSTS.proper(application, forward), "alice-tb.fn.portal.test"),
+        (HOSTS.proper(application, forward, owner=1001), "alice-tb-u1001.fn.portal.test"),
+    ):
+        assert origin is not None
+        assert origin.host == host
+        assert HOSTS.of(host.encode()) == origin
+
+
+def test_a_policy_names_both_domains() -> None:
+    assert HOSTS.patterns == ("https://*.fh.portal.test", "https://*.fn.portal.test")

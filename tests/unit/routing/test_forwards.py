@@ -1,0 +1,120 @@
+"""What is asked about a forward, how often, and what of the answers is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import Clock
+
+from supercloud.errors import BadAddress, ForwardDisabled, NotAuthorized, NotFound, NothingListens, NoWorker
+from supercloud.routing.forwards import BELIEVED, Forwards
+from supercloud.target import Forward
+from tests.fakes.accounts import ALICE, BOB
+from tests.fakes.awaiting import run
+from tests.fakes.forwards import FakeForwards
+
+
+class Site:
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.files = FakeForwards()
+        self.files.write("alice-tb", "http://node1:8080/")
+        self.forwards = Forwards(self.files, self.files, self.clock, folder="/fw dir")
+
+    def find(self) -> Forward:
+        found: Forward = run(self.forwards.find(ALICE, "alice-tb"))
+        return found
+
+    def start(self) -> Deferred[Any]:
+        return Deferred.fromCoroutine(self.forwards.find(ALICE, "alice-tb"))
+
+
+@pytest.fixture
+def site() -> Site:
+    return Site()
+
+
+def test_a_yes_is_believed_for_a_second_and_for_that_very_file(site: Site) -> None:
+    found = site.find()
+    assert site.forwards.believes(ALICE.uid, found)
+    assert not site.forwards.believes(BOB.uid, found)
+    site.clock.advance(BELIEVED - 0.1)
+    assert site.find() is found
+    site.files.change("alice-tb", mode=0o750)
+    site.clock.advance(0.1)
+    assert not site.forwards.believes(ALICE.uid, found)
+    again = site.find()
+    assert again != found
+    assert not site.forwards.believes(ALICE.uid, found)
+
+
+def test_a_refusal_is_asked_about_anew(site: Site) -> None:
+    site.files.change("alice-tb", executors=frozenset())
+    for count in (1, 2):
+        with pytest.raises(ForwardDisabled):
+            site.find()
+        assert len(site.files.checked) == count
+    site.files.change("alice-tb", executors=frozenset({ALICE.uid}))
+    assert site.find().name == "alice-tb"
+
+
+def test_a_change_in_between_is_looked_at_once_more(site: Site) -> None:
+    changes = iter([lambda: site.files.change("alice-tb", mode=0o710), lambda: None])
+    site.files.between = lambda: next(changes)()
+    assert site.find().reservation.mode == 0o710
+
+
+def test_a_file_that_is_gone_when_it_is_read_is_no_forward(site: Site) -> None:
+    site.files.between = site.files.files.clear
+    with pytest.raises(NotFound):
+        site.find()
+
+
+def test_whoever_asks_first_may_leave_and_the_others_are_answered(site: Site) -> None:
+    site.files.waiting = []
+    first, second = site.start(), site.start()
+    first.addErrback(lambda failure: failure.trap(CancelledError))
+    first.cancel()
+    [waiting] = site.files.waiting
+    waiting.callback(None)
+    assert second.result.name == "alice-tb"
+    assert len(site.files.checked) == 1
+
+
+def test_all_who_ask_at_once_share_a_refusal(site: Site) -> None:
+    site.files.is_silent = True
+    site.files.waiting = []
+    asked = [site.start() for _ in range(3)]
+    site.files.waiting[0].callback(None)
+    for one in asked:
+        one.addErrback(lambda failure: failure.trap(NoWorker))
+        assert one.result is NoWorker
+
+
+def test_what_is_believed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supercloud.routing.forwards._MOST_BELIEVED", 2)
+    for name in ("a", "b", "c"):
+        site.files.write(name, "http://node1:8080/")
+    a, b, c = [run(site.forwards.find(ALICE, name)) for name in ("a", "b", "c")]
+    assert [site.forwards.believes(ALICE.uid, one) for one in (a, b, c)] == [False, True, True]
+
+
+def test_words_are_for_the_owner_only(site: Site) -> None:
+    forward = site.find()
+    for error, kind in ((NothingListens("log"), NothingListens), (BadAddress("log"), object)):
+        told = site.forwards.explained(error, forward, ALICE)
+        assert isinstance(told, kind)
+        assert str(told) == "log"
+        assert "node1:8080" in told.public
+        assert site.forwards.explained(error, forward, BOB) is error
+    taken = NotAuthorized("log")
+    assert site.forwards.explained(taken, forward, ALICE) is taken, "whose listener it is stands in the audit line only"
+
+
+def test_a_command_can_be_pasted_whatever_the_folder_is_called(site: Site) -> None:
+    site.files.change("alice-tb", executors=frozenset())
+    with pytest.raises(ForwardDisabled) as told:
+        site.find()
+    assert "chmod u+x '/fw dir/alice-tb'" in told.value.public
