@@ -14,7 +14,7 @@ from twisted.internet.testing import MemoryReactorClock
 
 from supercloud import acting
 from supercloud.acting import Acting
-from supercloud.config import Authn, Dav, Front, PasswordScheme, Settings, Workers, WrongSettings
+from supercloud.config import Authn, Dav, Forwards, Front, PasswordScheme, Settings, Workers, WrongSettings
 from supercloud.identity import Principal
 from supercloud.monitor.wire import Holder, HoldersRead, ReadHolders, Request, Task
 from supercloud.packets import Packets
@@ -94,7 +94,12 @@ def as_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_monitor_is_told_what_the_settings_say(host_of: Make, tmp_path: Path, as_root: None) -> None:
-    host = host_of(dav=Dav(roots={"/": "~"}), workers=Workers(umask="027"), authn=Authn(min_uid=500))
+    host = host_of(
+        dav=Dav(roots={"/": "~"}),
+        workers=Workers(umask="027"),
+        authn=Authn(min_uid=500),
+        forwards=Forwards(directory="/srv/fw"),
+    )
     host.acting().start()
     (task,) = host.tasks
     assert (task.front_uid, task.only_uid, task.min_uid, task.pam_service) == (
@@ -103,7 +108,7 @@ def test_the_monitor_is_told_what_the_settings_say(host_of: Make, tmp_path: Path
         500,
         "supercloud-portal",
     )
-    assert (task.roots, task.umask) == ({"/": "~"}, 0o027)
+    assert (task.roots, task.umask, task.forwards) == ({"/": "~"}, 0o027, "/srv/fw")
     assert (task.run, task.desk) == (str(tmp_path / "run"), str(tmp_path / "run/portal.sock"))
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
 
@@ -136,6 +141,15 @@ def test_nothing_is_built_without_a_monitor(host_of: Make) -> None:
         host_of().acting().build(FakeAccounts())  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         _ = host_of().acting().monitor
+
+
+def test_forwards_are_found_where_the_settings_have_a_folder_for_them(host_of: Make, as_root: None) -> None:
+    for folder, is_there in (("/srv/fw", True), ("", False)):
+        made = host_of(forwards=Forwards(directory=folder)).acting()
+        assert made.forwards() is None, "there is no monitor to ask yet"
+        made.start()
+        made.build(FakeAccounts())  # type: ignore[arg-type]
+        assert (made.forwards() is not None) is is_there
 
 
 def test_the_holders_of_a_socket_are_those_that_the_monitor_sees(host_of: Make, as_root: None) -> None:

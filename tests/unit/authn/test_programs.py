@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.password import Passwords
-from supercloud.authn.programs import Programs
+from supercloud.authn.programs import Programs, shows_token
 from supercloud.authn.scope import DAV, LAUNCH, Scope
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.token import Tokens
@@ -155,3 +155,12 @@ def test_ours_goes_before_authorization(site: Site) -> None:
 def test_what_a_browser_remembers_is_not_looked_at(site: Site, told: tuple[bytes, bytes]) -> None:
     assert site.programs.shown(head((b"Authorization", basic("alice", "alice-secret")), told)) is None
     assert site.programs.shown(head((b"X-Supercloud-Authorization", b"Bearer x"), told)) == b"Bearer x"
+
+
+def test_a_portals_token_is_known_in_either_field_and_nothing_else_is(site: Site) -> None:
+    token = site.token()
+    for name in (b"Authorization", b"X-Supercloud-Authorization"):
+        for value in (bearer(token), basic("alice", token)):
+            assert shows_token(head((name, value)))
+    for value in (basic("alice", "alice-secret"), bearer("other"), b"token x", b""):
+        assert not shows_token(head((b"Authorization", value)))

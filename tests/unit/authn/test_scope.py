@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supercloud.authn.scope import DAV, LAUNCH, needed_scope, parse_scope
+from supercloud.authn.scope import DAV, LAUNCH, forward_scope, needed_scope, parse_scope
 
 
 @pytest.mark.parametrize("text", ["dav", "launch", "forward:alice-tb", "forward:a.b_c-1", "forward:..."])
@@ -42,3 +42,7 @@ def test_everywhere_else_only_a_session_counts(path: bytes) -> None:
 )  # fmt: skip
 def test_a_path_that_climbs_to_another_scope_needs_a_session(path: bytes) -> None:
     assert needed_scope(path) is None
+
+
+def test_a_forwards_scope_is_what_a_token_for_it_has() -> None:
+    assert forward_scope("alice-tb") == parse_scope("forward:alice-tb")

@@ -16,6 +16,7 @@ from twisted.python.failure import Failure
 from supercloud.errors import NoWorker, Undecided
 from supercloud.monitor.client import (
     ACCOUNT_WITHIN,
+    FORWARD_WITHIN,
     HOLDERS_WITHIN,
     PASSWORD_WITHIN,
     WORKER_WITHIN,
@@ -24,10 +25,13 @@ from supercloud.monitor.client import (
 from supercloud.monitor.wire import (
     AccountRead,
     CheckPassword,
+    ForwardFile,
+    ForwardRead,
     Holder,
     HoldersRead,
     PasswordChecked,
     ReadAccount,
+    ReadForward,
     ReadHolders,
     Request,
     StartWorker,
@@ -192,6 +196,29 @@ def test_a_search_that_is_not_complete_decides_nothing(site: Site) -> None:
     got = site.ask(site.monitor.read_holders(4711, 1001))
     site.answer(HoldersRead(1, (), is_complete=False))
     assert isinstance(error_of(got), Undecided)
+
+
+def test_a_forward_is_read(site: Site) -> None:
+    got = site.ask(site.monitor.read_forward("alice-tb"))
+    assert site.asked() == ReadForward(1, "alice-tb")
+    answer = ForwardRead(1, "read", ForwardFile(1, 2, 3, 1001, 1001, 0o700, b"http://node1:8080/"))
+    site.answer(answer)
+    assert got == [answer]
+
+
+def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
+    got = site.ask(site.monitor.read_forward("alice-tb"))
+    site.reactor.advance(FORWARD_WITHIN)
+    assert [one.outcome for one in got] == ["slow"]
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../x", "a\n", "a" * 256, "é", "a\0"])
+def test_a_name_that_is_no_forwards_does_not_reach_the_monitor(site: Site, name: str) -> None:
+    """It would end the monitor, and so the portal."""
+    with pytest.raises(ValueError):
+        run(site.monitor.read_forward(name))
+    with pytest.raises(BlockingIOError):
+        site.theirs.receive()
 
 
 def test_no_answer_in_time_is_a_no(site: Site) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import signal
+import stat
 from pathlib import Path
 
 import pytest
@@ -146,3 +148,42 @@ def test_a_keyring_that_cannot_be_left_is_an_error_unless_there_are_none(
             kernel.leave_session_keyring()
     else:
         kernel.leave_session_keyring()
+
+
+def test_whatever_bears_a_name_is_found_and_nothing_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "plain").touch()
+    (tmp_path / "link").symlink_to("plain")
+    os.mkfifo(tmp_path / "fifo")
+    folder = os.open(tmp_path, os.O_PATH)
+    for name in ("plain", "link", "fifo"):
+        found = kernel.find_in(folder, name)
+        assert os.fstat(found).st_ino == (tmp_path / name).lstat().st_ino
+        assert not os.get_inheritable(found)
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.read(found, 1)
+        os.close(found)
+    os.close(folder)
+
+
+@pytest.mark.parametrize(("name", "number"), [("nothing", errno.ENOENT), ("..", errno.EXDEV), ("proc", errno.EXDEV)])
+def test_what_is_not_in_the_folder_itself_is_not_found(name: str, number: int) -> None:
+    """A file system of a user's own that is mounted there could keep whoever looks at it waiting for ever."""
+    folder = os.open("/", os.O_PATH)
+    with pytest.raises(OSError) as told:
+        kernel.find_in(folder, name)
+    os.close(folder)
+    assert told.value.errno == number
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EPERM])
+def test_where_the_kernel_cannot_say_so_at_once_the_name_is_still_not_followed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, number: int
+) -> None:
+    monkeypatch.setattr(kernel, "_libc", type("Libc", (), {"syscall": staticmethod(lambda *_: -1)}))
+    monkeypatch.setattr(ctypes, "get_errno", lambda: number)
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    folder = os.open(tmp_path, os.O_PATH)
+    found = kernel.find_in(folder, "link")
+    assert stat.S_ISLNK(os.fstat(found).st_mode)
+    os.close(found)
+    os.close(folder)
