@@ -32,6 +32,7 @@ from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
+from supercloud.upstream.secure import from_settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,9 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         own=on.own,
         shared_gids=frozenset(settings.firewall.shared_gids),
     )
+    tls = from_settings(
+        reactor, ca=settings.forwards.ca, verify=settings.forwards.verify, timeout=float(front.limits.connect)
+    )
     access = Access(nodes, authorizer, forwards)
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
     listing = Listing(
@@ -152,6 +156,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             access=access,
             authorizer=authorizer,
             dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
+            tls=tls,
             pool=pool,
             pages=site,
             handshakes=Handshakes(reactor),

@@ -237,9 +237,13 @@ class Forwards(Section, frozen=True):
     """``[forwards]``: names that people give to their applications.
 
     :ivar directory: of their files, mode 1777 as /tmp; where it is not there, or ``""``, there are no forwards.
+    :ivar ca: PEM file of the authorities of applications that speak HTTPS; ``""``: such applications are not opened.
+    :ivar verify: false opens them whatever their certificates are.
     """
 
     directory: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = "/home/gridsan/portal-url-fw"
+    ca: str = ""
+    verify: bool = True
 
 
 class Ident2(Section, frozen=True):

@@ -44,9 +44,10 @@ from supercloud.routing.hosts import Hosts
 from supercloud.routing.locate import ByName, leads_into, place_of
 from supercloud.routing.own_worker import leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
-from supercloud.target import Origin
+from supercloud.target import Forward, Origin
 from supercloud.upstream.connect import Dialer
 from supercloud.upstream.pool import Kept, Key, Pool
+from supercloud.upstream.secure import Securing
 
 _NEVER: Final = frozenset({b"CONNECT", b"TRACE"})
 
@@ -103,6 +104,7 @@ class Stages:
     access: Access
     authorizer: Authorizer
     dialer: Dialer
+    tls: Securing
     pool: Pool[Grant]
     pages: OwnPages
     pseudonym: bytes
@@ -245,7 +247,7 @@ class Pipeline:
             permit = await on.access.permit(viewer.principal, place.application, place.forward)
             _note(exchange, permit, "listener")
             self._settle(head, viewer, place, permit.owner.uid)
-            kept = await self._connect(permit, _key(viewer, place))
+            kept = await self._connect(permit, _key(viewer, place), place.forward)
         else:
             try:
                 self._settle(head, viewer, place, kept.grant.permit.owner.uid)
@@ -335,7 +337,7 @@ class Pipeline:
         status = HTTPStatus.SEE_OTHER if head.method in (b"GET", b"HEAD") else HTTPStatus.TEMPORARY_REDIRECT
         raise Elsewhere(proper.url + (rest if rest.startswith("/") else "/" + rest), status=status)
 
-    async def _connect(self, permit: Permit, key: Key) -> Kept[Grant]:
+    async def _connect(self, permit: Permit, key: Key, forward: Forward | None) -> Kept[Grant]:
         """Connect, then ask about this very connection; nothing is sent before the answer."""
         on, uid = self._on, permit.principal.uid
         on.pool.reserve(uid)
@@ -346,6 +348,8 @@ class Pipeline:
             grant = await on.authorizer.verify(permit, here.host, here.port)
             if not connection.is_open:
                 raise Unreachable(f"{permit.target} closed the connection before it was verified")
+            if forward is not None and forward.is_tls:
+                await on.tls.secure(connection, forward.application.node)
         except BaseException:
             if connection is not None:
                 connection.abort()

@@ -12,6 +12,7 @@ from supercloud.config import Front, Settings, WrongSettings
 from supercloud.front.signin import Book
 from supercloud.front.tls import BadMaterial, TlsFiles, TlsMaterial
 from supercloud.identity import NoAccount, Principal
+from supercloud.upstream.secure import read_authorities
 from supercloud.workers.become import failure_as
 
 
@@ -95,5 +96,7 @@ def _look_at_files(settings: Settings, front: Front) -> None:
             TlsMaterial(tls_files(settings, front, asks_certificate=asks))
         except BadMaterial as error:
             raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
+    if settings.forwards.ca:
+        read_authorities(Path(settings.forwards.ca))
     if settings.authn.certificate.map:
         Book.read(settings.authn.certificate)

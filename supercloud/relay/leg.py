@@ -35,6 +35,7 @@ def send(transport: Any, data: bytes | memoryview) -> None:
     """
     if (
         isinstance(transport, Connection)
+        and not transport.TLS  # or it would leave as it is
         and not transport.dataBuffer
         and not transport._tempDataBuffer
         and transport.connected

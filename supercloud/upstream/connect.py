@@ -10,12 +10,12 @@ import os
 import socket
 from collections.abc import Callable
 from errno import EALREADY, EINPROGRESS, EISCONN
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from twisted.internet import tcp
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import IWriteDescriptor
+from twisted.internet.interfaces import IDelayedCall, IReactorTime, IWriteDescriptor
 from twisted.internet.main import CONNECTION_DONE, CONNECTION_LOST
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -26,6 +26,8 @@ from supercloud.upstream.http11 import Connection
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
+# Seconds that an application has to answer the end of TLS before the connection is broken off.
+_LINGER: Final = 5.0
 _DONE = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
 
 
@@ -144,10 +146,13 @@ class Transport(tcp.Connection):
     protocol: Connection
     logstr = "upstream"
     _shouldShutdown = False  # before close(2) it is only for sockets that other processes have too
+    _tlsClientDefault = True
 
     def __init__(self, connected: socket.socket, protocol: Connection, reactor: Any) -> None:
         super().__init__(connected, protocol, reactor)
+        self._clock: IReactorTime = reactor
         self._is_reading = False
+        self._lingering: IDelayedCall | None = None
 
     def start(self) -> None:
         """Begin to read, and tell the protocol that the connection stands."""
@@ -182,7 +187,7 @@ class Transport(tcp.Connection):
         self._is_reading = True
         self.protocol.dataReceived(data)
         self._is_reading = False
-        if not self.disconnecting or self._aborting:
+        if not self.disconnecting or self._aborting or self.TLS:
             return None
         if self._has_unsent():
             self.stopReading()  # type: ignore[no-untyped-call]
@@ -192,10 +197,20 @@ class Transport(tcp.Connection):
 
     def loseConnection(self) -> None:
         """Close when what was written has left: at the end of `doRead` if that is all."""
-        if self._is_reading and self.connected and not self._writeDisconnected and not self._has_unsent():
+        if self.TLS:
+            super().loseConnection()  # type: ignore[no-untyped-call]
+            if self.connected and self._lingering is None:
+                self._lingering = self._clock.callLater(_LINGER, self.abortConnection)
+        elif self._is_reading and self.connected and not self._writeDisconnected and not self._has_unsent():
             self.disconnecting = 1
         else:
             super().loseConnection()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Failure) -> None:
+        """It is gone."""
+        if self._lingering is not None and self._lingering.active():
+            self._lingering.cancel()
+        super().connectionLost(reason)
 
     def _finish(self) -> None:
         """Close: nothing is to be written, so only the reactor's list of readers knows of it."""

@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
+    IHandshakeListener,
     IProtocol,
     IPushProducer,
 )
@@ -59,12 +60,14 @@ class Sink(Protocol):
         """The application finished sending after 101; it may still listen."""
 
 
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Connection(TwistedProtocol):
     """One TCP connection to an application.
 
     :param released: called with the connection whenever it is ready for another exchange.
     :param closed: called once with the connection when it is gone.
+    :param secured: called once with the connection when TLS has begun on it.
+    :ivar why: why it is gone.
     :ivar exchanges: how many were begun.
     """
 
@@ -73,6 +76,8 @@ class Connection(TwistedProtocol):
     def __init__(self) -> None:
         self.released: Callable[[Connection], object] = _nobody
         self.closed: Callable[[Connection], object] = _nobody
+        self.secured: Callable[[Connection], object] = _nobody
+        self.why: Failure | None = None
         self.exchanges = 0
         self.is_open = False
         self._is_closing = False
@@ -95,6 +100,11 @@ class Connection(TwistedProtocol):
         """The connection stands."""
         self.is_open = True
         self.transport.registerProducer(self, True)
+
+    def handshakeCompleted(self) -> None:
+        """TLS has begun."""
+        secured, self.secured = self.secured, _nobody
+        secured(self)
 
     def set_no_delay(self) -> None:
         """Have small writes leave at once, also behind others that are not acknowledged yet."""
@@ -150,6 +160,7 @@ class Connection(TwistedProtocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone."""
         self.is_open = False
+        self.why = reason
         self._upstream_finished()
         closed, self.closed, self.released = self.closed, _nobody, _nobody
         closed(self)

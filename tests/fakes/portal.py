@@ -21,6 +21,7 @@ from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
 from supercloud.authn.token import Tokens
 from supercloud.config import Limits
+from supercloud.errors import PortalError
 from supercloud.events import Audit
 from supercloud.front.door import Door
 from supercloud.front.pages import Listed
@@ -34,6 +35,7 @@ from supercloud.relay.handshake import Handshakes
 from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
+from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
 from supercloud.workers.pool import One, Workers
 from supercloud.workers.way import WayToWorker
@@ -73,6 +75,20 @@ class FakeStore:
 @cache
 def handshakes() -> Handshakes:
     return Handshakes(Clock())
+
+
+class FakeTls:
+    """Implements `upstream.secure.Securing`: nodes that speak TLS, and to which it was begun before any byte."""
+
+    def __init__(self) -> None:
+        self.secured: list[str] = []
+        self.refuses: PortalError | None = None
+
+    async def secure(self, connection: Connection, node: str) -> None:
+        assert connection.exchanges == 0
+        if self.refuses is not None:
+            raise self.refuses
+        self.secured.append(node)
 
 
 class Browser:
@@ -164,6 +180,7 @@ class FakePortal:
         nodes = Nodes(self.offload, self.clock, allow=("localhost",), ports=(1024, 65535))
         authorizer = Authorizer(self.owners, self.accounts, self.clock, own=listeners)
         self.forwards = FakeForwards()
+        self.tls = FakeTls()
         access = Access(nodes, authorizer, Forwards(self.forwards, self.forwards, self.clock, folder="/forwards"))
         throttle = Throttle(self.clock)
         self.password_check = FakePasswordCheck()
@@ -208,6 +225,7 @@ class FakePortal:
                 access=access,
                 authorizer=authorizer,
                 dialer=self.dialer,
+                tls=self.tls,
                 pool=self.pool,
                 pages=self.site,
                 pseudonym=b"supercloud-test",

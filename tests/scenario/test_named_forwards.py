@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supercloud.authn.scope import DAV, forward_scope
-from supercloud.errors import NotFound
+from supercloud.errors import NotFound, Unreachable
 from supercloud.ownership.rule import SocketOwner
 from tests.fakes.accounts import ALICE, BOB, CAROL
 from tests.fakes.portal import HIS_PORT, OK, PORT, Browser, FakePortal, basic, bearer
@@ -300,3 +300,25 @@ def test_a_password_is_not_tried_where_it_may_be_meant_for_the_application() -> 
     portal.forwards.write("alice-tb", f"http://localhost:{PORT}/")
     assert program(portal, basic("alice", "sesame")).status == 401
     assert portal.password_check.asked == []
+
+
+def test_an_application_that_speaks_https_is_spoken_to_in_tls(portal: FakePortal, alice: Person) -> None:
+    portal.forwards.write("alice-tb", f"https://localhost:{PORT}/")
+    alice.ask(f"{PATH}/")
+    assert portal.tls.secured == ["localhost"]
+    assert portal.dialer.received.startswith(b"GET / ")
+
+
+def test_nothing_is_sent_where_tls_does_not_come_about(portal: FakePortal, alice: Person) -> None:
+    portal.forwards.write("alice-tb", f"https://localhost:{PORT}/")
+    portal.tls.refuses = Unreachable("certificate verify failed")
+    assert alice.ask(f"{PATH}/").status == 502
+    assert portal.dialer.received == b""
+    assert portal.pool.open_connections == 0
+
+
+def test_no_handshake_is_begun_with_somebody_else(portal: FakePortal, alice: Person) -> None:
+    portal.forwards.write("alice-tb", f"https://localhost:{PORT}/")
+    portal.owners.connections[PORT] = SocketOwner(1002, 1002, 12, 1002, True)
+    assert alice.ask(f"{PATH}/").status == 404
+    assert portal.tls.secured == []

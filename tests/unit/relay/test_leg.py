@@ -93,3 +93,13 @@ def test_any_other_transport_is_written_to() -> None:
     other = Other()
     send(other, b"hello")
     assert other.written == [b"hello"]
+
+
+def test_nothing_passes_tls_by() -> None:
+    """Once TLS has begun on a transport, its own write encrypts; the socket takes what it gets."""
+    tcp, socket, _ = transport(100)
+    written: list[bytes] = []
+    tcp.TLS = True
+    tcp.protocol = type("Tls", (), {"write": staticmethod(written.append)})()
+    send(tcp, b"hello")
+    assert (socket.taken, written) == (b"", [b"hello"])
