@@ -8,9 +8,9 @@ from tests.fakes.accounts import BOB
 from tests.fakes.portal import ORIGIN, FakePortal, get, websocket_request
 
 _PAGE = b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
-PREFIXES = [b"/fw2/localhost:8080/", b"/node/localhost/8080/", b"/rnode/localhost/8080/"]
+PREFIXES = [b"/fw2/localhost:8080/", b"/node/localhost/8080/", b"/rnode/localhost/8080/", b"/fw/alice-tb/"]
 OWN = [b"/", b"/login", b"/logout", b"/.portal/ticket?to=" + ORIGIN.encode() + b"&nonce=" + b"n" * 43]
-UNKNOWN = [b"/api/", b"/fw/alice-tb/", b"/dbfw/x/", b"/metrics", b"/.portal/enter", b"/.portal/x", b"/index"]
+UNKNOWN = [b"/api/", b"/dbfw/x/", b"/metrics", b"/.portal/enter", b"/.portal/x", b"/index"]
 
 
 def _ask(portal: FakePortal, path: bytes, extra: bytes = b"", *, host: str = "portal.test", method: str = "GET") -> int:

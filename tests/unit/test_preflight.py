@@ -123,3 +123,9 @@ def test_a_folder_of_sockets_that_others_can_write_is_refused(state: Path, mode:
         preflight.check(replace(settings(state), run=run))
     run.chmod(0o755)
     preflight.check(replace(settings(state), run=run))
+
+
+def test_check_reads_the_authorities_of_applications(state: Path) -> None:
+    made = settings(state)
+    with pytest.raises(WrongSettings, match=r"forwards\.ca: /nonexistent/ca\.pem"):
+        preflight.check(replace(made, forwards=replace(made.forwards, ca="/nonexistent/ca.pem")))
