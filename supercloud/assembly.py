@@ -26,10 +26,11 @@ from supercloud.offload import Offload
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.owners import Owners
-from supercloud.pipeline import Pipeline, Stages
+from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
+from supercloud.stages import Stages
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
 from supercloud.upstream.secure import from_settings

@@ -30,11 +30,12 @@ from supercloud.identity import Principal
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
-from supercloud.pipeline import Pipeline, Stages
+from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
 from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
+from supercloud.stages import Stages
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
 from supercloud.workers.pool import One, Workers

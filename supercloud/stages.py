@@ -1,0 +1,116 @@
+"""What the stages of a request are made of, and what they need of others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+
+from supercloud import events
+from supercloud.access import Access
+from supercloud.authn.authenticate import Authenticator, Viewer
+from supercloud.message.head import Field, RequestHead, ResponseHead
+from supercloud.ownership.authorize import Authorizer, Grant
+from supercloud.relay.handshake import Handshakes
+from supercloud.relay.http import Downstream
+from supercloud.routing.hosts import Hosts
+from supercloud.routing.place import Outward, Place
+from supercloud.target import Origin
+from supercloud.upstream.connect import Dialer
+from supercloud.upstream.pool import Key, Pool
+from supercloud.upstream.secure import Securing
+
+
+class Exchange(Downstream, Protocol):
+    """What the stages need of a request under way; see front.exchange."""
+
+    head: RequestHead
+    audit: events.AuditLine
+    outward: Callable[[ResponseHead], bytes] | None
+    on_over: list[Callable[[], object]]
+    pending: Callable[[], object] | None
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def memory(self) -> dict[str, object]: ...
+    @property
+    def is_over(self) -> bool: ...
+    def carry(self, relay: Any) -> None: ...
+
+
+class OwnPages(Protocol):
+    """The portal's own addresses."""
+
+    async def answer(self, exchange: Any, origin: Origin) -> None:
+        """Answer whatever leads to no application.
+
+        :raises PortalError: nothing is there, or not for this viewer.
+        """
+
+
+class ToWorker(Protocol):
+    """The viewer's own worker; see workers.way."""
+
+    async def carry(
+        self, exchange: Any, viewer: Viewer, again: Callable[[Coroutine[Deferred[Any], Any, None]], object]
+    ) -> None:
+        """:raises PortalError: there is no worker for this account now, or it does not answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """The parts that a pipeline is made of.
+
+    :ivar via: the portal's entry of ``Via``; ``pseudonym`` is the name in it.
+    :ivar streams: requests of one principal under way at once.
+    :ivar worker: carries requests to the viewer's own worker; None where there are no workers.
+    :ivar paths_for_others: nodes whose applications may be served under the portal's own origin to non-owners.
+    """
+
+    hosts: Hosts
+    authenticator: Authenticator
+    access: Access
+    authorizer: Authorizer
+    dialer: Dialer
+    tls: Securing
+    pool: Pool[Grant]
+    pages: OwnPages
+    pseudonym: bytes
+    handshakes: Handshakes
+    clock: IReactorTime
+    streams: int
+    ping: float
+    worker: ToWorker | None = None
+    paths_for_others: frozenset[str] = frozenset()
+
+
+class Trodden(msgspec.Struct, frozen=True):
+    """The way that a request took, for the next one on its connection that differs in its target only.
+
+    All of it follows from the fields, the connection and the owner of the listener; whether the session lives, what
+    the target leads to and whose the upstream connection is are looked at for each request.
+
+    :ivar fields: of the request; `parse_like` gives the very same object to the next.
+    :ivar owner: uid of the listener.
+    :ivar inward: what follows the target in the head that the application gets.
+    :ivar target: node and port, for the audit line.
+    """
+
+    fields: list[Field]
+    viewer: Viewer
+    place: Place
+    key: Key
+    owner: int
+    may_repeat: bool
+    inward: bytes
+    outward: Outward
+    target: str
+
+    def goes(self, fields: list[Field], viewer: Viewer, place: Place, owner: int) -> bool:
+        """Whether it is the way of these."""
+        return self.fields is fields and self.viewer is viewer and self.place is place and self.owner == owner
