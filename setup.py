@@ -8,7 +8,7 @@ setup(
     description="Authenticating reverse proxy to web applications that run as jobs on compute nodes",
     python_requires=">=3.11",
     packages=[*find_packages(include=["supercloud", "supercloud.*"]), "twisted.plugins"],
-    package_data={"supercloud": ["py.typed", "front/static/*", "ident2/PROTOCOL.md", "monitor/PROTOCOL.md", "conf/*"]},
+    package_data={"supercloud": ["py.typed", "front/static/*", "ident2/PROTOCOL.md", "monitor/PROTOCOL.md", "applications/prelude.sh", "conf/*"]},
     install_requires=[
         # Releases of these change behaviour that we rely on; move them on purpose, with the tests.
         "Twisted[tls]==26.10.0",
@@ -18,6 +18,8 @@ setup(
         "cheroot==11.1.2",
         "Automat>=25.4",
         "defusedxml>=0.7",
+        "Flask>=3.1",
+        "Jinja2>=3.1",
         "click>=8.1",
         "cryptography>=43",
         "httptools>=0.9,<1",

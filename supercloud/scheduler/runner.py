@@ -64,7 +64,7 @@ class Runner:
 
     def _start(self) -> subprocess.Popen[bytes]:
         job, ports = self._job, self._ports
-        environment = {**os.environ, "SUPERCLOUD_JOB_ID": self._folder.name, "SLURM_JOB_ID": self._folder.name}
+        environment = {**os.environ, "SLURM_JOB_ID": self._folder.name, "SUPERCLOUD_NODE": "localhost"}
         if ports:
             first, last = ports[0], ports[-1]
             environment["SLURM_STEP_RESV_PORTS"] = str(first) if first == last else f"{first}-{last}"
