@@ -8,7 +8,17 @@ setup(
     description="Authenticating reverse proxy to web applications that run as jobs on compute nodes",
     python_requires=">=3.11",
     packages=[*find_packages(include=["supercloud", "supercloud.*"]), "twisted.plugins"],
-    package_data={"supercloud": ["py.typed", "front/static/*", "ident2/PROTOCOL.md", "monitor/PROTOCOL.md", "applications/prelude.sh", "conf/*"]},
+    package_data={
+        "supercloud": [
+            "py.typed",
+            "front/static/*",
+            "ident2/PROTOCOL.md",
+            "monitor/PROTOCOL.md",
+            "applications/prelude.sh",
+            "pages/templates/*",
+            "conf/*",
+        ]
+    },
     install_requires=[
         # Releases of these change behaviour that we rely on; move them on purpose, with the tests.
         "Twisted[tls]==26.10.0",
