@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import shlex
+import shutil
 import time
 from collections.abc import Mapping
 from importlib import resources
@@ -72,7 +73,11 @@ class Launching:
         script = folder / SCRIPT
         begin = f"#!/bin/bash\nexport SUPERCLOUD_FOLDER={shlex.quote(str(folder))}\n"
         script.write_text(begin + _PRELUDE + text, encoding="utf-8")
-        job_id = self._scheduler.submit(self._submission(app, values, cluster, folder=folder))
+        try:
+            job_id = self._scheduler.submit(self._submission(app, values, cluster, folder=folder))
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
         self._remember(app, given)
         return job_id
 
