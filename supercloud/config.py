@@ -7,7 +7,7 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -287,6 +287,24 @@ class Workers(Section, frozen=True):
     umask: Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")] = ""
 
 
+class Scheduler(Section, frozen=True):
+    """``[scheduler]``
+
+    :ivar kind: what starts people's jobs: the cluster's SLURM, or this host itself.
+    """
+
+    kind: Literal["slurm", "local"] = "slurm"
+
+
+class Applications(Section, frozen=True):
+    """``[applications]``
+
+    :ivar folders: with a folder for each application that people can start.
+    """
+
+    folders: tuple[Annotated[str, msgspec.Meta(pattern=r"^/")], ...] = ("/etc/supercloud/apps",)
+
+
 class Settings(Section, frozen=True):
     """The whole file. Without ``[front]`` this host is a compute node: it answers ident2 and nothing else.
 
@@ -304,6 +322,8 @@ class Settings(Section, frozen=True):
     ident2: Ident2 = Ident2()
     dav: Dav = Dav()
     workers: Workers = Workers()
+    scheduler: Scheduler = Scheduler()
+    applications: Applications = Applications()
 
 
 class WrongSettings(Exception):
@@ -453,4 +473,5 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
         authn=Authn(schemes=("session", "link", "token"), min_uid=0),
         nodes=Nodes(allow=("localhost", "127.0.0.1/32", "::1/128")),
         ident2=Ident2(responder=True, socket="", udp=UdpAddresses()),
+        scheduler=Scheduler(kind="local"),
     )

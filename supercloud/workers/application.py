@@ -1,15 +1,22 @@
-"""What a worker serves to its account: the file system below /dav. And what it tells the front about forwards."""
+"""What a worker serves to its account: the file system below /dav, and everywhere else the workspace. And what it tells
+the front: about forwards, and about the jobs that listen.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from supercloud.dav.app import make_app
 from supercloud.monitor.wire import Task
-from supercloud.workers.forward_check import METHOD, check
+from supercloud.pages.app import make_app as make_workspace
+from supercloud.workers import forward_check, session_told
+from supercloud.workers.forward_check import check
+from supercloud.workers.session_file import read_session
+from supercloud.workers.session_told import Told
 
 _DAV: Final = "/dav"
 _NOT_FOUND: Final = b"There is nothing here.\n"
@@ -17,31 +24,45 @@ _NOT_FOUND: Final = b"There is nothing here.\n"
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-def make(task: Task, home: str) -> Application:
+def make(task: Task, home: str, find_session: Callable[[str], Told | None] | None = None) -> Application:
     """The WSGI application of the account that this process is.
 
     :param home: the account's.
+    :param find_session: what a job has announced; by its file when nothing else is given.
     """
     dav = make_app(task.roots, home, task.desk)
+    workspace = _mount(task, home)
+    find = find_session or partial(read_session, home)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == METHOD:
-            return _tell_check(task.forwards, path, start_response)
+        match environ["REQUEST_METHOD"]:
+            case forward_check.METHOD:
+                return _tell(check(task.forwards, path.removeprefix("/")), start_response)
+            case session_told.METHOD:
+                return _tell(find(path.removeprefix("/")), start_response)
         if path != _DAV and not path.startswith(f"{_DAV}/"):
-            length = ("Content-Length", str(len(_NOT_FOUND)))
-            start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), length])
-            return [_NOT_FOUND]
+            return workspace(environ, start_response)
         answer: Iterable[bytes] = dav({**environ, "SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :]}, start_response)
         return answer
 
     return application
 
 
-def _tell_check(folder: str, path: str, start_response: Callable[..., Any]) -> list[bytes]:
+def _mount(task: Task, home: str) -> Application:
+    """The workspace's pages and API; imported above, so that nothing is left to import after the fork."""
+    return _answer_nothing if task.workspace is None else make_workspace(task.workspace, home)
+
+
+def _answer_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    length = ("Content-Length", str(len(_NOT_FOUND)))
+    start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), length])
+    return [_NOT_FOUND]
+
+
+def _tell(found: msgspec.Struct | None, start_response: Callable[..., Any]) -> list[bytes]:
     """Answer `supercloud.workers.asking`."""
-    checked = check(folder, path.removeprefix("/"))
-    body = b"" if checked is None else msgspec.json.encode(checked)
-    status = "404 Not Found" if checked is None else "200 OK"
+    body = b"" if found is None else msgspec.json.encode(found)
+    status = "404 Not Found" if found is None else "200 OK"
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

@@ -10,9 +10,11 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
-from supercloud.monitor.wire import VERSION, Task
+from supercloud.monitor.wire import VERSION, Task, Workspace
 from supercloud.workers import application
 from supercloud.workers.forward_check import Checked
+from supercloud.workers.session_file import FOLDER
+from supercloud.workers.session_told import Told
 
 TASK = Task(
     version=VERSION,
@@ -64,7 +66,7 @@ def test_what_is_below_dav_is_the_file_system(dav: Dav, path: str, rest: str) ->
 
 
 @pytest.mark.parametrize("path", ["/", "/davx", "/DAV/", "//dav/", "/x/dav/", "/.portal/"])
-def test_nothing_else_is_there(dav: Dav, path: str) -> None:
+def test_without_a_workspace_nothing_else_is_there(dav: Dav, path: str) -> None:
     said, body = ask(path)
     assert said[0] == "404 Not Found"
     assert ("Content-Type", "text/plain; charset=utf-8") in said[1]  # type: ignore[operator]
@@ -81,3 +83,36 @@ def test_the_front_is_told_whether_a_forward_may_be_executed(dav: Dav, tmp_path:
     assert ask("/bob-tb", "MAY-EXECUTE", str(tmp_path))[0][0] == "404 Not Found"
     assert ask("/alice-tb", "MAY-EXECUTE")[0][0] == "404 Not Found"
     assert dav.called == []
+
+
+def test_all_the_rest_is_the_workspaces(dav: Dav, monkeypatch: pytest.MonkeyPatch) -> None:
+    pages, workspace = Dav(), Workspace("https://portal.test", "local", ("/apps",))
+    monkeypatch.setattr(application, "make_workspace", pages.make)
+    served = application.make(replace(TASK, workspace=workspace), "/home/alice")
+    for path in ("/", "/api/jobs", "/davx"):
+        environ = {"REQUEST_METHOD": "GET", "SCRIPT_NAME": "", "PATH_INFO": path}
+        assert b"".join(served(environ, lambda *_: None)) == b"dav"
+    assert pages.made == [(workspace, "/home/alice")]
+    assert pages.called == [("", "/"), ("", "/api/jobs"), ("", "/davx")]
+    assert dav.called == []
+
+
+def test_the_front_is_told_what_a_job_announced(dav: Dav) -> None:
+    told = Told("node1", 8888, "/lab", "token abc")
+    said: list[Any] = []
+    served = application.make(TASK, "/home/alice", {"42": told}.get)
+    for job in ("42", "43"):
+        environ = {"REQUEST_METHOD": "SESSION", "SCRIPT_NAME": "", "PATH_INFO": f"/{job}"}
+        body = b"".join(served(environ, lambda *head: said.append(head[0])))
+        assert job == "43" or msgspec.json.decode(body, type=Told) == told
+    assert said == ["200 OK", "404 Not Found"]
+
+
+def test_a_job_announces_itself_by_its_file(dav: Dav, tmp_path: Path) -> None:
+    file = tmp_path / FOLDER / "42.json"
+    file.parent.mkdir(parents=True)
+    file.touch(0o600)
+    file.write_text('{"node":"node1","port":8888}')
+    environ = {"REQUEST_METHOD": "SESSION", "SCRIPT_NAME": "", "PATH_INFO": "/42"}
+    body = b"".join(application.make(TASK, str(tmp_path))(environ, lambda *_: None))
+    assert msgspec.json.decode(body, type=Told) == Told("node1", 8888, "/", "")

@@ -1,0 +1,1 @@
+"""The workspace: pages and an API that a worker serves to its account."""
