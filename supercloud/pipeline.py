@@ -76,7 +76,7 @@ class Pipeline:
         if trodden.version != self._on.handed.version or not self._on.access.believes(viewer.principal, place.forward):
             return False
         kept = self._on.pool.take(trodden.key, must_be_fresh=not trodden.may_repeat)
-        if kept is not None and not trodden.may_go_by(kept.grant):
+        if kept is not None and kept.grant.permit.owner.uid != trodden.owner:
             kept.connection.released(kept.connection)
             return False
         audit = exchange.audit

@@ -130,9 +130,3 @@ class Trodden(msgspec.Struct, frozen=True):
     def goes(self, fields: list[Field], viewer: Viewer, place: Place, owner: int) -> bool:
         """Whether it is the way of these."""
         return self.fields is fields and self.viewer is viewer and self.place is place and self.owner == owner
-
-    def may_go_by(self, grant: Grant) -> bool:
-        """Whether it may go by a kept connection: the same owner listens, and whom a credential is for holds it."""
-        if grant.permit.owner.uid != self.owner:
-            return False
-        return not self.handed or grant.owner.uid == self.viewer.principal.uid

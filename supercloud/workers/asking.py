@@ -69,13 +69,13 @@ class Asking:
         try:
             for afresh in (False, True):  # a kept connection may have been closed in this moment
                 kept, is_kept = await self._way.connection_to(one, afresh=afresh, must_be_fresh=False)
+                question = _Question(kept.connection, method, target, most)
                 try:
-                    question = _Question(kept.connection, method, target, most)
                     return await question.answered.addTimeout(WITHIN, self._clock)
                 except TimeoutError:
                     raise NoWorker(f"the worker of {principal} does not answer {method} {target}") from None
                 except NoWorker:
-                    if not is_kept:
+                    if not (is_kept and question.is_lost):
                         raise
         finally:
             self._workers.done(one)
@@ -93,6 +93,7 @@ class _Question:
     """One exchange; see `upstream.http11.Sink`.
 
     :ivar answered: the body, or None for 404; may be cancelled.
+    :ivar is_lost: the connection was closed before the answer.
     """
 
     def __init__(self, connection: Connection, method: str, target: str, most: int) -> None:
@@ -101,6 +102,7 @@ class _Question:
         self._status = 0
         self._body = bytearray()
         self._is_over = False
+        self.is_lost = False
         self.answered: Deferred[bytes | None] = Deferred(lambda _: self._leave())
         name, path = method.encode("ascii"), target.encode("ascii")
         connection.begin(self, name, b"%b %b HTTP/1.1\r\nHost: worker\r\n\r\n" % (name, path))
@@ -129,7 +131,7 @@ class _Question:
     def upstream_lost(self, error: PortalError) -> None:
         """The worker closed the connection."""
         if not self._is_over:
-            self._is_over = True
+            self._is_over = self.is_lost = True
             self.answered.errback(NoWorker(str(error)))
 
     def response_pause(self) -> None:
