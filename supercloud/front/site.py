@@ -1,7 +1,7 @@
 """The portal's own addresses, and what a refused exchange is answered with.
 
-On the portal's origin: ``/login``, ``/logout``, ``/tokens``, ``/open/``, ``/healthz`` and ``/.portal/ticket``; and
-``/``, where no worker has a better one. On an
+On the portal's origin: ``/login``, ``/logout``, ``/tokens``, ``/open/`` (what listens on this host) with all that is
+below it, ``/healthz`` and ``/.portal/ticket``; and ``/``, where no worker has a better one. On an
 application's origin only ``/.portal/enter``, where a ticket becomes a session of that origin. ``/.portal/`` never
 reaches an application.
 """
@@ -127,7 +127,7 @@ class Site:
             await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:
             raise NotFound(f"path {path[:100]!r}")
-        elif path == b"/":
+        elif path in (b"/", OPEN):
             viewer = await self._viewer(exchange, origin)
             listed = await self._on.listing(viewer.principal)
             has_tokens = self._token_page is not None

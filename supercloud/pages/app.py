@@ -18,7 +18,8 @@ _HOME: Final = (
     b'<script src="/.portal/workspace.js" defer></script></head><body><header><a href="/">SuperCloud portal</a>'
     b'<form method="post" action="/logout"><button>Sign out everywhere</button></form></header>'
     b'<main><h1>Your workspace</h1><p id="live" role="status"></p>'
-    b'<p><a href="/dav/~/">Your files</a>, <a href="/tokens">access tokens</a></p></main></body></html>'
+    b'<p><a href="/open/">Your web applications on this host</a>, <a href="/dav/~/">your files</a>, '
+    b'<a href="/tokens">access tokens</a></p></main></body></html>'
 )
 _ANSWERS: Final = {"/": (_HTML, _HOME), "/api/workspace": ("application/json", b"{}")}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from supercloud.authn.scope import forward_scope
+from supercloud.front.pages import Listed
 from supercloud.ownership.rule import SocketOwner
 from supercloud.target import Application
 from tests.fakes.accounts import ALICE, BOB
@@ -278,7 +279,7 @@ def test_a_job_that_says_nothing_yet_waits(portal: FakePortal) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", [b"/open/", b"/open", b"/open/x", b"/open/42.json", b"/open/../dav/", b"/open/42/x",
+    "path", [b"/open", b"/open/x", b"/open/42.json", b"/open/../dav/", b"/open/42/x",
              b"/open/localhost:99999/", b"/open/localhost", b"/open/localhost:08080/", b"/open/localhost:8080/../x"],
 )  # fmt: skip
 def test_nothing_else_is_opened(portal: FakePortal, path: bytes) -> None:
@@ -294,6 +295,12 @@ def test_nothing_else_is_opened(portal: FakePortal, path: bytes) -> None:
 def test_a_listed_socket_is_opened_without_asking_anybody(portal: FakePortal, path: str, to: str) -> None:
     browser = open_job(portal, portal.cookie(), f"/open/localhost:8080{path}".encode())
     assert browser.field(b"location") == f"https://{ORIGIN}{to}".encode()
+    assert portal.monitor.started == []
+
+
+def test_what_listens_on_this_host_is_listed(portal: FakePortal) -> None:
+    portal.listed = [Listed("jupyter", "localhost:8080", f"https://{ORIGIN}/", "/fw2/localhost:8080/")]
+    assert f'href="https://{ORIGIN}/"'.encode() in open_job(portal, portal.cookie(), b"/open/").received
     assert portal.monitor.started == []
 
 
