@@ -1,6 +1,10 @@
 """Packaging of the SuperCloud portal; tools are configured in pyproject.toml."""
 
+from pathlib import Path
+
 from setuptools import find_packages, setup
+
+APPS = [folder for folder in sorted(Path("conf/apps").iterdir()) if folder.is_dir()]
 
 setup(
     name="supercloud-portal",
@@ -19,6 +23,7 @@ setup(
             "conf/*",
         ]
     },
+    data_files=[(f"share/supercloud/apps/{app.name}", [str(file) for file in sorted(app.iterdir())]) for app in APPS],
     install_requires=[
         # Releases of these change behaviour that we rely on; move them on purpose, with the tests.
         "Twisted[tls]==26.10.0",

@@ -11,6 +11,7 @@ from supercloud.access import Access
 from supercloud.accounts import Accounts
 from supercloud.acting import Acting
 from supercloud.authn.authenticate import Authenticator
+from supercloud.authn.handed import Handed
 from supercloud.authn.seal import Sealer, make_key
 from supercloud.authn.session import Sessions
 from supercloud.authn.store import SqliteStore
@@ -20,6 +21,8 @@ from supercloud.config import Front, Settings
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
 from supercloud.front.listing import Listing
+from supercloud.front.live import Live
+from supercloud.front.opening import Opening
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.ident2.client import Ident2Client
 from supercloud.offload import Offload
@@ -41,7 +44,7 @@ class Surroundings:
     """What the stages are made of that was there before them.
 
     :ivar now: unix time.
-    :ivar own: the portal's own listeners; ``ports`` are theirs, the first one's first.
+    :ivar own: the portal's own listeners.
     :ivar storage: one thread, for what is kept in the state folder.
     :ivar only: the embedded portal's one account.
     :ivar ways: to sign in, for these accounts.
@@ -51,7 +54,7 @@ class Surroundings:
     now: Callable[[], float]
     ident2: Ident2Client
     own: Listeners
-    ports: tuple[int, ...]
+    hosts: Hosts
     offload: Offload
     storage: Offload
     acting: Acting
@@ -68,7 +71,6 @@ class Assembled:
 
     pipeline: Pipeline
     site: Site
-    hosts: Hosts
     stop: tuple[Callable[[], Any], ...]
 
 
@@ -113,8 +115,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         handlers=credentials.handlers,
     )
     desk.start()
-    public = (front.public_port, *on.ports) if front.public_port else on.ports
-    hosts = Hosts(front.hostname, applications=front.applications, ports=public)
+    hosts = on.hosts
     nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
     authorizer = Authorizer(
         Owners(on.ident2, on.offload, reactor),
@@ -128,6 +129,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     access = Access(nodes, authorizer, forwards)
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
+    handed = Handed(reactor)
     listing = Listing(
         on.offload,
         hosts,
@@ -147,6 +149,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             listing=listing.of,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
+            opening=Opening(on.acting.asking, nodes, hosts, handed),
             files=files_of(settings.dav.roots),
         )
     )
@@ -165,12 +168,23 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             pseudonym=b"supercloud-" + sha256(b"via" + key).hexdigest()[:12].encode(),
             streams=front.per_principal.streams,
             ping=float(front.limits.ping),
+            handed=handed,
             worker=worker,
+            updates=Live(on.acting.asking, reactor),
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    stop = (desk.stop, looks.stop, pool.close, sessions.stop, store.close, credentials.stop)
-    return Assembled(pipeline, site, hosts, stop)
+    stop = (desk.stop, looks.stop, pool.close, sessions.stop, store.close, credentials.stop, handed.stop)
+    return Assembled(pipeline, site, stop)
+
+
+def make_hosts(front: Front, ports: tuple[int, ...]) -> Hosts:
+    """The addresses that the portal knows as its own.
+
+    :param ports: of its listeners, the first one's first.
+    """
+    public = (front.public_port, *ports) if front.public_port else ports
+    return Hosts(front.hostname, applications=front.applications, ports=public)
 
 
 def files_of(roots: Mapping[str, str]) -> str:

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from supercloud import events
 from supercloud.access import Access
 from supercloud.authn.authenticate import Authenticator, Viewer
+from supercloud.authn.handed import Handed
 from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.relay.handshake import Handshakes
@@ -62,6 +63,13 @@ class ToWorker(Protocol):
         """:raises PortalError: there is no worker for this account now, or it does not answer."""
 
 
+class Updates(Protocol):
+    """Tells open pages what changes; see front.live."""
+
+    def begin(self, exchange: Any, viewer: Viewer) -> None:
+        """:raises PortalError: this is no page that listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """The parts that a pipeline is made of.
@@ -69,6 +77,8 @@ class Stages:
     :ivar via: the portal's entry of ``Via``; ``pseudonym`` is the name in it.
     :ivar streams: requests of one principal under way at once.
     :ivar worker: carries requests to the viewer's own worker; None where there are no workers.
+    :ivar updates: what `worker` is asked again and again for open pages.
+    :ivar handed: what lets viewers into their own applications.
     :ivar paths_for_others: nodes whose applications may be served under the portal's own origin to non-owners.
     """
 
@@ -85,7 +95,9 @@ class Stages:
     clock: IReactorTime
     streams: int
     ping: float
+    handed: Handed
     worker: ToWorker | None = None
+    updates: Updates | None = None
     paths_for_others: frozenset[str] = frozenset()
 
 
@@ -98,6 +110,8 @@ class Trodden(msgspec.Struct, frozen=True):
     :ivar fields: of the request; `parse_like` gives the very same object to the next.
     :ivar owner: uid of the listener.
     :ivar inward: what follows the target in the head that the application gets.
+    :ivar handed: the credential in it that only a process of the viewer's may get; empty for none.
+    :ivar version: of `Handed`, when it was asked.
     :ivar target: node and port, for the audit line.
     """
 
@@ -110,6 +124,8 @@ class Trodden(msgspec.Struct, frozen=True):
     inward: bytes
     outward: Outward
     target: str
+    handed: bytes
+    version: int
 
     def goes(self, fields: list[Field], viewer: Viewer, place: Place, owner: int) -> bool:
         """Whether it is the way of these."""

@@ -97,6 +97,8 @@ def _read(file: Path) -> tuple[bytes, float] | None:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > MOST_BYTES:
             return None
+        if status.st_mode & 0o077:  # what others may read holds no secret, and what they may write says nothing
+            return None
         return os.read(descriptor, MOST_BYTES), status.st_mtime
     except OSError:
         return None

@@ -104,8 +104,7 @@ def make_api(workspace: Workspace) -> Blueprint:
         values = body.get("values", {})
         if not isinstance(values, dict):
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "values has to be an object.")
-        job_id = on.launching.launch(found, values)
-        on.sessions.forget()
+        job_id = on.launch(found, values)
         return _json({"id": job_id}, HTTPStatus.CREATED)
 
     @api.get("/jobs/<job_id>")

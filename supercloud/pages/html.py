@@ -63,7 +63,7 @@ def make_pages(workspace: Workspace) -> Blueprint:
         # A box that is not ticked is not sent at all.
         given = {**{one.name: "false" for one in fields if one.kind == "flag"}, **typed}
         try:
-            job_id = on.launching.launch(app, given)
+            job_id = on.launch(app, given)
         except (Unanswered, SchedulerError, WrongDefinition, OSError) as error:
             refusal = refusal_of(error)
             return page(
@@ -75,7 +75,6 @@ def make_pages(workspace: Workspace) -> Blueprint:
                 typed=given,
                 trouble=refusal.text,
             )
-        on.sessions.forget()
         return _see(f"/jobs/{quote(job_id, safe='')}")
 
     @pages.get("/jobs")

@@ -6,9 +6,12 @@ import os
 import pwd
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+import msgspec
 
 from supercloud.applications.catalogue import App, Broken, Catalogue
 from supercloud.applications.form import Asked
@@ -16,13 +19,17 @@ from supercloud.applications.launching import Launching
 from supercloud.applications.sessions import Session, Sessions
 from supercloud.dav.quota import Quota
 from supercloud.forward_files import ForwardFiles
+from supercloud.monitor.wire import Workspace as WorkspaceTask
 from supercloud.pages.keys import Keys
-from supercloud.scheduler.interface import Scheduler
+from supercloud.scheduler.interface import Scheduler, SchedulerError
 from supercloud.scheduler.local import Local
 from supercloud.scheduler.slurm import Slurm
+from supercloud.workers.session_told import Told
 
 _DATA: Final = ".local/share/supercloud"
 _STATE: Final = ".local/state/supercloud"
+# What is not started from a folder of an application is a Jupyter server, or takes none.
+_JUPYTERS: Final = "token {token}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +51,17 @@ class Workspace:
     forwards: ForwardFiles | None
 
     @classmethod
-    def of_this_process(cls, *, portal: str, scheduler: str, folders: list[str], forwards: str, home: str) -> Workspace:
+    def of_this_process(cls, task: WorkspaceTask, *, home: str, forwards: str) -> Workspace:
         """Of the account that this process is.
 
-        :param scheduler: "slurm" or "local".
-        :param folders: of the site's applications.
+        :param forwards: the site's folder of them; "" where there is none.
         """
-        place = Path(home)
-        login = _login()
-        runs: Scheduler = Slurm() if scheduler == "slurm" else Local(place / _STATE / "jobs")
-        catalogue = Catalogue([Path(folder) for folder in folders], place / ".config/supercloud/apps")
+        place, login = Path(home), _login()
+        runs: Scheduler = Slurm() if task.scheduler == "slurm" else Local(place / _STATE / "jobs")
+        catalogue = Catalogue([Path(folder) for folder in task.folders], place / ".config/supercloud/apps")
         data = place / _DATA / "jobs"
         return cls(
-            portal=portal,
+            portal=task.portal,
             login=login,
             home=place,
             scheduler=runs,
@@ -73,6 +78,35 @@ class Workspace:
             keys=Keys(place),
             forwards=ForwardFiles(Path(forwards)) if forwards and Path(forwards).is_dir() else None,
         )
+
+    def launch(self, app: App, given: Mapping[str, Any]) -> str:
+        """Start an application; the job's id.
+
+        :raises Unanswered, WrongDefinition, SchedulerError: it was not; see `Launching.launch`.
+        """
+        job_id = self.launching.launch(app, given)
+        self.sessions.forget()
+        self.sessions.tidy()
+        return job_id
+
+    def told(self, session_id: str) -> Told | None:
+        """Where a job listens, for the front; None when it does not say, or not properly."""
+        try:
+            session = self.sessions.find(session_id)
+        except SchedulerError:
+            return None
+        place = session.place
+        if place is None or not session.can_open:
+            return None
+        app = self.catalogue.find(session.app) if session.app else None
+        how = app.definition.open.authorization if app is not None else _JUPYTERS
+        authorization = how.replace("{token}", place.token) if place.token else ""
+        try:
+            return msgspec.convert(
+                {"node": place.node, "port": place.port, "path": place.path, "authorization": authorization}, Told
+            )
+        except msgspec.ValidationError:
+            return None
 
     def quota(self) -> Quota | None:
         """Of the home folder; None where nobody says."""

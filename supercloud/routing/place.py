@@ -102,12 +102,15 @@ def inward_target(target: bytes, place: Place) -> bytes:
     return place.base + target
 
 
-def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
+def inward_fields(
+    head: RequestHead, place: Place, *, login: str, address: str, via: bytes, handed: bytes = b""
+) -> bytes:
     """What follows the target in the head that the application gets.
 
     :param login: the viewer's account.
     :param address: the browser's.
     :param via: the portal's own entry of ``Via`` (RFC 9110 section 7.6.3).
+    :param handed: what lets the viewer into their own application, for requests that bear nothing of the kind.
     """
     out = [b" HTTP/1.1\r\nHost: %b\r\n" % place.inside]
     options = head.options
@@ -121,6 +124,8 @@ def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, 
         out.append(name + b": " + value + b"\r\n")
     if place.forward is not None and place.forward.authorization:
         out.append(line(b"Authorization", place.forward.authorization))
+    elif handed and b"authorization" not in head.first:
+        out.append(line(b"Authorization", handed))
     if head.length == CHUNKED:
         out.append(b"Transfer-Encoding: chunked\r\n")
     elif head.length or b"content-length" in head.first:

@@ -1,4 +1,6 @@
-"""What a worker serves to its account: the file system below /dav. And what it tells the front about forwards."""
+"""What a worker serves to its account: the file system below /dav, and everywhere else the workspace. And what it tells
+the front: about forwards, and about the jobs that listen.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,11 @@ import msgspec
 
 from supercloud.dav.app import make_app
 from supercloud.monitor.wire import Task
-from supercloud.workers.forward_check import METHOD, check
+from supercloud.pages.app import make_app as make_pages
+from supercloud.pages.workspace import Workspace
+from supercloud.workers import forward_check, session_told
+from supercloud.workers.forward_check import check
+from supercloud.workers.session_told import Told
 
 _DAV: Final = "/dav"
 _NOT_FOUND: Final = b"There is nothing here.\n"
@@ -23,25 +29,42 @@ def make(task: Task, home: str) -> Application:
     :param home: the account's.
     """
     dav = make_app(task.roots, home, task.desk)
+    pages, find = _workspace(task, home)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == METHOD:
-            return _tell_check(task.forwards, path, start_response)
+        match environ["REQUEST_METHOD"]:
+            case forward_check.METHOD:
+                return _tell(check(task.forwards, path.removeprefix("/")), start_response)
+            case session_told.METHOD:
+                return _tell(find(path.removeprefix("/")), start_response)
         if path != _DAV and not path.startswith(f"{_DAV}/"):
-            length = ("Content-Length", str(len(_NOT_FOUND)))
-            start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), length])
-            return [_NOT_FOUND]
+            return pages(environ, start_response)
         answer: Iterable[bytes] = dav({**environ, "SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :]}, start_response)
         return answer
 
     return application
 
 
-def _tell_check(folder: str, path: str, start_response: Callable[..., Any]) -> list[bytes]:
+def _workspace(task: Task, home: str) -> tuple[Application, Callable[[str], Told | None]]:
+    """Pages and API, and where a job listens; all of it was imported above, so that nothing is left to import after
+    the fork.
+    """
+    if task.workspace is None:
+        return _answer_nothing, lambda job: None
+    workspace = Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
+    return make_pages(workspace), workspace.told
+
+
+def _answer_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    length = ("Content-Length", str(len(_NOT_FOUND)))
+    start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), length])
+    return [_NOT_FOUND]
+
+
+def _tell(found: msgspec.Struct | None, start_response: Callable[..., Any]) -> list[bytes]:
     """Answer `supercloud.workers.asking`."""
-    checked = check(folder, path.removeprefix("/"))
-    body = b"" if checked is None else msgspec.json.encode(checked)
-    status = "404 Not Found" if checked is None else "200 OK"
+    body = b"" if found is None else msgspec.json.encode(found)
+    status = "404 Not Found" if found is None else "200 OK"
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

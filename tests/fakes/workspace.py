@@ -56,4 +56,6 @@ class FakeWorkspace:
     def announce(self, job_id: str, **more: Any) -> None:
         """As an application does."""
         told = {"node": "node1", "port": 12001, "path": "/lab", "token": "very-secret", **more}
-        (self.announced / f"{job_id}.json").write_text(json.dumps(told))
+        file = self.announced / f"{job_id}.json"
+        file.touch(0o600)
+        file.write_text(json.dumps(told))

@@ -95,6 +95,7 @@ class NoMonitor:
     sees_all = True
     steps: tuple[str, ...] = ()
     worker: Any = object()
+    asking: Any = object()
 
     def __init__(self, settings: Settings, *_: object, **options: Any) -> None:
         NoMonitor.made = self

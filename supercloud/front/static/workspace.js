@@ -83,7 +83,7 @@ const listen = () => {
   if (!document.querySelector('[data-live]')) return;
   let polling = null;
   const source = new EventSource('/api/events');
-  source.addEventListener('workspace', () => refresh());
+  for (const news of ['workspace', 'trouble']) source.addEventListener(news, () => refresh());
   source.onopen = () => { clearInterval(polling); polling = null; };
   // Without it the page asks by itself, less often.
   source.onerror = () => { polling ||= setInterval(() => document.hidden || refresh(), 10000); };

@@ -13,6 +13,7 @@ from supercloud.applications.announcement import MOST_BYTES, jupyter_servers, re
 
 
 def write(file: Path, **more: Any) -> Path:
+    file.touch(0o600)
     file.write_text(json.dumps({"node": "node1", "port": 12001, "path": "/lab", "token": "abc", **more}))
     return file
 
@@ -47,6 +48,13 @@ def test_what_is_no_plain_file_is_nothing_and_stalls_nobody(tmp_path: Path) -> N
         assert read_announcement(tmp_path / name) is None
 
 
+@pytest.mark.parametrize("mode", [0o644, 0o620, 0o604])
+def test_what_others_may_read_or_write_is_nothing(tmp_path: Path, mode: int) -> None:
+    file = write(tmp_path / "7.json")
+    file.chmod(mode)
+    assert read_announcement(file) is None
+
+
 def test_servers_that_jupyter_wrote_down(tmp_path: Path) -> None:
     told = {
         "url": "http://node2:8899/base/",
@@ -60,6 +68,8 @@ def test_servers_that_jupyter_wrote_down(tmp_path: Path) -> None:
     (tmp_path / "jpserver-43.json").write_text(json.dumps({**told, "url": "http://[bad/", "pid": 43}))
     (tmp_path / "jpserver-44.json").write_text(json.dumps({**told, "port": 22, "pid": 44}))
     (tmp_path / "other.json").write_text(json.dumps(told))
+    for file in tmp_path.iterdir():
+        file.chmod(0o600)
     [(pid, place)] = list(jupyter_servers(tmp_path))
     assert (pid, place.node, place.port, place.path, place.token) == (42, "node2", 8899, "/base/", "t")
     assert list(jupyter_servers(tmp_path / "missing")) == []

@@ -95,7 +95,9 @@ def test_all_pages_together_ask_the_scheduler_every_two_seconds(here: FakeWorksp
 def test_jupyter_that_was_started_by_hand_is_found_where_jobs_run(here: FakeWorkspace) -> None:
     def server(pid: int, host: str) -> None:
         told = {"url": f"http://{host}:8899/", "port": 8899, "pid": pid, "base_url": "/", "token": "t"}
-        (here.runtime / f"jpserver-{pid}.json").write_text(json.dumps(told))
+        file = here.runtime / f"jpserver-{pid}.json"
+        file.touch(0o600)
+        file.write_text(json.dumps(told))
 
     here.scheduler.has("7", nodes=("node1",))
     server(5, "node1.cluster")
