@@ -104,7 +104,7 @@ class Definition(Section, frozen=True):
     """The whole file.
 
     :ivar about: one or two sentences.
-    :ivar icon: a character or two.
+    :ivar icon: one to three characters, shown as a badge.
     :ivar order: applications are listed by it, then by name.
     :ivar ports: TCP ports that the job gets.
     :ivar script: file beside this one: a template of a bash script.
@@ -113,7 +113,7 @@ class Definition(Section, frozen=True):
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
     about: str = ""
-    icon: str = "▸"
+    icon: Annotated[str, msgspec.Meta(max_length=3)] = "App"
     order: int = 100
     ports: Annotated[int, msgspec.Meta(ge=0, le=16)] = 1
     script: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+$")] = "script.sh.j2"

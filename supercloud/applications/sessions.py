@@ -235,7 +235,7 @@ class Sessions:
                     id=f"jupyter-{pid}",
                     name="Jupyter",
                     stage="ready",
-                    icon="♃",
+                    icon="Jup",
                     place=place,
                     words=f"Found on {short}.",
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from flask import Blueprint, Response, request
 
@@ -28,6 +28,7 @@ def make_pages(workspace: Workspace) -> Blueprint:
     """The pages of one person."""
     pages = Blueprint("pages", __name__)
     on = workspace
+    portal_port = urlsplit(on.portal).port or 443  # no application of theirs, where it runs as them
 
     def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
         text = render(template, login=on.login, has_forwards=on.forwards is not None, **values)
@@ -42,7 +43,7 @@ def make_pages(workspace: Workspace) -> Blueprint:
             recent=[one for one in sessions if one.stage == "over"][:3],
             trouble=trouble,
             apps=[one for one in on.catalogue.all() if isinstance(one, App)],
-            listeners=own_listeners({one.place.port for one in sessions if one.place is not None}),
+            listeners=own_listeners({portal_port, *(one.place.port for one in sessions if one.place is not None)}),
             quota=on.quota(),
         )
 

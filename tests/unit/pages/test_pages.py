@@ -41,7 +41,7 @@ def test_names_are_text_wherever_they_come_from(here: FakeWorkspace, path: str) 
     evil = "<script>alert(1)</script>\"'><img src=x>"
     here.scheduler.has("7", name=evil, reason=evil, partition=evil, nodes=(evil,), state="pending")
     (here.site / "web").mkdir(parents=True)
-    (here.site / "web" / "app.toml").write_text(f"name = '''{evil}'''\nabout = '''{evil}'''\nicon = '''{evil}'''\n")
+    (here.site / "web" / "app.toml").write_text(f"name = '''{evil}'''\nabout = '''{evil}'''\nicon = '<b>'\n")
     (here.site / "web" / "script.sh.j2").write_text("")
     (here.home / ".ssh").mkdir()
     (here.home / ".ssh" / "authorized_keys").write_text(
