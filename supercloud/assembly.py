@@ -34,6 +34,7 @@ from supercloud.stages import Stages
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
 from supercloud.upstream.secure import from_settings
+from supercloud.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,8 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     access = Access(nodes, authorizer, forwards)
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
+    watch = Watch(reactor, forwards=access, pool=pool, refusal=lambda uid: None)
+    watch.start()
     listing = Listing(
         on.offload,
         hosts,
@@ -159,6 +162,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
             tls=tls,
             pool=pool,
+            watch=watch,
             pages=site,
             handshakes=Handshakes(reactor),
             clock=reactor,
@@ -169,7 +173,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    stop = (desk.stop, looks.stop, pool.close, sessions.stop, store.close, credentials.stop)
+    stop = (desk.stop, looks.stop, watch.stop, pool.close, sessions.stop, store.close, credentials.stop)
     return Assembled(pipeline, site, hosts, stop)
 
 

@@ -38,6 +38,7 @@ from supercloud.routing.nodes import Nodes
 from supercloud.stages import Stages
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
+from supercloud.watch import Watch
 from supercloud.workers.pool import One, Workers
 from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import ALICE, FakeAccounts
@@ -200,6 +201,8 @@ class FakePortal:
             now=self.clock.seconds,
         )
         self.pool: Pool[Grant] = Pool(self.clock, most=connections)
+        self.watch = Watch(self.clock, forwards=access, pool=self.pool, refusal=lambda uid: None)
+        self.watch.start()
         self.monitor = FakeMonitor()
         self.worker_dialer = FakeWorkerDialer(self.clock)
         self.workers = Workers(self.monitor, self.accounts, self.clock, limit=10, idle=600.0)
@@ -228,6 +231,7 @@ class FakePortal:
                 dialer=self.dialer,
                 tls=self.tls,
                 pool=self.pool,
+                watch=self.watch,
                 pages=self.site,
                 pseudonym=b"supercloud-test",
                 handshakes=handshakes(),

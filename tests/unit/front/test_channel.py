@@ -61,6 +61,7 @@ def test_no_timer_stays_behind() -> None:
     portal.dialer[0].send(OK)
     browser.leave()
     portal.pool.close()
+    portal.watch.stop()
     portal.clock.pump([0, 0.2])
     assert portal.clock.getDelayedCalls() == []
 
