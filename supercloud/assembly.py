@@ -10,18 +10,23 @@ from typing import Any
 from supercloud.access import Access
 from supercloud.accounts import Accounts
 from supercloud.acting import Acting
+from supercloud.authn import lock_store
 from supercloud.authn.authenticate import Authenticator
+from supercloud.authn.lock_store import SqliteLockStore
 from supercloud.authn.seal import Sealer, make_key
 from supercloud.authn.session import Sessions
+from supercloud.authn.standing import Standing
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
+from supercloud.closing import Closing
 from supercloud.config import Front, Settings
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
 from supercloud.front.listing import Listing
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.ident2.client import Ident2Client
+from supercloud.membership import Membership
 from supercloud.offload import Offload
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
@@ -101,7 +106,12 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         clock=reactor,
         now=on.now,
     )
-    authenticator = Authenticator(sessions, accounts, credentials.programs)
+    locks = SqliteLockStore(settings.state / lock_store.FILE)
+    locks.open()
+    standing = Standing(
+        store=locks, storage=on.storage, accounts=accounts, state_of=on.acting.monitor.read_account, clock=reactor
+    )
+    authenticator = Authenticator(sessions, accounts, standing, credentials.programs)
     looks = Offload(reactor, name="supercloud-desk", threads=8)
     looks.start()
     desk = make_desk(
@@ -129,8 +139,12 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     access = Access(nodes, authorizer, forwards)
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
-    watch = Watch(reactor, forwards=access, pool=pool, refusal=lambda uid: None)
+    watch = Watch(reactor, forwards=access, pool=pool, refusal=standing.refusal)
     watch.start()
+    membership = Membership(reactor, authorizer=authorizer, watch=watch, pool=pool)
+    membership.start()
+    closing = Closing(sessions, (credentials,), watch, on.acting.end_workers)
+    standing.start(lambda: on.acting.in_use | watch.in_use, closing)
     listing = Listing(
         on.offload,
         hosts,
@@ -173,8 +187,8 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    stop = (desk.stop, looks.stop, watch.stop, pool.close, sessions.stop, store.close, credentials.stop)
-    return Assembled(pipeline, site, hosts, stop)
+    stop = (desk.stop, looks.stop, standing.stop, membership.stop, watch.stop, pool.close, sessions.stop, store.close)
+    return Assembled(pipeline, site, hosts, (*stop, credentials.stop, locks.close))
 
 
 def files_of(roots: Mapping[str, str]) -> str:

@@ -14,6 +14,8 @@ import click
 
 from supercloud import config
 from supercloud.accounts import read_account
+from supercloud.authn.lock_store import FILE as LOCKS
+from supercloud.authn.lock_store import MAX_REASON, LockRow, SqliteLockStore
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli_forward import forward
@@ -92,17 +94,18 @@ def admin(context: click.Context, file: Path | None, state: Path | None) -> None
 
 
 @admin.command()
-@click.argument("login")
+@click.argument("login", required=False)
 @click.pass_obj
-def sessions(folder: Path, login: str) -> None:
-    """List the sessions of LOGIN."""
+def sessions(folder: Path, login: str | None) -> None:
+    """List the sessions of LOGIN, or of everybody."""
     with _opened(_sessions(folder)) as store:
-        rows = store.of_account(_uid(login))
+        rows = store.all() if login is None else store.of_account(_uid(login))
     for row in rows:
         seen, ends = _when(row.last_seen), _when(row.ends)
-        click.echo(f"{row.id}  {row.scheme}  from {row.address}  last used {seen}  ends {ends} UTC")
+        whose = f"{row.login}  " if login is None else ""
+        click.echo(f"{whose}{row.id}  {row.scheme}  from {row.address}  last used {seen}  ends {ends} UTC")
     if not rows:
-        click.echo(f"{login} is not signed in")
+        click.echo("nobody is signed in" if login is None else f"{login} is not signed in")
 
 
 @admin.command()
@@ -112,7 +115,7 @@ def sessions(folder: Path, login: str) -> None:
 def kick(folder: Path, login: str, session: str | None) -> None:
     """End the sessions of LOGIN; running portals notice within a second.
 
-    Tokens are not sessions and stay good: see revoke-tokens. To keep somebody out, lock the account.
+    Tokens are not sessions and stay good: see revoke-tokens. To keep somebody out: see lock.
     """
     with _opened(_sessions(folder)) as store:
         rows = store.of_account(_uid(login))
@@ -123,6 +126,50 @@ def kick(folder: Path, login: str, session: str | None) -> None:
         else:
             raise click.ClickException(f"{login} has no session {session!r}; see: supercloud admin sessions {login}")
     click.echo(f"ended {len(rows) if session is None else 1}")
+
+
+@admin.command()
+@click.argument("login")
+@click.option("--reason", default="", help="Told to whoever shows the account's password, certificate or token.")
+@click.pass_obj
+def lock(folder: Path, login: str, reason: str) -> None:
+    """Keep LOGIN out of the portal until `unlock`; running portals notice within 2 seconds.
+
+    Ends the account's sessions, and all that it has open through the portal. Tokens are not taken for as long as the
+    lock is there. Logging in by ssh, and jobs, are not the portal's to lock.
+    """
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise click.ClickException(f"a reason has at most {MAX_REASON} printable characters")
+    uid = _uid(login)
+    with _opened(_sessions(folder)) as store, _opened(SqliteLockStore(folder / LOCKS)) as locks:
+        locks.lock(LockRow(uid, login, reason, wall_clock()))
+        store.end_all(uid, "locked by an administrator")
+    click.echo(f"{login} is locked")
+
+
+@admin.command()
+@click.argument("login")
+@click.pass_obj
+def unlock(folder: Path, login: str) -> None:
+    """Let LOGIN in again; whoever was signed in signs in anew."""
+    with _opened(_locks(folder)) as locks:
+        # By the name of then: the account may be gone by now.
+        found = [row.uid for row in locks.all() if row.login == login] or [_uid(login)]
+        if True not in [locks.unlock(uid) for uid in found]:
+            raise click.ClickException(f"{login} is not locked; see: supercloud admin locks")
+    click.echo(f"{login} is not locked any more")
+
+
+@admin.command("locks")
+@click.pass_obj
+def list_locks(folder: Path) -> None:
+    """List the accounts that are locked."""
+    with _opened(_locks(folder)) as locks:
+        rows = locks.all()
+    for row in rows:
+        click.echo(f"{row.login}  since {_when(row.since)} UTC" + (f"  {row.reason}" if row.reason else ""))
+    if not rows:
+        click.echo("nobody is locked")
 
 
 @admin.command()
@@ -150,7 +197,7 @@ def _become_owner(folder: Path) -> None:
         become(read_account(owner))
 
 
-S = TypeVar("S", SqliteStore, SqliteTokenStore)
+S = TypeVar("S", SqliteStore, SqliteTokenStore, SqliteLockStore)
 
 
 @contextmanager
@@ -171,6 +218,10 @@ def _sessions(folder: Path) -> SqliteStore:
 
 def _tokens(folder: Path) -> SqliteTokenStore:
     return SqliteTokenStore(_existing(folder / "tokens.sqlite", "tokens"))
+
+
+def _locks(folder: Path) -> SqliteLockStore:
+    return SqliteLockStore(_existing(folder / LOCKS, "locks"))
 
 
 def _existing(file: Path, what: str) -> Path:

@@ -112,6 +112,12 @@ class Watch:
             call.cancel()
         self._calls.clear()
 
+    @property
+    def in_use(self) -> dict[int, str]:
+        """Uid and login of whoever has something under way, or a connection that is kept."""
+        running = {viewer.principal.uid: viewer.principal.login for viewer, _, _ in self.running.values()}
+        return running | {grant.permit.principal.uid: grant.permit.principal.login for grant in self._pool.grants}
+
     def end_account(self, uid: int, error: PortalError, told: str, then: Callable[[], object] = lambda: None) -> None:
         """End all that an account has under way, and then what it stands on."""
         self._pool.close_unused(lambda key, _: key[0] == uid)
@@ -190,7 +196,8 @@ class Watch:
 
     def _end_use(self, use: _Use, error: PortalError) -> None:
         uid, forward = use.principal.uid, use.let_in
-        told = "the forward was changed" if isinstance(error, ForwardChanged) else "the forward may not be used any more"
+        is_changed = isinstance(error, ForwardChanged)
+        told = "the forward was changed" if is_changed else "the forward may not be used any more"
         self._pool.close_unused(lambda key, _: key[0] == uid and key[3] == forward)
         self._work(self._end(lambda viewer, by, _: by == forward and viewer.principal.uid == uid, error, told))
 

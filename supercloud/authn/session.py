@@ -215,10 +215,14 @@ class Sessions:
 
     async def end_all(self, uid: int, reason: str) -> None:
         """End every session of an account, as `end` does."""
-        for session in [one for one in self._met.values() if one.uid == uid]:
-            self._leave(session.id, reason)
+        self.forget(uid, reason)
         await self._offload.run(self._store.end_all, uid, reason)
         await self._poll()
+
+    def forget(self, uid: int, reason: str) -> None:
+        """End what memory has of an account's sessions, and what depends on them; the store says whether they go on."""
+        for session in [one for one in self._met.values() if one.uid == uid]:
+            self._leave(session.id, reason)
 
     async def list(self, uid: int) -> tuple[Session, ...]:
         """Live sessions of an account in all processes, oldest first. At most `MAX_PER_ACCOUNT`."""

@@ -138,6 +138,12 @@ class SqliteStore:
             )
             return [SessionRow(*row) for row in rows]
 
+    def all(self) -> list[SessionRow]:
+        """Sessions of all accounts, by account, the oldest first."""
+        with self._file.read() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM session ORDER BY login, created, rowid")  # noqa: S608
+            return [SessionRow(*row) for row in rows]
+
     def seen(self, times: Mapping[str, float]) -> None:
         """When sessions were last used; an earlier time than the known one changes nothing."""
         with self._file.change() as connection:

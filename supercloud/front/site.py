@@ -234,12 +234,14 @@ class Site:
         login, onward = form.get("login", "").strip(), form.get("next", "/")
         try:
             password = await passwords.check(login, form.get("password", ""), exchange.address)
+            self._on.authenticator.admit(password.principal)
         except (NotAuthenticated, AccountClosed, Busy) as error:
             self._sign_in_page(exchange, error, login=login, onward=onward)
         else:
             await self._signed_in(exchange, password.principal, "password", onward)
 
     async def _signed_in(self, exchange: Exchange, principal: Principal, scheme: str, onward: str) -> NoReturn:
+        self._on.authenticator.admit(principal)
         session = await self._on.sessions.open(principal, scheme=scheme, address=exchange.address)
         events.signed_in(scheme, principal.login, exchange.address)
         exchange.audit.principal = principal.login

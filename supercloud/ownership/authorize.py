@@ -149,6 +149,15 @@ class Authorizer:
             raise NothingListens(f"{permit.target} stopped listening")
         return await self._grant(permit, listener, "listener")
 
+    async def judge_again(self, grant: Grant) -> Verdict:
+        """The rule's verdict about whoever holds a verified connection, by the groups of now; no node is asked.
+
+        :raises NotAuthorized: the principal's account is gone.
+        :raises PortalError: nobody could say.
+        """
+        _, verdict = await self._judge(grant.permit.principal, grant.owner, grant.permit.reservation)
+        return verdict
+
     async def _grant(self, permit: Permit, owner: SocketOwner, basis: str) -> Grant:
         principal, verdict = await self._judge(permit.principal, owner, permit.reservation)
         if not verdict.permits:

@@ -30,7 +30,7 @@ from supercloud.relay.http import Downstream, Upstream
 
 # Seconds for the other end's answer to a close frame.
 CLOSE_WITHIN: Final = 5.0
-# Seconds for the end of the frame under way when what let the WebSocket in has ended: a close frame fits behind it only.
+# Seconds for the end of the frame under way when access has ended: a close frame fits behind it only.
 LAST_FRAME_WITHIN: Final = 0.5
 # Pings in a row that stay without an answer before an end counts as dead.
 MAX_UNANSWERED: Final = 2

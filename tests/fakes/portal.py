@@ -17,9 +17,11 @@ from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs
 from supercloud.authn.scope import DAV, Scope
 from supercloud.authn.seal import Sealer
+from supercloud.authn.standing import Standing
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
 from supercloud.authn.token import Tokens
+from supercloud.closing import Closing
 from supercloud.config import Limits
 from supercloud.errors import PortalError
 from supercloud.events import Audit
@@ -27,6 +29,7 @@ from supercloud.front.door import Door
 from supercloud.front.pages import Listed
 from supercloud.front.site import Parts, SignIn, Site
 from supercloud.identity import Principal
+from supercloud.membership import Membership
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
@@ -45,6 +48,7 @@ from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.dialer import FakeDialer, FakeUpstream
 from tests.fakes.forwards import FakeForwards
+from tests.fakes.locks import FakeLockStore
 from tests.fakes.offload import FakeOffload
 from tests.fakes.owners import FakeOwners
 from tests.fakes.passwords import FakePasswordCheck
@@ -192,7 +196,16 @@ class FakePortal:
         self.token_store = FakeTokenStore()
         self.tokens = Tokens(store=self.token_store, offload=self.offload, clock=self.clock, now=self.clock.seconds)
         programs = Programs(self.accounts, passwords=self.passwords, tokens=self.tokens) if takes_programs else None
-        authenticator = Authenticator(sessions, self.accounts, programs)
+        self.monitor = FakeMonitor()
+        self.locks = FakeLockStore()
+        self.standing = Standing(
+            store=self.locks,
+            storage=self.offload,
+            accounts=self.accounts,
+            state_of=self.monitor.read_account,
+            clock=self.clock,
+        )
+        authenticator = Authenticator(sessions, self.accounts, self.standing, programs)
         self.tickets = Tickets(
             sealer=Sealer([bytes(32)]),
             sessions=self.sessions,
@@ -201,11 +214,14 @@ class FakePortal:
             now=self.clock.seconds,
         )
         self.pool: Pool[Grant] = Pool(self.clock, most=connections)
-        self.watch = Watch(self.clock, forwards=access, pool=self.pool, refusal=lambda uid: None)
+        self.watch = Watch(self.clock, forwards=access, pool=self.pool, refusal=self.standing.refusal)
         self.watch.start()
-        self.monitor = FakeMonitor()
         self.worker_dialer = FakeWorkerDialer(self.clock)
         self.workers = Workers(self.monitor, self.accounts, self.clock, limit=10, idle=600.0)
+        self.membership = Membership(self.clock, authorizer=authorizer, watch=self.watch, pool=self.pool)
+        self.membership.start()
+        closing = Closing(sessions, (self.tokens, self.passwords), self.watch, self.workers.end)
+        self.standing.start(lambda: self.workers.in_use | self.watch.in_use, closing)
         self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
         self.listed: list[Listed] = []
         self.site = Site(
@@ -244,6 +260,13 @@ class FakePortal:
         )
         self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds)
         self.door.open(self.pipeline, self.site)
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        self.standing.stop()
+        self.membership.stop()
+        self.watch.stop()
+        self.pool.close()
 
     async def _listing(self, principal: Principal) -> list[Listed]:
         return self.listed

@@ -40,6 +40,11 @@ class FakeSessions:
     async def find(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
 
+    def forget(self, uid: int, reason: str) -> None:
+        for session in self._sessions.values():
+            if session.uid == uid:
+                session.end(reason)
+
     async def end_all(self, uid: int, reason: str) -> None:
         for session in self._sessions.values():
             if session.uid == uid:

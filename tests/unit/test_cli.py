@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from supercloud import cli
+from supercloud.authn.lock_store import LockRow, SqliteLockStore
 from supercloud.authn.store import SessionRow, SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli import main
@@ -223,3 +224,43 @@ def test_ones_own_portal_is_asked_where_the_host_has_none(
     own.touch()
     ask("revoke", "one")
     assert desk.path == str(own)
+
+
+def test_a_lock_ends_the_sessions_and_is_listed_until_it_is_taken_back(store: SqliteStore, run: Run) -> None:
+    assert run("lock", LOGIN, "--reason", "Call the desk.").output == f"{LOGIN} is locked\n"
+    assert store.of_account(geteuid()) == []
+    assert "Call the desk." in run("locks").output
+    assert run("unlock", LOGIN).output == f"{LOGIN} is not locked any more\n"
+    assert run("locks").output == "nobody is locked\n"
+    refused = run("unlock", LOGIN)
+    assert (refused.exit_code, refused.output) == (
+        1,
+        f"Error: {LOGIN} is not locked; see: supercloud admin locks\n",
+    )
+
+
+def test_an_account_that_is_gone_by_now_can_be_unlocked(store: SqliteStore, run: Run, tmp_path: Path) -> None:
+    locks = SqliteLockStore(tmp_path / "locked.sqlite")
+    locks.open()
+    locks.lock(LockRow(4711, "gone", "", 950.0))
+    assert run("unlock", "gone").exit_code == 0
+    assert locks.all() == []
+    locks.close()
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "two\nlines"])
+def test_a_reason_that_no_page_could_show_is_refused(store: SqliteStore, run: Run, reason: str) -> None:
+    assert run("lock", LOGIN, "--reason", reason).exit_code == 1
+    assert "holds no locks" in run("locks").output
+
+
+def test_a_folder_that_is_no_portals_gets_no_lock(run: Run, tmp_path: Path) -> None:
+    assert "holds no sessions" in run("lock", LOGIN).output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everybodys_sessions_are_listed_with_their_names(store: SqliteStore, run: Run) -> None:
+    lines = run("sessions").output.splitlines()
+    assert [line.split()[:2] for line in lines] == [[LOGIN, "first"], [LOGIN, "second"]]
+    run("kick", LOGIN)
+    assert run("sessions").output == "nobody is signed in\n"
