@@ -13,9 +13,10 @@ from supercloud.acting import Acting
 from supercloud.authn import lock_store
 from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.lock_store import SqliteLockStore
+from supercloud.authn.recurring import Recurring
 from supercloud.authn.seal import Sealer, make_key
 from supercloud.authn.session import Sessions
-from supercloud.authn.standing import Standing
+from supercloud.authn.standing import LOOK, Standing
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
@@ -152,6 +153,16 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         ports=settings.nodes.ports,
         has_localhost="localhost" in settings.nodes.allow,
     )
+    ways = tuple(on.ways(accounts))
+    doubts = {way.name: way.doubt for way in ways}
+
+    async def look_after_certificates() -> None:
+        await sessions.end_doubted(
+            lambda session: doubts[session.scheme](session) if session.scheme in doubts else None
+        )
+
+    certificates = Recurring(reactor, LOOK, look_after_certificates, "looking after sessions by certificate")
+    certificates.start()
     site = Site(
         Parts(
             hosts=hosts,
@@ -160,7 +171,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             tickets=Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),
             throttle=throttle,
             access=access,
-            ways=tuple(on.ways(accounts)),
+            ways=ways,
             listing=listing.of,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
@@ -187,7 +198,17 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    stop = (desk.stop, looks.stop, standing.stop, membership.stop, watch.stop, pool.close, sessions.stop, store.close)
+    stop = (
+        desk.stop,
+        looks.stop,
+        standing.stop,
+        certificates.stop,
+        membership.stop,
+        watch.stop,
+        pool.close,
+        sessions.stop,
+        store.close,
+    )
     return Assembled(pipeline, site, hosts, (*stop, credentials.stop, locks.close))
 
 

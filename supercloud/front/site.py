@@ -72,6 +72,12 @@ class SignIn(Protocol):
     def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
         """Whether the request shows a credential of this kind."""
 
+    def certificate(self, exchange: Exchange) -> bytes:
+        """On which the session is to stand, DER; empty when it stands on none."""
+
+    def doubt(self, session: Session) -> str | None:
+        """Why somebody who signed in so would not be let in any more, with a certificate; None when they would."""
+
     async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
         """Who it is.
 
@@ -226,7 +232,8 @@ class Site:
                 events.login_failed(way.name, exchange.address, str(error))
                 refusal = error
                 continue
-            await self._signed_in(exchange, principal, way.name, query.get("next", "/"))
+            certificate = way.certificate(exchange)
+            await self._signed_in(exchange, principal, way.name, query.get("next", "/"), certificate)
         self._sign_in_page(exchange, refusal, onward=query.get("next", "/"))
 
     async def _login_by_form(self, exchange: Exchange, passwords: Passwords) -> None:
@@ -240,9 +247,13 @@ class Site:
         else:
             await self._signed_in(exchange, password.principal, "password", onward)
 
-    async def _signed_in(self, exchange: Exchange, principal: Principal, scheme: str, onward: str) -> NoReturn:
+    async def _signed_in(
+        self, exchange: Exchange, principal: Principal, scheme: str, onward: str, certificate: bytes = b""
+    ) -> NoReturn:
         self._on.authenticator.admit(principal)
-        session = await self._on.sessions.open(principal, scheme=scheme, address=exchange.address)
+        session = await self._on.sessions.open(
+            principal, scheme=scheme, address=exchange.address, certificate=certificate
+        )
         events.signed_in(scheme, principal.login, exchange.address)
         exchange.audit.principal = principal.login
         # A host's cookies have no port: whichever listener asked for the certificate, one session serves the links.

@@ -13,7 +13,7 @@ class FakeSessions:
         self._visits: dict[str, Visit] = {}
         self._sessions: dict[str, Session] = {}
 
-    async def open(self, principal: Principal, *, scheme: str, address: str) -> Session:
+    async def open(self, principal: Principal, *, scheme: str, address: str, certificate: bytes = b"") -> Session:
         return self.begin(principal, scheme=scheme, address=address)
 
     def begin(self, principal: Principal, *, scheme: str = "link", address: str = "192.0.2.7") -> Session:
