@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -41,6 +42,7 @@ from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
 from supercloud.upstream.secure import from_settings
 from supercloud.watch import Watch
+from supercloud.why import Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +115,6 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         store=locks, storage=on.storage, accounts=accounts, state_of=on.acting.monitor.read_account, clock=reactor
     )
     authenticator = Authenticator(sessions, accounts, standing, credentials.programs)
-    looks = Offload(reactor, name="supercloud-desk", threads=8)
-    looks.start()
-    desk = make_desk(
-        reactor,
-        str(settings.run / "portal.sock"),
-        settings.state,
-        offload=looks,
-        storage=on.storage,
-        now=on.now,
-        handlers=credentials.handlers,
-    )
-    desk.start()
     public = (front.public_port, *on.ports) if front.public_port else on.ports
     hosts = Hosts(front.hostname, applications=front.applications, ports=public)
     nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
@@ -139,6 +129,27 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         reactor, ca=settings.forwards.ca, verify=settings.forwards.verify, timeout=float(front.limits.connect)
     )
     access = Access(nodes, authorizer, forwards)
+    why = Why(
+        hosts=hosts,
+        accounts=accounts,
+        standing=standing,
+        state_of=on.acting.monitor.read_account,
+        access=access,
+        paths_for_others=frozenset(front.paths_for_others),
+        uid=os.geteuid(),
+    )
+    looks = Offload(reactor, name="supercloud-desk", threads=8)
+    looks.start()
+    desk = make_desk(
+        reactor,
+        str(settings.run / "portal.sock"),
+        settings.state,
+        offload=looks,
+        storage=on.storage,
+        now=on.now,
+        handlers={**credentials.handlers, **why.handlers},
+    )
+    desk.start()
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
     watch = Watch(reactor, forwards=access, pool=pool, refusal=standing.refusal)
     watch.start()

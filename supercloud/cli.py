@@ -22,11 +22,13 @@ from supercloud.cli_forward import forward
 from supercloud.config import Duration, WrongSettings
 from supercloud.desk.client import Desk, DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
+from supercloud.desk.why_wire import AskWhy, WhyTold
 from supercloud.desk.wire import Done, Message, Refusal
 from supercloud.identity import NoAccount
 from supercloud.workers.become import become
 
 _SOCKET: Final = "/run/supercloud/portal.sock"
+_DESK: Final = "supercloud.desk"  # in click's memory of a command: the socket of the portal that is administered
 A = TypeVar("A", bound=Message)
 
 
@@ -87,7 +89,9 @@ def revoke(desk: Desk, id: str) -> None:
 def admin(context: click.Context, file: Path | None, state: Path | None) -> None:
     """For whoever may read the portal's state folder, and for root."""
     try:
-        context.obj = config.read(file).state if file is not None else state or _embedded_state()
+        settings = None if file is None else config.read(file)
+        context.obj = settings.state if settings is not None else state or _embedded_state()
+        context.meta[_DESK] = (context.obj / "run" if settings is None else settings.run) / "portal.sock"
         _become_owner(context.obj)
     except (WrongSettings, NoAccount, OSError) as error:
         raise click.ClickException(str(error)) from None
@@ -190,6 +194,25 @@ def revoke_tokens(folder: Path, login: str) -> None:
         click.echo(f"revoked {store.revoke_all(_uid(login))}")
 
 
+@admin.command()
+@click.argument("login", metavar="USER")
+@click.argument("url")
+@click.pass_context
+def why(context: click.Context, login: str, url: str) -> None:
+    """Replay what the running portal would decide when USER opens URL: each stage, and its verdict.
+
+    Nothing is sent to the application. Exit status 1 when it would be refused.
+    """
+    desk = Desk(str(context.meta[_DESK]))
+    context.call_on_close(desk.close)
+    told = _ask(desk, AskWhy(login, url), WhyTold)
+    width = max(len(stage) for stage, _ in told.stages)
+    for stage, words in told.stages:
+        click.echo(f"{stage:{width}}  {words}")
+    click.echo(f"refused: {told.refused}" if told.refused else "allowed")
+    context.exit(1 if told.refused else 0)
+
+
 def _become_owner(folder: Path) -> None:
     """Root has no business with files that another account can put something else in the place of."""
     owner = folder.stat().st_uid
@@ -236,9 +259,7 @@ def _ask(desk: Desk, request: Message, answer: type[A]) -> A:
     except Refusal as refusal:
         raise click.ClickException(refusal.reason or f"the portal refuses: {refusal.code}") from None
     except DeskGone as gone:
-        raise click.ClickException(
-            f"no portal that takes tokens answers at {gone}; name its socket by --socket"
-        ) from None
+        raise click.ClickException(f"no portal answers at {gone}; name it by --socket or --config") from None
 
 
 def _show(rows: Sequence[TokenRow | Listed], none: str) -> None:

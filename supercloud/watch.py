@@ -32,7 +32,7 @@ from supercloud.target import Forward
 from supercloud.upstream.pool import Pool
 
 TICK: Final = 0.5  # seconds between two looks at what is under way
-ASK: Final = 1.0  # seconds between two questions about one viewer's use of one forward
+ASK: Final = 0.9  # seconds between two questions about one viewer's use of one forward: every second look
 # Seconds that nobody answers about a forward before what it let in ends: a worker or a file server may be slow.
 PATIENCE: Final = 10.0
 AT_ONCE: Final = 64  # viewers whose workers are asked at the same time, each one question after the other
@@ -65,13 +65,14 @@ class _Use:
     """One viewer's use of one forward.
 
     :ivar forward: as it was when somebody answered last: its file may have been written anew with the same content.
-    :ivar answered: by the clock.
+    :ivar answered, asked: by the clock.
     """
 
     principal: Principal
     let_in: Forward
     forward: Forward
     answered: float
+    asked: float = 0.0
 
 
 class Watch:
@@ -164,7 +165,8 @@ class Watch:
             if silence > PATIENCE:
                 why = Undecided(f"nobody could say for {silence:.0f} s whether {use.principal} may still use {forward}")
                 self._end_use(use, why)
-            if silence >= ASK and uid not in self._asking:
+            if now - use.asked >= ASK and uid not in self._asking:
+                use.asked = now
                 due.setdefault(uid, []).append(use)
         for uid, uses in due.items():
             self._asking.add(uid)

@@ -95,6 +95,13 @@ class Forwards:
             Deferred.fromCoroutine(self._ask(principal, name)).addBoth(self._tell, key)
         return await waiting
 
+    async def look(self, principal: Principal, name: str) -> Checked | None:
+        """What the viewer's worker says about a forward's file, whether or not the viewer may use it.
+
+        :raises PortalError: there is no worker for this account now, or it does not answer.
+        """
+        return await self._check.may_execute(principal, name)
+
     async def again(self, principal: Principal, forward: Forward) -> Forward:
         """Where a forward leads now that the viewer was let use before; whatever was believed about it is forgotten.
 

@@ -188,6 +188,7 @@ class FakePortal:
         self.forwards = FakeForwards()
         self.tls = FakeTls()
         access = Access(nodes, authorizer, Forwards(self.forwards, self.forwards, self.clock, folder="/forwards"))
+        self.access = access
         throttle = Throttle(self.clock)
         self.password_check = FakePasswordCheck()
         self.passwords = Passwords(

@@ -20,6 +20,7 @@ from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli import main
 from supercloud.desk.client import DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, RevokeToken, TokenCreated, TokensListed
+from supercloud.desk.why_wire import AskWhy, WhyTold
 from supercloud.desk.wire import Done, Message, Refusal
 from supercloud.identity import Principal
 
@@ -208,7 +209,7 @@ def test_without_a_portal_it_is_said_where_it_was_looked_for(desk: FakeDesk) -> 
     desk.answer = DeskGone("/x.sock: No such file or directory")
     refused = ask("--socket", "/x.sock", "list")
     assert refused.exit_code == 1
-    assert "no portal that takes tokens answers at /x.sock" in refused.output
+    assert "no portal answers at /x.sock" in refused.output
     assert desk.path == "/x.sock"
 
 
@@ -264,3 +265,22 @@ def test_everybodys_sessions_are_listed_with_their_names(store: SqliteStore, run
     assert [line.split()[:2] for line in lines] == [[LOGIN, "first"], [LOGIN, "second"]]
     run("kick", LOGIN)
     assert run("sessions").output == "nobody is signed in\n"
+
+
+@pytest.fixture
+def asked_why(desk: FakeDesk, store: SqliteStore) -> FakeDesk:
+    return desk
+
+
+def test_why_prints_one_aligned_line_a_stage_and_the_verdict(asked_why: FakeDesk, run: Run, tmp_path: Path) -> None:
+    asked_why.answer = WhyTold((("node", "node1 is allowed"), ("listener", "pid 7")), "")
+    shown = run("why", "alice", "https://portal.test/")
+    assert (shown.exit_code, shown.output) == (0, "node      node1 is allowed\nlistener  pid 7\nallowed\n")
+    assert asked_why.asked == [AskWhy("alice", "https://portal.test/")]
+    assert asked_why.path == str(tmp_path / "run" / "portal.sock")
+
+
+def test_why_ends_with_one_when_it_would_be_refused(asked_why: FakeDesk, run: Run) -> None:
+    asked_why.answer = WhyTold((("account", "refused: bob is locked"),), "403 bob is locked")
+    shown = run("why", "bob", "https://portal.test/")
+    assert (shown.exit_code, shown.output.splitlines()[-1]) == (1, "refused: 403 bob is locked")
