@@ -121,12 +121,12 @@ class Watch:
 
     def end_account(self, uid: int, error: PortalError, told: str, then: Callable[[], object] = lambda: None) -> None:
         """End all that an account has under way, and then what it stands on."""
-        self._pool.close_unused(lambda key, _: key[0] == uid)
+        self._pool.revoke(lambda key, _: key[0] == uid)
         self._work(self._end(lambda viewer, _, __: viewer.principal.uid == uid, error, told), then)
 
     def end_grants(self, is_meant: Callable[[Grant], bool], error: PortalError, told: str) -> None:
         """End what goes over connections that would not be made any more, and keep none of them."""
-        self._pool.close_unused(lambda _, grant: is_meant(grant))
+        self._pool.revoke(lambda _, grant: is_meant(grant))
         self._work(self._end(lambda _, __, grant: grant is not None and is_meant(grant), error, told))
 
     def _tick(self) -> None:
@@ -152,7 +152,14 @@ class Watch:
 
     def _end_with_credential(self, exchange: Exchange, viewer: Viewer, reason: str) -> None:
         error = self._refusal(viewer.principal.uid) or NotAuthenticated(f"{viewer.principal}: {reason}")
-        exchange.end_access(error, reason)
+        self._tell(exchange, error, reason)
+
+    def _tell(self, exchange: Exchange, error: PortalError, told: str) -> None:
+        """End one; if that fails, the others are ended all the same."""
+        try:
+            exchange.end_access(error, told)
+        except Exception:
+            events.unexpected("ending an exchange")
 
     def _ask_about(self, used: dict[tuple[int, Forward], Principal]) -> None:
         now = self._clock.seconds()
@@ -200,7 +207,7 @@ class Watch:
         uid, forward = use.principal.uid, use.let_in
         is_changed = isinstance(error, ForwardChanged)
         told = "the forward was changed" if is_changed else "the forward may not be used any more"
-        self._pool.close_unused(lambda key, _: key[0] == uid and key[3] == forward)
+        self._pool.revoke(lambda key, _: key[0] == uid and key[3] == forward)
         self._work(self._end(lambda viewer, by, _: by == forward and viewer.principal.uid == uid, error, told))
 
     def _end(self, is_meant: _IsMeant, error: PortalError, told: str) -> Iterator[None]:
@@ -208,7 +215,7 @@ class Watch:
             if number % _LOOKED_AT == 0:
                 yield
             if is_meant(*basis):
-                exchange.end_access(error, told)
+                self._tell(exchange, error, told)
                 yield
 
     def _work(self, steps: Iterator[None], then: Callable[[], object] = lambda: None) -> None:

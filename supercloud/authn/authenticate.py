@@ -165,7 +165,8 @@ class Authenticator:
         if not isinstance(known, tuple) or known[0] != mark:
             return None
         viewer: Viewer = known[1]
-        if self.is_live(viewer):
+        # A password that was asked about twice is remembered once: what its keeper does not know it cannot end.
+        if self.is_live(viewer) and self._standing.refusal(viewer.principal.uid) is None:
             return viewer
         del memory[kind]
         return None

@@ -104,15 +104,18 @@ class Pool(Generic[G]):
             self._drop(connection)
             connection.close()
 
-    def close_unused(self, is_meant: Callable[[Key, G], bool]) -> None:
-        """Close what is kept of a key or a grant that no request may use any more.
-
-        What is in use belongs to its exchange: whoever ends that ends the connection too.
+    def revoke(self, is_meant: Callable[[Key, G], bool]) -> None:
+        """Have no other request use connections of a key or a grant that counts no more: what is kept closes now, what
+        is in use as soon as its exchange is over.
         """
-        for connection, (key, kept) in list(self._unused.items()):
-            if is_meant(key, kept.grant):
+        for connection, (key, kept) in list(self._all.items()):
+            if not is_meant(key, kept.grant):
+                continue
+            if connection in self._unused:
                 self._drop(connection)
                 connection.close()
+            else:
+                connection.released = Connection.close
 
     @property
     def grants(self) -> list[G]:

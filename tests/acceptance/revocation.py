@@ -37,7 +37,7 @@ class Samples:
     def take(self, site: LocalSite, cause: str, since: float, ones: list[Running], reason: str, within: float) -> None:
         """Wait for the ends, and look how each ended."""
         for one in ones:
-            one.wait(within + 10)
+            one.wait(max(since - time.monotonic(), 0) + within + 10)
             if one.is_websocket and one.code != 1008:
                 raise AssertionError(f"{cause}: a WebSocket's close code is {one.code} {one.reason!r}")
             if one.is_whole:

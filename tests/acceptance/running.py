@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import struct
@@ -65,6 +66,8 @@ class Running:
 
     def leave(self) -> None:
         """The client goes."""
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)  # wakes whoever reads
         self.connection.close()
 
     def _read(self) -> None:

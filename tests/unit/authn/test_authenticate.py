@@ -11,7 +11,7 @@ from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.credential import Credential
 from supercloud.authn.scope import DAV, LAUNCH, Scope
 from supercloud.authn.session import Session, Visit
-from supercloud.errors import NotAuthenticated
+from supercloud.errors import AccountClosed, NotAuthenticated
 from supercloud.message.head import UNREADABLE, RequestHead
 from supercloud.target import Application, Origin
 from tests.fakes.accounts import ALICE, BOB, FakeAccounts
@@ -246,3 +246,27 @@ def test_a_site_that_takes_no_programs_lets_none_in(bench: Bench) -> None:
 def test_a_program_has_no_session(bench: Bench) -> None:
     with pytest.raises(NotAuthenticated, match="alice without a session"):
         bench.program("alice").session
+
+
+def test_what_a_connection_remembers_opens_nothing_for_an_account_that_was_closed_since(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    bench.viewer(cookie)
+    bench.program("alice")
+    bench.standing.refused[ALICE.uid] = AccountClosed("alice is locked")
+    for show in (lambda: bench.viewer(cookie), lambda: bench.program("alice")):
+        with pytest.raises(AccountClosed):
+            show()
+
+
+def test_an_account_that_may_not_be_used_is_refused_whatever_it_shows(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    refusal = bench.standing.refused[ALICE.uid] = AccountClosed("alice is locked")
+    for show in (lambda: bench.viewer(cookie), lambda: bench.program("alice")):
+        with pytest.raises(AccountClosed) as caught:
+            show()
+        assert caught.value is refusal
+    assert bench.standing.let_in == []
+    bench.standing.refused.clear()
+    bench.viewer(cookie)
+    bench.program("alice")
+    assert bench.standing.let_in == ["alice", "alice"]
