@@ -27,6 +27,7 @@ CREATE INDEX ended_by_time ON ended (at);
 CREATE TABLE used_ticket (id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX used_ticket_by_end ON used_ticket (ends);
 """
+_UPGRADES = {1: "ALTER TABLE session ADD COLUMN certificate BLOB NOT NULL DEFAULT x''"}
 # Rows outlive their use by this many seconds: other processes write last_seen late, and a clock may be set back.
 _MARGIN: Final = 600.0
 # Seconds for which a process that stands still may not have heard of an end; it looks twice a second.
@@ -101,7 +102,8 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, now: Callable[[], float], owner: int | None = None) -> None:
         self._now = now
-        self._file = SqliteFile(path, schema=_SCHEMA, version=_VERSION, cost="everybody signs in again", owner=owner)
+        cost = "everybody signs in again"
+        self._file = SqliteFile(path, schema=_SCHEMA, version=_VERSION, cost=cost, owner=owner, upgrades=_UPGRADES)
 
     def open(self) -> None:
         """Open the file, or make it.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import pwd
+import random
 import shutil
 import signal
 import subprocess
@@ -94,7 +95,7 @@ def _forwards(people: People, samples: Samples, folder: Path) -> None:
     for number, (cause, (change, reason)) in enumerate(causes.items()):
         file = people.forward(folder, f"forward-{number}")
         ones = people.streams(f"{site.url}/fw/{file.name}", cookie)
-        time.sleep(1.3)
+        time.sleep(random.uniform(1.2, 2.2))  # wherever the portal's own looks fall
         change(file)
         samples.take(site, f"a forward {cause}", time.monotonic(), ones, reason, _QUICK)
     _one_viewer(people, samples, folder, cookie)

@@ -88,9 +88,12 @@ class Running:
                 length, at = struct.unpack("!H", data[2:4].ljust(2, b"\0"))[0], 4
             if len(data) < at + length:
                 break
-            if data[0] & 0x0F == 8 and not self.code:
-                self.code = struct.unpack("!H", data[at : at + 2])[0]
-                self.reason = data[at + 2 : at + length].decode()
+            opcode, payload = data[0] & 0x0F, data[at : at + length]
+            if opcode == 8 and not self.code:
+                self.code = struct.unpack("!H", payload[:2])[0]
+                self.reason = payload[2:].decode()
+            elif opcode == 9:
+                self.connection.sendall(bytes((0x8A, 0x80 | length)) + bytes(4) + payload)  # masked with zeros
             data = data[at + length :]
         return data
 
