@@ -44,13 +44,13 @@ def admin(site: SimpleNamespace, *words: str, before: tuple[str, ...] = ()) -> s
 
 def test_a_lock_ends_what_is_open_is_told_and_survives_a_restart(site: Any) -> None:
     curl = site.head.signed_in("alice")
-    running = curl.start(f"{site.head.url}/fw2/localhost:{site.port}/events/100000")
-    assert running.stdout.read(100)
-    assert "alice  " in admin(site, "sessions").stdout
-    since = time.monotonic()
-    assert admin(site, "lock", "alice", "--reason", "Call the desk.").stdout == "alice is locked\n"
-    assert running.wait(10) != 0, "curl sees a broken body"
-    assert time.monotonic() - since < 4, "with the time that the command takes to start"
+    with curl.start(f"{site.head.url}/fw2/localhost:{site.port}/events/100000") as running:
+        assert running.stdout.read(100)
+        assert "alice  " in admin(site, "sessions").stdout
+        since = time.monotonic()
+        assert admin(site, "lock", "alice", "--reason", "Call the desk.").stdout == "alice is locked\n"
+        assert running.wait(10) != 0, "curl sees a broken body"
+        assert time.monotonic() - since < 4, "with the time that the command takes to start"
     for _ in range(2):
         refused = site.head.curl("alice")(f"https://{site.head.hostname}:{site.head.port}/login")
         assert refused.status == 403
