@@ -16,7 +16,7 @@ from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.lock_store import SqliteLockStore
 from supercloud.authn.recurring import Recurring
 from supercloud.authn.seal import Sealer, make_key
-from supercloud.authn.session import Sessions
+from supercloud.authn.session import Session, Sessions
 from supercloud.authn.standing import LOOK, Standing
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.throttle import Throttle
@@ -26,7 +26,8 @@ from supercloud.config import Front, Settings
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
 from supercloud.front.listing import Listing
-from supercloud.front.site import Parts, SignIn, Site
+from supercloud.front.signin import SignIn
+from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
 from supercloud.membership import Membership
 from supercloud.offload import Offload
@@ -165,14 +166,12 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         has_localhost="localhost" in settings.nodes.allow,
     )
     ways = tuple(on.ways(accounts))
-    doubts = {way.name: way.doubt for way in ways}
+    by_name = {way.name: way for way in ways}
 
-    async def look_after_certificates() -> None:
-        await sessions.end_doubted(
-            lambda session: doubts[session.scheme](session) if session.scheme in doubts else None
-        )
+    def doubt(session: Session) -> str | None:
+        return by_name[session.scheme].doubt(session) if session.scheme in by_name else None
 
-    certificates = Recurring(reactor, LOOK, look_after_certificates, "looking after sessions by certificate")
+    certificates = Recurring(reactor, LOOK, lambda: sessions.end_doubted(doubt), "looking after certificates")
     certificates.start()
     site = Site(
         Parts(
@@ -209,18 +208,9 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    stop = (
-        desk.stop,
-        looks.stop,
-        standing.stop,
-        certificates.stop,
-        membership.stop,
-        watch.stop,
-        pool.close,
-        sessions.stop,
-        store.close,
-    )
-    return Assembled(pipeline, site, hosts, (*stop, credentials.stop, locks.close))
+    looking = (standing.stop, certificates.stop, membership.stop, watch.stop)
+    keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close)
+    return Assembled(pipeline, site, hosts, (desk.stop, looks.stop, *looking, *keeping))
 
 
 def files_of(roots: Mapping[str, str]) -> str:

@@ -226,6 +226,10 @@ class Watch:
             except StopIteration:
                 then()
                 return
+            except Exception:
+                events.unexpected("ending what is let in no more")
+                then()  # the next look finds what was left out
+                return
         self._later(0, lambda: self._work(steps, then))
 
     def _later(self, seconds: float, work: Callable[[], object]) -> None:

@@ -28,6 +28,27 @@ class PrincipalLookup(Protocol):
     async def find(self, key: str | int) -> Principal: ...
 
 
+class SignIn(Protocol):
+    """One way to say who one is at ``/login``."""
+
+    name: str
+
+    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
+        """Whether the request shows a credential of this kind."""
+
+    def certificate(self, exchange: Exchange) -> bytes:
+        """On which the session is to stand, DER; empty when it stands on none."""
+
+    def doubt(self, session: Session) -> str | None:
+        """Why somebody who signed in so would not be let in any more, with a certificate; None when they would."""
+
+    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
+        """Who it is.
+
+        :raises NotAuthenticated: it failed; ``public`` says what to do next.
+        """
+
+
 class LinkSignIn:
     """A link that the portal printed on the terminal of the account that runs it.
 
@@ -42,19 +63,19 @@ class LinkSignIn:
         self._printed = printed
 
     def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         return "link" in query
 
     def certificate(self, exchange: Exchange) -> bytes:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         return b""
 
     def doubt(self, session: Session) -> str | None:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         return None
 
     async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         if not self._links.redeem(query["link"]):
             raise NotAuthenticated(
                 "link refused", public="This link was used already, or is an old one. The terminal shows a new one."
@@ -113,23 +134,23 @@ class CertificateSignIn:
         return None
 
     def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         return peer_certificate(exchange.transport) is not None
 
     def certificate(self, exchange: Exchange) -> bytes:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         certificate = peer_certificate(exchange.transport)
         return b"" if certificate is None else certificate.public_bytes(Encoding.DER)
 
     def doubt(self, session: Session) -> str | None:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         certificate = _parsed(session.certificate)
         if self._stale(certificate) is not None:
             return "the certificate is no longer valid"
         return None if self._book.people.login_for(certificate) == session.login else "the certificate is no account's"
 
     async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         certificate = peer_certificate(exchange.transport)
         if certificate is None:
             raise NotAuthenticated("no certificate")

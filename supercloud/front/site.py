@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 from urllib.parse import quote
 
 from supercloud import events
@@ -40,6 +40,7 @@ from supercloud.front.address import local, query_of
 from supercloud.front.exchange import Exchange
 from supercloud.front.form import read_form
 from supercloud.front.pages import Listed
+from supercloud.front.signin import SignIn
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
@@ -62,27 +63,6 @@ STATIC: Final = {
     for name in ("portal.css", "files.css", "files.js")
 }
 _READING = (b"GET", b"HEAD")
-
-
-class SignIn(Protocol):
-    """One way to say who one is at ``/login``."""
-
-    name: str
-
-    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
-        """Whether the request shows a credential of this kind."""
-
-    def certificate(self, exchange: Exchange) -> bytes:
-        """On which the session is to stand, DER; empty when it stands on none."""
-
-    def doubt(self, session: Session) -> str | None:
-        """Why somebody who signed in so would not be let in any more, with a certificate; None when they would."""
-
-    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
-        """Who it is.
-
-        :raises NotAuthenticated: it failed; ``public`` says what to do next.
-        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,8 +180,10 @@ class WebSocketRelay:
         :returns: whether the browser can be told.
         """
         upstream = self._upstream
-        if upstream is None or not self._is_open or self._down.close is not None or self._farewell:
+        if upstream is None or not self._is_open or self._down.close is not None:
             return False
+        if self._farewell:
+            return True
         self._farewell = reason
         self._say_gone(upstream)
         if self._down.is_between:

@@ -27,7 +27,8 @@ from supercloud.errors import PortalError
 from supercloud.events import Audit
 from supercloud.front.door import Door
 from supercloud.front.pages import Listed
-from supercloud.front.site import Parts, SignIn, Site
+from supercloud.front.signin import SignIn
+from supercloud.front.site import Parts, Site
 from supercloud.identity import Principal
 from supercloud.membership import Membership
 from supercloud.ownership.authorize import Authorizer, Grant

@@ -202,3 +202,19 @@ def test_no_timer_stays_behind(bench: Bench) -> None:
     bench.watch.end_account(ALICE.uid, AccountClosed("locked"), "locked")
     bench.watch.stop()
     assert bench.clock.getDelayedCalls() == []
+
+
+def test_an_exchange_that_cannot_be_ended_keeps_no_other_from_its_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("supercloud.watch.events.unexpected", said.append)
+    broken, credential = bench.begin()
+    monkeypatch.setattr(broken, "end_access", None)
+    credential.end("signed out")
+    bench.turn(2 * TICK)
+    exchange, credential = bench.begin()
+    credential.end("signed out")
+    bench.turn(2 * TICK)
+    assert said[0] == "ending an exchange"
+    assert exchange.ended is not None

@@ -14,8 +14,7 @@ from supercloud.authn.link import Links
 from supercloud.authn.session import Session
 from supercloud.config import CertificateScheme, WrongSettings
 from supercloud.errors import NotAuthenticated
-from supercloud.front.signin import Book, CertificateSignIn, LinkSignIn
-from supercloud.front.site import SignIn
+from supercloud.front.signin import Book, CertificateSignIn, LinkSignIn, SignIn
 from supercloud.identity import Principal
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.awaiting import run

@@ -136,8 +136,9 @@ def test_a_frame_that_does_not_end_is_waited_for_once_and_then_broken_off() -> N
     relayed = Relayed()
     relayed.open()
     relayed.relay.tunnel_received(b"\x82\x0ahalf")
-    assert relayed.relay.access_ended("signed out")
-    assert not relayed.relay.access_ended("signed out")
+    for reason in ("signed out", "said once only"):
+        assert relayed.relay.access_ended(reason)
+    assert relayed.down.said == [("tunnel", b"\x82\x0ahalf")]
     relayed.clock.advance(LAST_FRAME_WITHIN)
     assert relayed.down.said[-1] == "break_off"
 
