@@ -218,3 +218,23 @@ def test_an_exchange_that_cannot_be_ended_keeps_no_other_from_its_end(
     bench.turn(2 * TICK)
     assert said[0] == "ending an exchange"
     assert exchange.ended is not None
+
+
+def test_a_look_that_fails_is_not_the_last_one(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("supercloud.watch.events.unexpected", said.append)
+    exchange, credential = bench.begin()
+    credential.end("signed out")
+
+    def broken() -> None:
+        raise OSError("a mistake")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.watch, "_ask_about", lambda used: broken())
+        other, _ = bench.begin(forward=FORWARD)
+        bench.turn(3)
+        assert said
+    bench.answer = ForwardDisabled("off")
+    bench.turn(3)
+    assert exchange.ended is not None
+    assert other.ended is not None
