@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -140,6 +141,9 @@ class Workers:
         return one
 
     async def _have_started(self, one: One, principal: Principal) -> None:
+        with suppress(NoAccount, PortalError):  # the monitor says what is wrong
+            # Whoever asks may have signed in before the groups changed; the worker gets those of now.
+            one.facts.groups = (await self._accounts.find(principal.uid)).groups
         try:
             answer = await self._monitor.start_worker(principal.uid, principal.login)
         except PortalError as error:

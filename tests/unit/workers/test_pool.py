@@ -210,3 +210,14 @@ def test_a_portal_that_stops_starts_none(site: Site) -> None:
     with pytest.raises(Busy):
         site.of(ALICE)
     assert site.clock.getDelayedCalls() == []
+
+
+def test_a_viewer_of_before_the_groups_changed_has_the_worker_replaced_once(site: Site) -> None:
+    site.of(BOB)
+    site.accounts.known[1002] = Principal("bob", 1002, 1002, frozenset({1002}))
+    site.look()
+    new = site.of(BOB)
+    site.look()
+    site.look()
+    assert site.of(BOB) is new
+    assert len(site.monitor.started) == 2
