@@ -14,7 +14,7 @@ from tests.acceptance.lab_of import Lab
 from tests.acceptance.site_of import LocalSite
 
 _HERE = Path(__file__).parent
-_SCRIPT = (_HERE / "isolation.js").read_text()
+SCRIPT = (_HERE / "isolation.js").read_text()
 # These give the page nothing to look at even where they succeed; the back end tells.
 _BLIND = {"fetchBlind", "fetchPost", "beacon", "object"}
 
@@ -25,20 +25,22 @@ def run(lab: Lab) -> None:
         site = LocalSite(lab, hostname)
         with lab.browser(site.ca, *site.rules) as browser:
             context = site.context(browser, "alice")
-            hers, bobs = _witness(lab, "alice"), _witness(lab, "bob", gid="proj")
+            hers, bobs = witness(lab, "alice"), witness(lab, "bob", gid="proj")
             page = context.new_page()
             _visit(lab, site, page, hers, bobs)
-            _control(lab, page, bobs, f"{hostname}: ")
+            control(lab, page, bobs, f"{hostname}: ")
             _attack(lab, site, context, page, hers, bobs)
             _cookies(lab, site, context, page, hers, bobs)
-            _windows(lab, site, context, page, hers)
+            for target in (f"{_own(site, hers.port)}/secret", f"{site.url}/"):
+                windows(lab, site, context, page, target)
             _workers(lab, site, page, bobs)
             _port_passes_on(lab, site, context, bobs)
             context.close()
         site.portal.stop()
 
 
-def _witness(lab: Lab, login: str, *, port: int = 0, gid: str | None = None) -> SimpleNamespace:
+def witness(lab: Lab, login: str, *, port: int = 0, gid: str | None = None) -> SimpleNamespace:
+    """An application of somebody's that says who it is, and what reached it; see witness.py."""
     number = len(list(lab.folder.glob("witness-*.log")))
     log = lab.folder / f"witness-{number}.log"
     log.touch()
@@ -67,10 +69,10 @@ def _visit(lab: Lab, site: LocalSite, page: Any, hers: Any, bobs: Any) -> None:
     lab.holds(page.url == proper, f"{site.hostname}: bob's, asked for under the portal's name, is shown at {proper}")
 
 
-def _control(lab: Lab, page: Any, bobs: Any, where: str) -> None:
+def control(lab: Lab, page: Any, bobs: Any, where: str) -> None:
     """The same against its own origin: what fails elsewhere does not fail for being written wrongly."""
     origin = page.evaluate("location.origin")
-    got = page.evaluate(f"async base => {{ {_SCRIPT}; return attack(base) }}", origin)
+    got = page.evaluate(f"async base => {{ {SCRIPT}; return attack(base) }}", origin)
     failed = [name for name, result in got.items() if not result and name != "beacon"]
     reached = {(one["method"], one["path"].partition("?")[0]) for one in bobs.requests()}
     lab.holds(not failed and ("POST", "/secret") in reached, f"{where}all {len(got)} ways work within bob's own origin")
@@ -87,7 +89,7 @@ def _attack(lab: Lab, site: LocalSite, context: Any, page: Any, hers: Any, bobs:
         site.url,
     ]
     for target in targets:
-        got = page.evaluate(f"async base => {{ {_SCRIPT}; return attack(base) }}", target)
+        got = page.evaluate(f"async base => {{ {SCRIPT}; return attack(base) }}", target)
         gained = {name: result for name, result in got.items() if result}
         lab.holds(not gained, f"{site.hostname}: {len(got)} ways to {target} give bob's page nothing {gained or ''}")
     arrived = hers.requests()[before:]
@@ -179,15 +181,15 @@ def _cookies(lab: Lab, site: LocalSite, context: Any, page: Any, hers: Any, bobs
     lab.saw(f"{site.hostname}: an ordinary cookie tossed by script for the parent domain arrives at hers: {arrived}")
 
 
-def _windows(lab: Lab, site: LocalSite, context: Any, page: Any, hers: Any) -> None:
-    for target in (f"{_own(site, hers.port)}/secret", f"{site.url}/"):
-        with context.expect_page() as opened:
-            page.evaluate("target => { self.opened = window.open(target) }", target)
-        opened.value.wait_for_load_state()
-        got = page.evaluate("() => { try { return self.opened.document.body.innerText } catch { return null } }")
-        back = opened.value.evaluate("() => { try { return opener.document.body.innerText } catch { return null } }")
-        lab.holds(not got and not back, f"{site.hostname}: a window opened at {target} cannot be read, nor its opener")
-        opened.value.close()
+def windows(lab: Lab, site: LocalSite, context: Any, page: Any, target: str) -> None:
+    """A page that opens another one gets no hold of it, nor the other of it."""
+    with context.expect_page() as opened:
+        page.evaluate("target => { self.opened = window.open(target) }", target)
+    opened.value.wait_for_load_state()
+    got = page.evaluate("() => { try { return self.opened.document.body.innerText } catch { return null } }")
+    back = opened.value.evaluate("() => { try { return opener.document.body.innerText } catch { return null } }")
+    lab.holds(not got and not back, f"{site.hostname}: a window opened at {target} cannot be read, nor its opener")
+    opened.value.close()
 
 
 def _workers(lab: Lab, site: LocalSite, page: Any, bobs: Any) -> None:
@@ -216,7 +218,7 @@ def _port_passes_on(lab: Lab, site: LocalSite, context: Any, bobs: Any) -> None:
     lab.holds(page.url == f"{label}/page", f"{site.hostname}: the plain label of bob's port leads to his own")
     bobs.process.terminate()
     bobs.process.wait()
-    hers = _witness(lab, "alice", port=bobs.port)
+    hers = witness(lab, "alice", port=bobs.port)
     for begin in (label, _own(site, bobs.port), f"{site.url}/fw2/localhost:{bobs.port}"):
         page.goto(f"{begin}/page")
         kept = page.evaluate("localStorage.getItem('by')")

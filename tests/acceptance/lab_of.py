@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,10 @@ class Lab:
     def at_end(self, call: Callable[[], object]) -> None:
         """Have something undone when the test ends, before the accounts go."""
         self._stack.callback(call)
+
+    def enter(self, context: AbstractContextManager[object]) -> None:
+        """Be in a context until the test ends."""
+        self._stack.enter_context(context)
 
     def saw(self, text: str) -> None:
         """Tell what was seen."""

@@ -16,24 +16,18 @@ PEOPLE = ("alice", "bob", "carol")
 _PAM = "auth required pam_unix.so nodelay\naccount required pam_unix.so\nsession required pam_permit.so\n"
 
 
-class LocalSite(Head):
-    """A portal on this host for alice, bob and carol, and for their applications on this host.
+class Site(Head):
+    """A portal whose people are alice, bob and carol.
 
     :ivar rules: options for a Chromium that is to find its names.
     """
 
-    def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
-        super().__init__(lab.folder / f"site-{hostname}", lab.certificates(), address="127.0.0.1", hostname=hostname)
+    def __init__(self, lab: Lab, folder: Path, *, address: str, hostname: str) -> None:
+        super().__init__(folder, lab.certificates(), address=address, hostname=hostname)
         _ = lab.accounts  # The map's people are there before anybody signs in.
-        self._lab, self._how = lab, how
-        self.begin()
-        self.rules = [f"--host-resolver-rules=MAP *.{hostname} 127.0.0.1, MAP {hostname} 127.0.0.1"]
+        self.lab = lab
+        self.rules = [f"--host-resolver-rules=MAP *.{hostname} {address}, MAP {hostname} {address}"]
         self._people: dict[str, Curl] = {}
-
-    def begin(self) -> None:
-        """Start it; again, with the same state and ports, when it has ended."""
-        how = {"ident2": 'socket = ""\nudp = ""\n', "nodes": '["localhost"]', **self._how}
-        self.start(self._lab.processes, logins=PEOPLE, **how)
 
     @property
     def ca(self) -> Any:
@@ -53,6 +47,20 @@ class LocalSite(Head):
             [{"name": name, "value": value, "url": self.url, "secure": True, "httpOnly": True, "sameSite": "Lax"}]
         )
         return context
+
+
+class LocalSite(Site):
+    """A portal on this host for its people, and for their applications on this host."""
+
+    def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
+        super().__init__(lab, lab.folder / f"site-{hostname}", address="127.0.0.1", hostname=hostname)
+        self._how = how
+        self.begin()
+
+    def begin(self) -> None:
+        """Start it; again, with the same state and ports, when it has ended."""
+        how = {"ident2": 'socket = ""\nudp = ""\n', "nodes": '["localhost"]', **self._how}
+        self.start(self.lab.processes, logins=PEOPLE, **how)
 
 
 class PasswordSite(LocalSite):

@@ -1,0 +1,49 @@
+"""A portal on the head of a cluster that runs SLURM, each node with a responder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import cluster as lab_cluster
+from lab.cluster import Cluster
+from lab.processes import Processes
+from lab.sharing import shared
+from lab.site import start_node
+from lab.slurm import Slurm
+
+from tests.acceptance.lab_of import Lab
+from tests.acceptance.site_of import PEOPLE, Site
+
+NODES = 3
+
+
+class ClusterSite(Site):
+    """The portal, for applications on its nodes.
+
+    :ivar slurm: started.
+    """
+
+    def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
+        lab.enter(shared("cluster", lambda: lab_cluster.make(NODES), lab_cluster.remove))
+        super().__init__(lab, lab.folder / "site-cluster", address="10.77.0.1", hostname=hostname)
+        processes = Processes()
+        lab.at_end(processes.stop)
+        self.cluster = Cluster(processes, NODES)
+        # Port 99 of the cluster's addresses, and SLURM's, can be had once on this machine.
+        lab.enter(shared("ident2-port-99", lambda: None, lambda: None))
+        folder = lab.folder / "slurm"
+        folder.mkdir()
+        folder.chmod(0o755)
+        self.slurm = Slurm(folder, self.cluster, processes)
+        self.slurm.start()
+        lab.at_end(self.slurm.stop)
+        self.folder.mkdir(parents=True)
+        for node in self.cluster.nodes:
+            start_node(self.cluster, processes, self.folder, node)
+        self.start(lab.processes, logins=PEOPLE, nodes='["node[1-3]"]', **how)
+
+    def submit(self, login: str, script: str, *options: str) -> str:
+        """Submit a batch script as somebody; the job's id, once it runs."""
+        job_id = self.slurm.sbatch(self.lab.accounts, login, script, *options)
+        self.slurm.wait(job_id, "RUNNING")
+        return job_id
