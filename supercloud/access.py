@@ -34,6 +34,15 @@ class Access:
             raise NotFound(f"forward {name}: this site has none")
         return await self.forwards.find(principal, name)
 
+    async def find_again(self, principal: Principal, forward: Forward) -> Forward:
+        """The same for a forward that the principal was let use before, asked anew.
+
+        :raises PortalError: see `Forwards.find`.
+        """
+        if self.forwards is None:
+            raise NotFound(f"forward {forward.name}: this site has none")
+        return await self.forwards.again(principal, forward)
+
     def believes(self, principal: Principal, forward: Forward | None) -> bool:
         """Whether what was found about a forward still counts."""
         return forward is None or (self.forwards is not None and self.forwards.believes(principal.uid, forward))

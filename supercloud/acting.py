@@ -127,6 +127,16 @@ class Acting:
         """Whether the monitor is root, and checks passwords and sees all accounts' processes."""
         return self._only is None
 
+    @property
+    def in_use(self) -> dict[int, str]:
+        """Uid and login of whoever has a worker."""
+        return {} if self._workers is None else self._workers.in_use
+
+    def end_workers(self, uid: int) -> None:
+        """End an account's workers at once."""
+        if self._workers is not None:
+            self._workers.end(uid)
+
     async def stop(self, offload: Offload) -> None:
         """End the monitor and all workers."""
         if self._workers is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,21 +11,28 @@ from typing import Any
 from supercloud.access import Access
 from supercloud.accounts import Accounts
 from supercloud.acting import Acting
+from supercloud.authn import lock_store
 from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.handed import Handed
+from supercloud.authn.lock_store import SqliteLockStore
+from supercloud.authn.recurring import Recurring
 from supercloud.authn.seal import Sealer, make_key
-from supercloud.authn.session import Sessions
+from supercloud.authn.session import Session, Sessions
+from supercloud.authn.standing import LOOK, Standing
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
+from supercloud.closing import Closing
 from supercloud.config import Front, Settings
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
 from supercloud.front.listing import Listing
 from supercloud.front.live import Live
 from supercloud.front.opening import Opening
-from supercloud.front.site import Parts, SignIn, Site
+from supercloud.front.signin import SignIn
+from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
+from supercloud.membership import Membership
 from supercloud.offload import Offload
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
@@ -37,6 +45,8 @@ from supercloud.stages import Stages
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
 from supercloud.upstream.secure import from_settings
+from supercloud.watch import Watch
+from supercloud.why import Why
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,19 +112,12 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         clock=reactor,
         now=on.now,
     )
-    authenticator = Authenticator(sessions, accounts, credentials.programs)
-    looks = Offload(reactor, name="supercloud-desk", threads=8)
-    looks.start()
-    desk = make_desk(
-        reactor,
-        str(settings.run / "portal.sock"),
-        settings.state,
-        offload=looks,
-        storage=on.storage,
-        now=on.now,
-        handlers=credentials.handlers,
+    locks = SqliteLockStore(settings.state / lock_store.FILE)
+    locks.open()
+    standing = Standing(
+        store=locks, storage=on.storage, accounts=accounts, state_of=on.acting.monitor.read_account, clock=reactor
     )
-    desk.start()
+    authenticator = Authenticator(sessions, accounts, standing, credentials.programs)
     hosts = on.hosts
     nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
     authorizer = Authorizer(
@@ -128,8 +131,35 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         reactor, ca=settings.forwards.ca, verify=settings.forwards.verify, timeout=float(front.limits.connect)
     )
     access = Access(nodes, authorizer, forwards)
+    why = Why(
+        hosts=hosts,
+        accounts=accounts,
+        standing=standing,
+        state_of=on.acting.monitor.read_account,
+        access=access,
+        paths_for_others=frozenset(front.paths_for_others),
+        uid=os.geteuid(),
+    )
+    looks = Offload(reactor, name="supercloud-desk", threads=8)
+    looks.start()
+    desk = make_desk(
+        reactor,
+        str(settings.run / "portal.sock"),
+        settings.state,
+        offload=looks,
+        storage=on.storage,
+        now=on.now,
+        handlers={**credentials.handlers, **why.handlers},
+    )
+    desk.start()
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
     handed = Handed(reactor)
+    watch = Watch(reactor, forwards=access, pool=pool, refusal=standing.refusal)
+    watch.start()
+    membership = Membership(reactor, authorizer=authorizer, watch=watch, pool=pool)
+    membership.start()
+    closing = Closing(sessions, (credentials,), watch, on.acting.end_workers)
+    standing.start(lambda: on.acting.in_use | watch.in_use, closing)
     listing = Listing(
         on.offload,
         hosts,
@@ -137,6 +167,14 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         ports=settings.nodes.ports,
         has_localhost="localhost" in settings.nodes.allow,
     )
+    ways = tuple(on.ways(accounts))
+    by_name = {way.name: way for way in ways}
+
+    def doubt(session: Session) -> str | None:
+        return by_name[session.scheme].doubt(session) if session.scheme in by_name else None
+
+    certificates = Recurring(reactor, LOOK, lambda: sessions.end_doubted(doubt), "looking after certificates")
+    certificates.start()
     site = Site(
         Parts(
             hosts=hosts,
@@ -145,7 +183,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             tickets=Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),
             throttle=throttle,
             access=access,
-            ways=tuple(on.ways(accounts)),
+            ways=ways,
             listing=listing.of,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
@@ -162,6 +200,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             dialer=TcpDialer(reactor, timeout=float(front.limits.connect)),
             tls=tls,
             pool=pool,
+            watch=watch,
             pages=site,
             handshakes=Handshakes(reactor),
             clock=reactor,
@@ -174,8 +213,9 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    stop = (desk.stop, looks.stop, pool.close, sessions.stop, store.close, credentials.stop, handed.stop)
-    return Assembled(pipeline, site, stop)
+    looking = (standing.stop, certificates.stop, membership.stop, watch.stop)
+    keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close, handed.stop)
+    return Assembled(pipeline, site, (desk.stop, looks.stop, *looking, *keeping))
 
 
 def make_hosts(front: Front, ports: tuple[int, ...]) -> Hosts:

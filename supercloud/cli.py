@@ -14,17 +14,21 @@ import click
 
 from supercloud import config
 from supercloud.accounts import read_account
+from supercloud.authn.lock_store import FILE as LOCKS
+from supercloud.authn.lock_store import MAX_REASON, LockRow, SqliteLockStore
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli_forward import forward
 from supercloud.config import Duration, WrongSettings
 from supercloud.desk.client import Desk, DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
+from supercloud.desk.why_wire import AskWhy, WhyTold
 from supercloud.desk.wire import Done, Message, Refusal
 from supercloud.identity import NoAccount
 from supercloud.workers.become import become
 
 _SOCKET: Final = "/run/supercloud/portal.sock"
+_DESK: Final = "supercloud.desk"  # in click's memory of a command: the socket of the portal that is administered
 A = TypeVar("A", bound=Message)
 
 
@@ -85,24 +89,27 @@ def revoke(desk: Desk, id: str) -> None:
 def admin(context: click.Context, file: Path | None, state: Path | None) -> None:
     """For whoever may read the portal's state folder, and for root."""
     try:
-        context.obj = config.read(file).state if file is not None else state or _embedded_state()
+        settings = None if file is None else config.read(file)
+        context.obj = settings.state if settings is not None else state or _embedded_state()
+        context.meta[_DESK] = (context.obj / "run" if settings is None else settings.run) / "portal.sock"
         _become_owner(context.obj)
     except (WrongSettings, NoAccount, OSError) as error:
         raise click.ClickException(str(error)) from None
 
 
 @admin.command()
-@click.argument("login")
+@click.argument("login", required=False)
 @click.pass_obj
-def sessions(folder: Path, login: str) -> None:
-    """List the sessions of LOGIN."""
+def sessions(folder: Path, login: str | None) -> None:
+    """List the sessions of LOGIN, or of everybody."""
     with _opened(_sessions(folder)) as store:
-        rows = store.of_account(_uid(login))
+        rows = store.all() if login is None else store.of_account(_uid(login))
     for row in rows:
         seen, ends = _when(row.last_seen), _when(row.ends)
-        click.echo(f"{row.id}  {row.scheme}  from {row.address}  last used {seen}  ends {ends} UTC")
+        whose = f"{row.login}  " if login is None else ""
+        click.echo(f"{whose}{row.id}  {row.scheme}  from {row.address}  last used {seen}  ends {ends} UTC")
     if not rows:
-        click.echo(f"{login} is not signed in")
+        click.echo("nobody is signed in" if login is None else f"{login} is not signed in")
 
 
 @admin.command()
@@ -112,7 +119,7 @@ def sessions(folder: Path, login: str) -> None:
 def kick(folder: Path, login: str, session: str | None) -> None:
     """End the sessions of LOGIN; running portals notice within a second.
 
-    Tokens are not sessions and stay good: see revoke-tokens. To keep somebody out, lock the account.
+    Tokens are not sessions and stay good: see revoke-tokens. To keep somebody out: see lock.
     """
     with _opened(_sessions(folder)) as store:
         rows = store.of_account(_uid(login))
@@ -123,6 +130,50 @@ def kick(folder: Path, login: str, session: str | None) -> None:
         else:
             raise click.ClickException(f"{login} has no session {session!r}; see: supercloud admin sessions {login}")
     click.echo(f"ended {len(rows) if session is None else 1}")
+
+
+@admin.command()
+@click.argument("login")
+@click.option("--reason", default="", help="Told to whoever shows the account's password, certificate or token.")
+@click.pass_obj
+def lock(folder: Path, login: str, reason: str) -> None:
+    """Keep LOGIN out of the portal until `unlock`; running portals notice within 2 seconds.
+
+    Ends the account's sessions, and all that it has open through the portal. Tokens are not taken for as long as the
+    lock is there. Logging in by ssh, and jobs, are not the portal's to lock.
+    """
+    if len(reason) > MAX_REASON or not reason.isprintable():
+        raise click.ClickException(f"a reason has at most {MAX_REASON} printable characters")
+    uid = _uid(login)
+    with _opened(_sessions(folder)) as store, _opened(SqliteLockStore(folder / LOCKS)) as locks:
+        locks.lock(LockRow(uid, login, reason, wall_clock()))
+        store.end_all(uid, "locked by an administrator")
+    click.echo(f"{login} is locked")
+
+
+@admin.command()
+@click.argument("login")
+@click.pass_obj
+def unlock(folder: Path, login: str) -> None:
+    """Let LOGIN in again; whoever was signed in signs in anew."""
+    with _opened(_locks(folder)) as locks:
+        # By the name of then: the account may be gone by now.
+        found = [row.uid for row in locks.all() if row.login == login] or [_uid(login)]
+        if True not in [locks.unlock(uid) for uid in found]:
+            raise click.ClickException(f"{login} is not locked; see: supercloud admin locks")
+    click.echo(f"{login} is not locked any more")
+
+
+@admin.command("locks")
+@click.pass_obj
+def list_locks(folder: Path) -> None:
+    """List the accounts that are locked."""
+    with _opened(_locks(folder)) as locks:
+        rows = locks.all()
+    for row in rows:
+        click.echo(f"{row.login}  since {_when(row.since)} UTC" + (f"  {row.reason}" if row.reason else ""))
+    if not rows:
+        click.echo("nobody is locked")
 
 
 @admin.command()
@@ -143,6 +194,25 @@ def revoke_tokens(folder: Path, login: str) -> None:
         click.echo(f"revoked {store.revoke_all(_uid(login))}")
 
 
+@admin.command()
+@click.argument("login", metavar="USER")
+@click.argument("url")
+@click.pass_context
+def why(context: click.Context, login: str, url: str) -> None:
+    """Replay what the running portal would decide when USER opens URL: each stage, and its verdict.
+
+    Nothing is sent to the application. Exit status 1 when it would be refused.
+    """
+    desk = Desk(str(context.meta[_DESK]))
+    context.call_on_close(desk.close)
+    told = _ask(desk, AskWhy(login, url), WhyTold)
+    width = max(len(stage) for stage, _ in told.stages)
+    for stage, words in told.stages:
+        click.echo(f"{stage:{width}}  {words}")
+    click.echo(f"refused: {told.refused}" if told.refused else "allowed")
+    context.exit(1 if told.refused else 0)
+
+
 def _become_owner(folder: Path) -> None:
     """Root has no business with files that another account can put something else in the place of."""
     owner = folder.stat().st_uid
@@ -150,7 +220,7 @@ def _become_owner(folder: Path) -> None:
         become(read_account(owner))
 
 
-S = TypeVar("S", SqliteStore, SqliteTokenStore)
+S = TypeVar("S", SqliteStore, SqliteTokenStore, SqliteLockStore)
 
 
 @contextmanager
@@ -173,6 +243,10 @@ def _tokens(folder: Path) -> SqliteTokenStore:
     return SqliteTokenStore(_existing(folder / "tokens.sqlite", "tokens"))
 
 
+def _locks(folder: Path) -> SqliteLockStore:
+    return SqliteLockStore(_existing(folder / LOCKS, "locks"))
+
+
 def _existing(file: Path, what: str) -> Path:
     if file.exists():
         return file
@@ -185,9 +259,7 @@ def _ask(desk: Desk, request: Message, answer: type[A]) -> A:
     except Refusal as refusal:
         raise click.ClickException(refusal.reason or f"the portal refuses: {refusal.code}") from None
     except DeskGone as gone:
-        raise click.ClickException(
-            f"no portal that takes tokens answers at {gone}; name its socket by --socket"
-        ) from None
+        raise click.ClickException(f"no portal answers at {gone}; name it by --socket or --config") from None
 
 
 def _show(rows: Sequence[TokenRow | Listed], none: str) -> None:

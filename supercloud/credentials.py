@@ -67,6 +67,13 @@ class Credentials:
         """For the desk."""
         return {} if self.tokens is None else TokenService(self.tokens, self._accounts).handlers
 
+    def forget(self, uid: int, reason: str) -> None:
+        """End what memory has of an account, and what depends on it."""
+        if self.tokens is not None:
+            self.tokens.forget(uid, reason)
+        if self.passwords is not None:
+            self.passwords.forget(uid, reason)
+
     async def stop(self) -> None:
         """Write what is due, and close the file."""
         if self.tokens is not None:

@@ -154,6 +154,14 @@ class ForwardUnusable(PortalError):
     outcome = "refused"
 
 
+class ForwardChanged(PortalError):
+    """A forward leads elsewhere than when the request was let in, or is another file's."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "This forward was changed while the request was under way. Try again."
+    outcome = "refused"
+
+
 class Unreachable(PortalError):
     """The application could not be reached, or what it said could not be read."""
 

@@ -53,6 +53,7 @@ class Pipeline:
     def __init__(self, stages: Stages) -> None:
         self._on = stages
         self._streams: dict[int, int] = {}
+        self._running = stages.watch.running
 
     def serve(self, exchange: Exchange) -> None:
         """Carry one exchange; whatever is raised on the way becomes its answer."""
@@ -126,6 +127,7 @@ class Pipeline:
             need = forward_scope(place.name) if shows_token(head) else None
             viewer = await self._viewer(exchange, origin, need)
             place = place.leading_to(await on.access.find(viewer.principal, place.name))
+            self._running[exchange] = viewer, place.forward, None
             exchange.audit.target = str(place.forward)
         else:
             viewer = await self._viewer(exchange, origin)
@@ -149,6 +151,7 @@ class Pipeline:
         )
         exchange.audit.principal = viewer.principal.login
         self._count_stream(exchange, viewer.principal.uid)
+        self._running[exchange] = viewer, None, None
         return viewer
 
     async def _carry(self, exchange: Exchange, viewer: Viewer, place: Place, *, afresh: bool = False) -> None:
@@ -205,6 +208,7 @@ class Pipeline:
 
     def _relay(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden, *, is_kept: bool) -> None:
         head, viewer, place = exchange.head, trodden.viewer, trodden.place
+        self._running[exchange] = viewer, place.forward, kept.grant
         exchange.outward = trodden.outward
         retry = (lambda: self._again(exchange, viewer, place)) if trodden.may_repeat and is_kept else None
         if not is_kept:
@@ -215,6 +219,7 @@ class Pipeline:
 
     def _relay_websocket(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden) -> None:
         on, head = self._on, exchange.head
+        self._running[exchange] = trodden.viewer, trodden.place.forward, kept.grant
         exchange.outward = trodden.outward
         relay = WebSocketRelay(
             exchange,
@@ -289,6 +294,7 @@ class Pipeline:
             streams[uid] -= 1
             if not streams[uid]:
                 del streams[uid]
+            self._running.pop(exchange, None)
 
         exchange.on_over.append(over)
 

@@ -23,8 +23,7 @@ from supercloud.front.admission import OwnAccountOnly
 from supercloud.front.audit import AuditFile
 from supercloud.front.demonstration import Demonstration
 from supercloud.front.door import Door
-from supercloud.front.signin import CertificateSignIn, LinkSignIn
-from supercloud.front.site import SignIn
+from supercloud.front.signin import CertificateSignIn, LinkSignIn, SignIn
 from supercloud.front.tls import TlsFactory, TlsMaterial
 from supercloud.ident2.client import Ident2Client
 from supercloud.ident2.lookup import HolderSearch

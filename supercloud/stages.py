@@ -14,6 +14,7 @@ from supercloud import events
 from supercloud.access import Access
 from supercloud.authn.authenticate import Authenticator, Viewer
 from supercloud.authn.handed import Handed
+from supercloud.errors import PortalError
 from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.relay.handshake import Handshakes
@@ -24,6 +25,7 @@ from supercloud.target import Origin
 from supercloud.upstream.connect import Dialer
 from supercloud.upstream.pool import Key, Pool
 from supercloud.upstream.secure import Securing
+from supercloud.watch import Watch
 
 
 class Exchange(Downstream, Protocol):
@@ -42,6 +44,7 @@ class Exchange(Downstream, Protocol):
     @property
     def is_over(self) -> bool: ...
     def carry(self, relay: Any) -> None: ...
+    def end_access(self, error: PortalError, told: str) -> None: ...
 
 
 class OwnPages(Protocol):
@@ -89,6 +92,7 @@ class Stages:
     dialer: Dialer
     tls: Securing
     pool: Pool[Grant]
+    watch: Watch
     pages: OwnPages
     pseudonym: bytes
     handshakes: Handshakes

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 from supercloud.authn.credential import Credential, Keeper
 from supercloud.authn.scope import Scope
 from supercloud.authn.session import Session, Sessions
-from supercloud.errors import NotAuthenticated
+from supercloud.errors import NotAuthenticated, PortalError
 from supercloud.identity import NoAccount, Principal
 from supercloud.message.fields import cookie
 from supercloud.message.head import RequestHead
@@ -50,6 +50,13 @@ class Viewer:
         raise NotAuthenticated(f"{self.principal} without a session")
 
 
+class AccountStanding(Protocol):
+    """Knows which accounts may not be used; see authn.standing."""
+
+    def refusal(self, uid: int) -> PortalError | None: ...
+    def seen(self, principal: Principal) -> None: ...
+
+
 class FieldCheck(Protocol):
     """Verifies what programs show; see authn.programs."""
 
@@ -65,12 +72,20 @@ class FieldCheck(Protocol):
 class Authenticator:
     """Reads session cookies, and what programs show.
 
+    :param standing: asked whenever somebody is verified; whoever closes an account ends what was verified before.
     :param programs: None where only sessions count.
     """
 
-    def __init__(self, sessions: Sessions, accounts: PrincipalLookup, programs: FieldCheck | None = None) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        accounts: PrincipalLookup,
+        standing: AccountStanding,
+        programs: FieldCheck | None = None,
+    ) -> None:
         self._sessions = sessions
         self._accounts = accounts
+        self._standing = standing
         self._programs = programs
 
     @property
@@ -92,6 +107,7 @@ class Authenticator:
         :param memory: of the downstream connection: what is shown is verified once, then compared by its bytes.
         :param need: what a program's token must be for; None where only a session counts.
         :param address: the browser's.
+        :raises AccountClosed: the account may not be used now.
         :raises NotAuthenticated: no session, or not one of this origin, or over, or its account is not admitted.
         :raises PortalError: see `FieldCheck.verify`.
         """
@@ -105,8 +121,19 @@ class Authenticator:
         viewer = self._known(memory, "program", mark)
         if viewer is None:
             viewer = await self._programs.verify(shown, need, address)
+            self.admit(viewer.principal)
             self._remember(memory, "program", mark, viewer)
         return viewer
+
+    def admit(self, principal: Principal) -> None:
+        """Let in whoever showed a right credential.
+
+        :raises AccountClosed: the account may not be used now.
+        """
+        refusal = self._standing.refusal(principal.uid)
+        if refusal is not None:
+            raise refusal
+        self._standing.seen(principal)
 
     def is_live(self, viewer: Viewer) -> bool:
         """Whether the credential of a viewer found before is still good; it is in use then."""
@@ -125,6 +152,7 @@ class Authenticator:
         viewer = self._known(memory, "viewer", mark)
         if viewer is None:
             viewer = await self._open(sealed, origin)
+            self.admit(viewer.principal)
             self._remember(memory, "viewer", mark, viewer)
         return viewer
 
@@ -137,7 +165,8 @@ class Authenticator:
         if not isinstance(known, tuple) or known[0] != mark:
             return None
         viewer: Viewer = known[1]
-        if self.is_live(viewer):
+        # A password that was asked about twice is remembered once: what its keeper does not know it cannot end.
+        if self.is_live(viewer) and self._standing.refusal(viewer.principal.uid) is None:
             return viewer
         del memory[kind]
         return None

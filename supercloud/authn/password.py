@@ -127,6 +127,13 @@ class Passwords:
     def touch(self, password: Password) -> None:
         """See `Keeper.touch`: using it does not make it good for longer."""
 
+    def forget(self, uid: int, reason: str) -> None:
+        """Ask again about an account's passwords, and end what depends on the remembered ones."""
+        for digest, password in list(self._right.items()):
+            if password.principal.uid == uid:
+                del self._right[digest]
+                password.end(reason)
+
     def _digest(self, login: str, password: str, address: str) -> bytes:
         parts = [part.encode("utf-8", "surrogatepass") for part in (address, login, password)]
         text = b"".join(b"%d:%b" % (len(part), part) for part in parts)

@@ -50,6 +50,7 @@ class Session(Credential):
     ends: float
     last_seen: float
     written: float
+    certificate: bytes = b""
     deadline: Deadline | None = None
 
     @classmethod
@@ -137,15 +138,16 @@ class Sessions:
                 session.deadline.cancel()
         await self._write()
 
-    async def open(self, principal: Principal, *, scheme: str, address: str) -> Session:
+    async def open(self, principal: Principal, *, scheme: str, address: str, certificate: bytes = b"") -> Session:
         """Somebody signed in.
+
+        :param certificate: by which they did, DER; the session ends when `end_doubted` doubts it.
 
         :raises Exception: when the store cannot keep it; then there is no session.
         """
         now = self._now()
-        row = SessionRow(
-            secrets.token_urlsafe(24), principal.uid, principal.login, scheme, address, now, now + self._absolute, now
-        )
+        name, ends = secrets.token_urlsafe(24), now + self._absolute
+        row = SessionRow(name, principal.uid, principal.login, scheme, address, now, ends, now, certificate)
         # In memory first: what ends the account's sessions while the store is written then reaches this one too.
         session = self._meet(row)
         try:
@@ -215,10 +217,24 @@ class Sessions:
 
     async def end_all(self, uid: int, reason: str) -> None:
         """End every session of an account, as `end` does."""
-        for session in [one for one in self._met.values() if one.uid == uid]:
-            self._leave(session.id, reason)
+        self.forget(uid, reason)
         await self._offload.run(self._store.end_all, uid, reason)
         await self._poll()
+
+    async def end_doubted(self, doubt: Callable[[Session], str | None]) -> None:
+        """End the sessions of memory that were opened by a certificate that is not good any more.
+
+        :param doubt: says why; None when it is good.
+        """
+        for session in [one for one in self._met.values() if one.certificate]:
+            reason = doubt(session)
+            if reason is not None:
+                await self.end(session.id, reason)
+
+    def forget(self, uid: int, reason: str) -> None:
+        """End what memory has of an account's sessions, and what depends on them; the store says whether they go on."""
+        for session in [one for one in self._met.values() if one.uid == uid]:
+            self._leave(session.id, reason)
 
     async def list(self, uid: int) -> tuple[Session, ...]:
         """Live sessions of an account in all processes, oldest first. At most `MAX_PER_ACCOUNT`."""

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -23,7 +23,8 @@ class SqliteFile:
     All calls raise `sqlite3.Error` when the file cannot be used, or is locked for longer than `BUSY`.
 
     :param schema: statements, each ended by ``;`` and a line end.
-    :param version: of the schema; a file of another one is refused.
+    :param version: of the schema; a file of another one is refused, unless ``upgrades`` lead from it to this one.
+    :param upgrades: version to the statement that makes the next one of it.
     :param cost: what happens when an administrator moves the file away.
     :param survives_power_failure: what was confirmed does: a session's end or a used ticket must not come back.
         Otherwise the last moment's changes may be lost then, and no change waits for the disk.
@@ -39,12 +40,14 @@ class SqliteFile:
         cost: str,
         owner: int | None = None,
         survives_power_failure: bool = True,
+        upgrades: Mapping[int, str] | None = None,
     ) -> None:
         self._path = path
         self._schema = schema
         self._version = version
         self._cost = cost
         self._owner = owner
+        self._upgrades = upgrades or {}
         self._synchronous = "FULL" if survives_power_failure else "NORMAL"
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
@@ -96,6 +99,10 @@ class SqliteFile:
         connection.execute("BEGIN IMMEDIATE")
         try:
             version = connection.execute("PRAGMA user_version").fetchone()[0]
+            while version in self._upgrades:
+                connection.execute(self._upgrades[version])
+                version += 1
+                connection.execute(f"PRAGMA user_version = {version}")
             if version not in (0, self._version):
                 raise Exposed(
                     f"{self._path}: is of version {version}, and this portal knows {self._version}; "

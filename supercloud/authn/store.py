@@ -10,11 +10,11 @@ from typing import Final, Protocol
 
 from supercloud.authn.sqlite import SqliteFile
 
-_VERSION: Final = 1
+_VERSION: Final = 2
 _SCHEMA = """
 CREATE TABLE session (
     id TEXT PRIMARY KEY, uid INTEGER NOT NULL, login TEXT NOT NULL, scheme TEXT NOT NULL, address TEXT NOT NULL,
-    created REAL NOT NULL, ends REAL NOT NULL, last_seen REAL NOT NULL
+    created REAL NOT NULL, ends REAL NOT NULL, last_seen REAL NOT NULL, certificate BLOB NOT NULL
 );
 CREATE INDEX session_of_account ON session (uid, created);
 CREATE INDEX session_by_end ON session (ends);
@@ -27,12 +27,13 @@ CREATE INDEX ended_by_time ON ended (at);
 CREATE TABLE used_ticket (id TEXT PRIMARY KEY, ends REAL NOT NULL) WITHOUT ROWID;
 CREATE INDEX used_ticket_by_end ON used_ticket (ends);
 """
+_UPGRADES = {1: "ALTER TABLE session ADD COLUMN certificate BLOB NOT NULL DEFAULT x''"}
 # Rows outlive their use by this many seconds: other processes write last_seen late, and a clock may be set back.
 _MARGIN: Final = 600.0
 # Seconds for which a process that stands still may not have heard of an end; it looks twice a second.
 _HEARD: Final = 86400.0
 
-_COLUMNS = "id, uid, login, scheme, address, created, ends, last_seen"
+_COLUMNS = "id, uid, login, scheme, address, created, ends, last_seen, certificate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class SessionRow:
     :ivar id: 192 random bits as text; worth nothing without the sealing key.
     :ivar address: where it was opened from.
     :ivar ends: absolute end, whatever happens.
+    :ivar certificate: by which it was opened, DER; empty for another way.
     """
 
     id: str
@@ -52,6 +54,7 @@ class SessionRow:
     created: float
     ends: float
     last_seen: float
+    certificate: bytes = b""
 
 
 class Store(Protocol):
@@ -99,7 +102,8 @@ class SqliteStore:
 
     def __init__(self, path: Path, *, now: Callable[[], float], owner: int | None = None) -> None:
         self._now = now
-        self._file = SqliteFile(path, schema=_SCHEMA, version=_VERSION, cost="everybody signs in again", owner=owner)
+        cost = "everybody signs in again"
+        self._file = SqliteFile(path, schema=_SCHEMA, version=_VERSION, cost=cost, owner=owner, upgrades=_UPGRADES)
 
     def open(self) -> None:
         """Open the file, or make it.
@@ -115,7 +119,7 @@ class SqliteStore:
     def add(self, row: SessionRow, most: int) -> list[str]:
         """Keep a session; the account's oldest beyond ``most`` end, and are named."""
         with self._file.change() as connection:
-            connection.execute(f"INSERT INTO session ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))  # noqa: S608
+            connection.execute(f"INSERT INTO session ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))  # noqa: S608
             oldest = connection.execute(
                 "SELECT id FROM session WHERE uid = ? ORDER BY created DESC, rowid DESC LIMIT -1 OFFSET ?",
                 (row.uid, most),
@@ -136,6 +140,12 @@ class SqliteStore:
                 f"SELECT {_COLUMNS} FROM session WHERE uid = ? ORDER BY created, rowid",  # noqa: S608
                 (uid,),
             )
+            return [SessionRow(*row) for row in rows]
+
+    def all(self) -> list[SessionRow]:
+        """Sessions of all accounts, by account, the oldest first."""
+        with self._file.read() as connection:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM session ORDER BY login, created, rowid")  # noqa: S608
             return [SessionRow(*row) for row in rows]
 
     def seen(self, times: Mapping[str, float]) -> None:

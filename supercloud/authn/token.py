@@ -151,6 +151,12 @@ class Tokens:
         await self._poll()
         return is_done
 
+    def forget(self, uid: int, reason: str) -> None:
+        """End what memory has of an account's tokens, and what depends on them; the store says whether they go on."""
+        for digest, token in list(self._met.items()):
+            if token.row.uid == uid:
+                self._leave(digest, reason)
+
     async def _look_up(self, digest: bytes) -> TokenRow | None:
         """A token that has not expired; whoever stops waiting does not make room for another look-up."""
         if self._looking >= MAX_LOOKING:

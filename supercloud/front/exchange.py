@@ -31,6 +31,7 @@ class Relay(Protocol):
     def downstream_choked(self) -> None: ...
     def downstream_drained(self) -> None: ...
     def portal_stops(self) -> None: ...
+    def access_ended(self, reason: str) -> bool: ...
 
 
 class Exchange:
@@ -135,15 +136,34 @@ class Exchange:
             return
         self.audit.outcome = error.outcome
         self.audit.reason = str(error)
-        relay, self._relay = self._relay, None
-        if relay is not None:
-            relay.downstream_lost()
         if self._responding:
             self.audit.outcome = "timed-out" if error.outcome == "timed-out" else "broken"
-            self._out.clear()
-            self._end(self.audit.outcome, abort=True)
-        else:
-            self._channel.door.refuse(self, error)
+            self.break_off()
+            return
+        self._leave_relay()
+        self._channel.door.refuse(self, error)
+
+    def break_off(self) -> None:
+        """End the connection in the midst of a response, so that the browser does not take it for a whole one."""
+        self._leave_relay()
+        self._out.clear()
+        self._end(self.audit.outcome, abort=True)
+
+    def end_access(self, error: PortalError, told: str) -> None:
+        """What let this exchange in has ended: answer as a fresh request is answered, or break off.
+
+        :param told: why, in a few words that a WebSocket's browser may read.
+        """
+        if self._is_over:
+            return
+        if not self._responding:
+            self.fail(error)
+            return
+        self.audit.outcome, self.audit.reason = "refused", str(error)
+        relay = self._relay
+        # A browser that reads slowly would have the close frame behind all that it has not read.
+        if relay is None or self._channel.is_choked or not relay.access_ended(told):
+            self.break_off()
 
     # From the relay; see relay.http.Downstream.
 
@@ -237,7 +257,7 @@ class Exchange:
     def end_tunnel(self) -> None:
         """Nothing more comes from the application."""
         self._keep = False
-        self._end("served")
+        self._end(self.audit.outcome or "served")
 
     # From the channel.
 
@@ -282,10 +302,8 @@ class Exchange:
         """The browser is gone."""
         if self._is_over:
             return
-        relay, self._relay = self._relay, None
-        if relay is not None:
-            relay.downstream_lost()
-        self._over("served" if self._is_tunnel else "abandoned")
+        self._leave_relay()
+        self._over(self.audit.outcome or ("served" if self._is_tunnel else "abandoned"))
 
     def stop(self) -> None:
         """The portal stops: this exchange is the connection's last."""
@@ -299,6 +317,11 @@ class Exchange:
         if not self._keep:
             return b"Connection: close\r\n"
         return b"" if self.head.minor == 1 else b"Connection: keep-alive\r\n"
+
+    def _leave_relay(self) -> None:
+        relay, self._relay = self._relay, None
+        if relay is not None:
+            relay.downstream_lost()
 
     def _end(self, outcome: str, *, abort: bool = False) -> None:
         if self._is_over:

@@ -94,3 +94,7 @@ class _Reader:
 
     def portal_stops(self) -> None:
         """The exchange is the connection's last."""
+
+    def access_ended(self, reason: str) -> bool:
+        """Nothing was let in yet."""
+        return False

@@ -224,6 +224,10 @@ class _Stream:
         """The end; a browser that may asks again by itself."""
         self._exchange.respond_end(())
 
+    def access_ended(self, reason: str) -> bool:
+        """The page's session is over: it notices by itself that the stream broke off."""
+        return False
+
     def downstream_lost(self) -> None:
         """`Exchange.on_over` follows."""
 

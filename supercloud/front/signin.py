@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from supercloud.authn.certificate import CertificateMap, check
 from supercloud.authn.link import Links
 from supercloud.authn.revocation import Revocations
+from supercloud.authn.session import Session
 from supercloud.config import CertificateScheme, WrongSettings
 from supercloud.errors import NotAuthenticated
 from supercloud.front.exchange import Exchange
@@ -23,6 +26,27 @@ class PrincipalLookup(Protocol):
     """Reads an account afresh."""
 
     async def find(self, key: str | int) -> Principal: ...
+
+
+class SignIn(Protocol):
+    """One way to say who one is at ``/login``."""
+
+    name: str
+
+    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
+        """Whether the request shows a credential of this kind."""
+
+    def certificate(self, exchange: Exchange) -> bytes:
+        """On which the session is to stand, DER; empty when it stands on none."""
+
+    def doubt(self, session: Session) -> str | None:
+        """Why somebody who signed in so would not be let in any more, with a certificate; None when they would."""
+
+    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
+        """Who it is.
+
+        :raises NotAuthenticated: it failed; ``public`` says what to do next.
+        """
 
 
 class LinkSignIn:
@@ -39,11 +63,19 @@ class LinkSignIn:
         self._printed = printed
 
     def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         return "link" in query
 
+    def certificate(self, exchange: Exchange) -> bytes:
+        """See `SignIn`."""
+        return b""
+
+    def doubt(self, session: Session) -> str | None:
+        """See `SignIn`."""
+        return None
+
     async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         if not self._links.redeem(query["link"]):
             raise NotAuthenticated(
                 "link refused", public="This link was used already, or is an old one. The terminal shows a new one."
@@ -102,11 +134,23 @@ class CertificateSignIn:
         return None
 
     def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         return peer_certificate(exchange.transport) is not None
 
+    def certificate(self, exchange: Exchange) -> bytes:
+        """See `SignIn`."""
+        certificate = peer_certificate(exchange.transport)
+        return b"" if certificate is None else certificate.public_bytes(Encoding.DER)
+
+    def doubt(self, session: Session) -> str | None:
+        """See `SignIn`."""
+        certificate = _parsed(session.certificate)
+        if self._stale(certificate) is not None:
+            return "the certificate is no longer valid"
+        return None if self._book.people.login_for(certificate) == session.login else "the certificate is no account's"
+
     async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
-        """See `front.site.SignIn`."""
+        """See `SignIn`."""
         certificate = peer_certificate(exchange.transport)
         if certificate is None:
             raise NotAuthenticated("no certificate")
@@ -125,12 +169,19 @@ class CertificateSignIn:
             raise NotAuthenticated(f"certificate {subject!r}: {error}", public=unknown) from None
 
     def _refuse_stale(self, certificate: x509.Certificate, subject: str) -> None:
-        revocations = self._book.revocations
-        stale = check(certificate, self._now())
-        if stale is None and revocations is not None:
-            stale = revocations.check(certificate, self._now())
+        stale = self._stale(certificate)
         if stale is not None:
             raise NotAuthenticated(
                 f"certificate {subject!r}: {stale}",
                 public="Your certificate is no longer valid. Renew it, then try again.",
             )
+
+    def _stale(self, certificate: x509.Certificate) -> str | None:
+        revocations, now = self._book.revocations, self._now()
+        stale = check(certificate, now)
+        return revocations.check(certificate, now) if stale is None and revocations is not None else stale
+
+
+@lru_cache(maxsize=4096)
+def _parsed(certificate: bytes) -> x509.Certificate:
+    return x509.load_der_x509_certificate(certificate)

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn
 from urllib.parse import quote
 
 from supercloud import events
@@ -43,6 +43,7 @@ from supercloud.front.form import read_form
 from supercloud.front.opening import PREFIX as OPEN
 from supercloud.front.opening import Opening
 from supercloud.front.pages import Listed
+from supercloud.front.signin import SignIn
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
@@ -65,21 +66,6 @@ STATIC: Final = {
     for name in ("portal.css", "files.css", "files.js", "workspace.css", "workspace.js")
 }
 _READING = (b"GET", b"HEAD")
-
-
-class SignIn(Protocol):
-    """One way to say who one is at ``/login``."""
-
-    name: str
-
-    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
-        """Whether the request shows a credential of this kind."""
-
-    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
-        """Who it is.
-
-        :raises NotAuthenticated: it failed; ``public`` says what to do next.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +219,8 @@ class Site:
                 events.login_failed(way.name, exchange.address, str(error))
                 refusal = error
                 continue
-            await self._signed_in(exchange, principal, way.name, query.get("next", "/"))
+            certificate = way.certificate(exchange)
+            await self._signed_in(exchange, principal, way.name, query.get("next", "/"), certificate)
         self._sign_in_page(exchange, refusal, onward=query.get("next", "/"))
 
     async def _login_by_form(self, exchange: Exchange, passwords: Passwords) -> None:
@@ -241,13 +228,19 @@ class Site:
         login, onward = form.get("login", "").strip(), form.get("next", "/")
         try:
             password = await passwords.check(login, form.get("password", ""), exchange.address)
+            self._on.authenticator.admit(password.principal)
         except (NotAuthenticated, AccountClosed, Busy) as error:
             self._sign_in_page(exchange, error, login=login, onward=onward)
         else:
             await self._signed_in(exchange, password.principal, "password", onward)
 
-    async def _signed_in(self, exchange: Exchange, principal: Principal, scheme: str, onward: str) -> NoReturn:
-        session = await self._on.sessions.open(principal, scheme=scheme, address=exchange.address)
+    async def _signed_in(
+        self, exchange: Exchange, principal: Principal, scheme: str, onward: str, certificate: bytes = b""
+    ) -> NoReturn:
+        self._on.authenticator.admit(principal)
+        session = await self._on.sessions.open(
+            principal, scheme=scheme, address=exchange.address, certificate=certificate
+        )
         events.signed_in(scheme, principal.login, exchange.address)
         exchange.audit.principal = principal.login
         # A host's cookies have no port: whichever listener asked for the certificate, one session serves the links.

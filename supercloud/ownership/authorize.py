@@ -114,10 +114,10 @@ class Authorizer:
             if self._own.is_own(address, port):
                 refusal = NotAuthorized(f"{target} is the portal's own listener")
                 continue
-            owner = await self._owners.listener(address, port)
-            if owner is None:
+            found = await self.look(principal, target, address, reservation)
+            if found is None:
                 continue
-            principal, verdict = await self._judge(principal, owner, reservation)
+            principal, owner, verdict = found
             if verdict.permits:
                 return Permit(principal, target, address, owner, verdict, reservation)
             refusal = refusal or NotAuthorized(
@@ -126,6 +126,21 @@ class Authorizer:
         if refusal is not None:
             raise refusal
         raise NothingListens(f"nothing listens at {target}")
+
+    async def look(
+        self, principal: Principal, target: Target, address: str, reservation: Reservation | None = None
+    ) -> tuple[Principal, SocketOwner, Verdict] | None:
+        """Who listens at one of a target's addresses, and what the rule says; None when nobody does.
+
+        :returns: the principal with the groups that were judged by.
+        :raises NotAuthorized: the principal's account is gone.
+        :raises Undecided: the node did not answer.
+        """
+        owner = await self._owners.listener(address, target.application.port)
+        if owner is None:
+            return None
+        principal, verdict = await self._judge(principal, owner, reservation)
+        return principal, owner, verdict
 
     async def verify(self, permit: Permit, peer: str, peer_port: int) -> Grant:
         """Ask who holds a connection that was just made for a permit, before anything is sent over it.
@@ -148,6 +163,15 @@ class Authorizer:
         if listener is None:
             raise NothingListens(f"{permit.target} stopped listening")
         return await self._grant(permit, listener, "listener")
+
+    async def judge_again(self, grant: Grant) -> Verdict:
+        """The rule's verdict about whoever holds a verified connection, by the groups of now; no node is asked.
+
+        :raises NotAuthorized: the principal's account is gone.
+        :raises PortalError: nobody could say.
+        """
+        _, verdict = await self._judge(grant.permit.principal, grant.owner, grant.permit.reservation)
+        return verdict
 
     async def _grant(self, permit: Permit, owner: SocketOwner, basis: str) -> Grant:
         principal, verdict = await self._judge(permit.principal, owner, permit.reservation)

@@ -36,7 +36,13 @@ class Verdict(Enum):
         """Whether the connection may be made."""
         return self in _PERMITTING
 
+    @property
+    def is_by_group(self) -> bool:
+        """Whether it stands on groups, which may change while the connection lives."""
+        return self in _BY_GROUP
 
+
+_BY_GROUP = frozenset({Verdict.PRIVATE_GROUP, Verdict.TAKEN_GROUP, Verdict.FORWARD_GROUP})
 _PERMITTING = frozenset(
     {
         Verdict.SAME_USER,

@@ -16,6 +16,7 @@ PONG: Final = 10
 MAX_CONTROL: Final = 125  # RFC 6455 section 5.5, bytes of payload
 
 GOING_AWAY: Final = 1001
+POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
 
 
@@ -24,32 +25,33 @@ class Frames:
 
     :param secret: payload of the relay's own pings; pongs that bear it are taken out.
     :ivar is_between: the last byte that was passed on ended a frame.
+    :ivar left: bytes of the frame under way that still have to pass.
     :ivar close: payload of the close frame that passed; None before.
     """
 
-    __slots__ = ("_held", "_left", "_secret", "close")
+    __slots__ = ("_held", "_secret", "close", "left")
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
-        self._left = 0  # bytes of the frame under way that still have to pass
+        self.left = 0
         self._held = b""  # a header or a control frame that is not complete
         self.close: bytes | None = None
 
     @property
     def is_between(self) -> bool:
         """Whether a frame may be put in here."""
-        return self._left == 0
+        return self.left == 0
 
     def feed(self, data: bytes) -> bytes:
         """Follow some bytes; what is to be passed on comes back."""
-        if self._left >= len(data):
-            self._left -= len(data)
+        if self.left >= len(data):
+            self.left -= len(data)
             return data
         if self._held:
             data, self._held = self._held + data, b""
         out: list[bytes] = []
-        start, at, end = 0, self._left, len(data)
-        self._left = 0
+        start, at, end = 0, self.left, len(data)
+        self.left = 0
         while at < end:
             # Most frames are small or middling data frames; a call for each would be half of what a message costs.
             if end - at >= 4 and data[at] & 0x0F < CLOSE and (length := data[at + 1] & 0x7F) < 127:
@@ -70,7 +72,7 @@ class Frames:
         if self._held:
             end -= len(self._held)
         elif at > end:
-            self._left = at - end
+            self.left = at - end
         if not out:
             return data if start == 0 and end == len(data) else data[start:end]
         out.append(data[start:end])

@@ -43,6 +43,7 @@ class Downstream(Protocol):
     def tunnel_write(self, data: bytes) -> None: ...
     def end_tunnel(self) -> None: ...
     def fail(self, error: PortalError) -> None: ...
+    def break_off(self) -> None: ...
 
 
 class HttpRelay:
@@ -138,6 +139,13 @@ class HttpRelay:
         """An exchange is finished first; a tunnel has no end of its own, so it ends now."""
         if self._tunnel:
             self.tunnel_ended()
+
+    def access_ended(self, reason: str) -> bool:
+        """What let the exchange in has ended.
+
+        :returns: whether the browser is told in the exchange itself: HTTP has no way for that.
+        """
+        return False
 
     # From the upstream; see upstream.http11.Sink.
 

@@ -15,12 +15,23 @@ from twisted.internet.interfaces import IReactorTime
 from supercloud.deadline import Deadline
 from supercloud.errors import PortalError, Unreachable
 from supercloud.message.head import RequestHead, ResponseHead
-from supercloud.relay.frames import CLOSE, GOING_AWAY, INTERNAL_ERROR, PING, Frames, close_payload, control
+from supercloud.relay.frames import (
+    CLOSE,
+    GOING_AWAY,
+    INTERNAL_ERROR,
+    PING,
+    POLICY_VIOLATION,
+    Frames,
+    close_payload,
+    control,
+)
 from supercloud.relay.handshake import ClientLeg, Handshakes, ServerLeg
 from supercloud.relay.http import Downstream, Upstream
 
 # Seconds for the other end's answer to a close frame.
 CLOSE_WITHIN: Final = 5.0
+# Seconds for the end of the frame under way when access has ended: a close frame fits behind it only.
+LAST_FRAME_WITHIN: Final = 0.5
 # Pings in a row that stay without an answer before an end counts as dead.
 MAX_UNANSWERED: Final = 2
 
@@ -41,6 +52,7 @@ class WebSocketRelay:
         "_down",
         "_downstream",
         "_extra",
+        "_farewell",
         "_handshakes",
         "_has_moved",
         "_is_choked",
@@ -80,6 +92,7 @@ class WebSocketRelay:
         self._is_choked = [False, False]
         self._is_open = False
         self._closing = False
+        self._farewell = ""  # why the browser is being refused, while its last frame passes
         self._server: ServerLeg | None = None
         self._client: ClientLeg | None = None
         self._deadline = Deadline(clock, self._tick)
@@ -108,7 +121,7 @@ class WebSocketRelay:
 
     def tunnel_sent(self, data: bytes) -> None:
         """Frames of the browser's."""
-        if self._upstream is not None:
+        if self._upstream is not None and not self._farewell:
             self._unanswered[0] = 0
             self._has_moved = True
             passed = self._up.feed(data)
@@ -128,8 +141,8 @@ class WebSocketRelay:
         if not self._is_open:
             upstream.leave()
             return
-        if self._up.is_between and self._up.close is None:
-            self._send_up(upstream, CLOSE, close_payload(GOING_AWAY, "the browser went away"))
+        if not self._farewell:
+            self._say_gone(upstream)
         upstream.close()
 
     def downstream_choked(self) -> None:
@@ -160,6 +173,24 @@ class WebSocketRelay:
         if self._up.is_between and self._up.close is None:
             self._send_up(upstream, CLOSE, payload)
         self._close_both()
+
+    def access_ended(self, reason: str) -> bool:
+        """What let the WebSocket in has ended: the browser is told behind the frame under way, the application at once.
+
+        :returns: whether the browser can be told.
+        """
+        upstream = self._upstream
+        if upstream is None or not self._is_open or self._down.close is not None:
+            return False
+        if self._farewell:
+            return True
+        self._farewell = reason
+        self._say_gone(upstream)
+        if self._down.is_between:
+            self._refuse_browser()
+        else:
+            self._deadline.set(LAST_FRAME_WITHIN)
+        return True
 
     # From the application's side; see upstream.http11.Sink.
 
@@ -207,9 +238,13 @@ class WebSocketRelay:
         if self._upstream is None:
             return
         self._unanswered[1] = 0
-        passed = self._down.feed(data)
+        passed = self._down.feed(data[: self._down.left] if self._farewell else data)
         if passed:
             self._downstream.tunnel_write(passed)
+        if self._farewell:
+            if self._down.is_between:
+                self._refuse_browser()
+            return
         self._look_for_close(self._down)
 
     def tunnel_ended(self) -> None:
@@ -242,6 +277,14 @@ class WebSocketRelay:
             self._downstream.tunnel_write(control(CLOSE, close_payload(INTERNAL_ERROR, "the application went away")))
         self._downstream.end_tunnel()
 
+    def _say_gone(self, upstream: Upstream) -> None:
+        if self._up.is_between and self._up.close is None:
+            self._send_up(upstream, CLOSE, close_payload(GOING_AWAY, "the browser went away"))
+
+    def _refuse_browser(self) -> None:
+        self._downstream.tunnel_write(control(CLOSE, close_payload(POLICY_VIOLATION, self._farewell)))
+        self._close_both()
+
     def _look_for_close(self, frames: Frames) -> None:
         if frames.close is None:
             return
@@ -254,6 +297,9 @@ class WebSocketRelay:
     def _tick(self) -> None:
         upstream = self._upstream
         if upstream is None:
+            return
+        if self._farewell:
+            self._downstream.break_off()  # which leaves the application too
             return
         if self._closing:
             self._close_both()

@@ -95,6 +95,28 @@ class Forwards:
             Deferred.fromCoroutine(self._ask(principal, name)).addBoth(self._tell, key)
         return await waiting
 
+    async def look(self, principal: Principal, name: str) -> Checked | None:
+        """What the viewer's worker says about a forward's file, whether or not the viewer may use it.
+
+        :raises PortalError: there is no worker for this account now, or it does not answer.
+        """
+        return await self._check.may_execute(principal, name)
+
+    async def again(self, principal: Principal, forward: Forward) -> Forward:
+        """Where a forward leads now that the viewer was let use before; whatever was believed about it is forgotten.
+
+        As long as the file is in the same state as then, nobody reads it.
+
+        :raises PortalError: as `find` does.
+        """
+        key, reservation = (principal.uid, forward.name), forward.reservation
+        checked = await self._check.may_execute(principal, forward.name)
+        if checked is not None and checked.allowed and _is_same(checked, reservation):
+            self._believe(key, forward)
+            return forward
+        self._believed.pop(key, None)
+        return await self.find(principal, forward.name)
+
     def believes(self, uid: int, forward: Forward) -> bool:
         """Whether a viewer was let use this very forward a moment ago."""
         return self._fresh((uid, forward.name)) == forward
@@ -125,13 +147,16 @@ class Forwards:
     def _tell(self, result: Forward | Failure, key: tuple[int, str]) -> None:
         waiting = self._asking.pop(key)
         if isinstance(result, Forward):
-            self._believed[key] = (self._clock.seconds(), result)
-            self._believed.move_to_end(key)
-            if len(self._believed) > _MOST_BELIEVED:
-                self._believed.popitem(last=False)
+            self._believe(key, result)
         for one in waiting:
             if not one.called:  # or its exchange is over
                 one.callback(result)  # a Failure fails it
+
+    def _believe(self, key: tuple[int, str], forward: Forward) -> None:
+        self._believed[key] = (self._clock.seconds(), forward)
+        self._believed.move_to_end(key)
+        if len(self._believed) > _MOST_BELIEVED:
+            self._believed.popitem(last=False)
 
     async def _ask(self, principal: Principal, name: str) -> Forward:
         for _ in range(_TRIES):
@@ -193,7 +218,7 @@ class Forwards:
         return shlex.quote(f"{self._folder}/{name}")
 
 
-def _is_same(checked: Checked, file: ForwardFile) -> bool:
+def _is_same(checked: Checked, file: ForwardFile | Reservation) -> bool:
     return (checked.device, checked.inode, checked.ctime) == (file.device, file.inode, file.ctime)
 
 

@@ -213,8 +213,13 @@ class Transport(tcp.Connection):
         super().connectionLost(reason)
 
     def _finish(self) -> None:
-        """Close: nothing is to be written, so only the reactor's list of readers knows of it."""
+        """Close: nothing is to be written.
+
+        The reactor knows of it as a writer too when somebody closed it earlier in this very turn, before its data was
+        read: a descriptor left there would break whoever gets its number next.
+        """
         self.stopReading()  # type: ignore[no-untyped-call]
+        self.stopWriting()  # type: ignore[no-untyped-call]
         self.connected, self.disconnected = 0, 1
         protocol, closing = self.protocol, self.socket
         del self.protocol, self.socket, self.fileno

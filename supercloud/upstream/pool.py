@@ -6,6 +6,7 @@ Nothing is shared between principals: the key holds both, and a connection never
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
@@ -48,6 +49,7 @@ class Pool(Generic[G]):
         # All kept connections, the longest unused first.
         self._unused: OrderedDict[Connection, tuple[Key, Kept[G]]] = OrderedDict()
         self._open: dict[int, int] = {}
+        self._all: dict[Connection, tuple[Key, Kept[G]]] = {}
         self._sweep = Deadline(clock, self._drop_old)
 
     def take(self, key: Key, *, must_be_fresh: bool) -> Kept[G] | None:
@@ -90,6 +92,7 @@ class Pool(Generic[G]):
     def add(self, key: Key, connection: Connection, grant: G) -> Kept[G]:
         """Have a verified connection, which `reserve` counted, kept whenever it is not in use."""
         kept = Kept(connection, grant)
+        self._all[connection] = (key, kept)
         connection.released = lambda _: self._keep(key, kept)
         connection.closed = lambda _: self._forget(key, kept)
         return kept
@@ -100,6 +103,24 @@ class Pool(Generic[G]):
         for connection in list(self._unused):
             self._drop(connection)
             connection.close()
+
+    def revoke(self, is_meant: Callable[[Key, G], bool]) -> None:
+        """Have no other request use connections of a key or a grant that counts no more: what is kept closes now, what
+        is in use as soon as its exchange is over.
+        """
+        for connection, (key, kept) in list(self._all.items()):
+            if not is_meant(key, kept.grant):
+                continue
+            if connection in self._unused:
+                self._drop(connection)
+                connection.close()
+            else:
+                connection.released = Connection.close
+
+    @property
+    def grants(self) -> list[G]:
+        """Of all open connections, in use and kept."""
+        return [kept.grant for _, kept in self._all.values()]
 
     @property
     def open_connections(self) -> int:
@@ -115,6 +136,7 @@ class Pool(Generic[G]):
 
     def _forget(self, key: Key, kept: Kept[G]) -> None:
         self._drop(kept.connection)
+        del self._all[kept.connection]
         self.unreserve(key[0])
 
     def _drop(self, connection: Connection) -> None:

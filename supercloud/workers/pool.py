@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from supercloud import events
+from supercloud.authn.standing import CLOSED
 from supercloud.errors import AccountClosed, Busy, NoWorker, PortalError
 from supercloud.identity import NoAccount, Principal
-from supercloud.monitor.wire import AccountState, WorkerRefused, WorkerStarted
+from supercloud.monitor.wire import WorkerRefused, WorkerStarted
 from supercloud.workers.lifecycle import Facts, Worker, make_worker
 
-# Seconds between two looks at the accounts of all workers: what changed there counts within half a minute.
+# Seconds between two looks at all workers: what changed about an account's groups counts within half a minute.
 LOOK: Final = 15.0
 
-_CLOSED: Final[dict[AccountState, str]] = {
-    "unknown": "This account does not exist on the cluster any more.",
-    "renamed": "This account was renamed. Sign out, and sign in under its new name.",
-    "root": "Nobody works here as root. Sign in as yourself.",
-    "below-minimum": "Accounts of the system are not let in. Sign in as yourself.",
-    "locked": "This account is locked. The site's support can say why.",
-    "expired": "This account, or its password, has expired. Renew it by ssh, or ask the site's support.",
-    "closed": "The cluster is closed to users for now (/etc/nologin). Try again later.",
-}
+_REFUSED: Final = CLOSED | {"closed": "The cluster is closed to users for now (/etc/nologin). Try again later."}
 
 
 class Starts(Protocol):
@@ -35,9 +29,6 @@ class Starts(Protocol):
         """:raises PortalError: the monitor does not answer."""
 
     def stop_worker(self, worker: int) -> object: ...
-
-    async def read_account(self, uid: int) -> AccountState:
-        """:raises PortalError: the monitor does not answer."""
 
 
 class PrincipalLookup(Protocol):
@@ -128,6 +119,11 @@ class Workers:
             self._leave(one)
 
     @property
+    def in_use(self) -> dict[int, str]:
+        """Uid and login of whoever has one."""
+        return {uid: one.facts.login for uid, one in self._current.items()}
+
+    @property
     def count(self) -> int:
         """All that are there."""
         return len(self._all)
@@ -145,6 +141,9 @@ class Workers:
         return one
 
     async def _have_started(self, one: One, principal: Principal) -> None:
+        with suppress(NoAccount, PortalError):  # the monitor says what is wrong
+            # Whoever asks may have signed in before the groups changed; the worker gets those of now.
+            one.facts.groups = (await self._accounts.find(principal.uid)).groups
         try:
             answer = await self._monitor.start_worker(principal.uid, principal.login)
         except PortalError as error:
@@ -202,16 +201,9 @@ class Workers:
                 continue
             try:
                 principal = await self._accounts.find(one.facts.uid)
-                state = await self._monitor.read_account(one.facts.uid)
-            except NoAccount:
-                self.end(one.facts.uid)
-                continue
-            except PortalError:
-                continue  # nobody can say: what was permitted stays so
-            is_shut = state in _CLOSED and state != "closed"  # /etc/nologin keeps out whoever is not in yet
-            if is_shut or principal.login != one.facts.login:  # the uid can be somebody else's by now
-                self.end(one.facts.uid)
-            elif principal.groups != one.facts.groups:
+            except (NoAccount, PortalError):
+                continue  # whether it may be used at all others look after; see authn.standing
+            if principal.groups != one.facts.groups:
                 self._retire(one)
 
     def _serving(self) -> Iterator[One]:
@@ -220,5 +212,5 @@ class Workers:
 
 def _why(principal: Principal, answer: WorkerRefused) -> PortalError:
     log = f"no worker for {principal}: {answer.state}: {answer.reason}"
-    public = _CLOSED.get(answer.state)
+    public = _REFUSED.get(answer.state)
     return NoWorker(log) if public is None else AccountClosed(log, public=public)

@@ -73,6 +73,9 @@ class FakeDownstream:
     def tunnel_write(self, data: bytes) -> None:
         self.said.append(("tunnel", data))
 
+    def break_off(self) -> None:
+        self.said.append("break_off")
+
     def end_tunnel(self) -> None:
         self.said.append("end_tunnel")
 

@@ -18,9 +18,11 @@ from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs
 from supercloud.authn.scope import DAV, Scope
 from supercloud.authn.seal import Sealer
+from supercloud.authn.standing import Standing
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
 from supercloud.authn.token import Tokens
+from supercloud.closing import Closing
 from supercloud.config import Limits
 from supercloud.errors import PortalError
 from supercloud.events import Audit
@@ -28,8 +30,10 @@ from supercloud.front.door import Door
 from supercloud.front.live import Live
 from supercloud.front.opening import Opening
 from supercloud.front.pages import Listed
-from supercloud.front.site import Parts, SignIn, Site
+from supercloud.front.signin import SignIn
+from supercloud.front.site import Parts, Site
 from supercloud.identity import Principal
+from supercloud.membership import Membership
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
@@ -41,6 +45,7 @@ from supercloud.routing.nodes import Nodes
 from supercloud.stages import Stages
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
+from supercloud.watch import Watch
 from supercloud.workers.asking import Asking
 from supercloud.workers.pool import One, Workers
 from supercloud.workers.way import WayToWorker
@@ -48,6 +53,7 @@ from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.dialer import FakeDialer, FakeUpstream
 from tests.fakes.forwards import FakeForwards
+from tests.fakes.locks import FakeLockStore
 from tests.fakes.offload import FakeOffload
 from tests.fakes.owners import FakeOwners
 from tests.fakes.passwords import FakePasswordCheck
@@ -189,6 +195,7 @@ class FakePortal:
         self.forwards = FakeForwards()
         self.tls = FakeTls()
         access = Access(nodes, authorizer, Forwards(self.forwards, self.forwards, self.clock, folder="/forwards"))
+        self.access = access
         throttle = Throttle(self.clock)
         self.password_check = FakePasswordCheck()
         self.passwords = Passwords(
@@ -197,7 +204,16 @@ class FakePortal:
         self.token_store = FakeTokenStore()
         self.tokens = Tokens(store=self.token_store, offload=self.offload, clock=self.clock, now=self.clock.seconds)
         programs = Programs(self.accounts, passwords=self.passwords, tokens=self.tokens) if takes_programs else None
-        authenticator = Authenticator(sessions, self.accounts, programs)
+        self.monitor = FakeMonitor()
+        self.locks = FakeLockStore()
+        self.standing = Standing(
+            store=self.locks,
+            storage=self.offload,
+            accounts=self.accounts,
+            state_of=self.monitor.read_account,
+            clock=self.clock,
+        )
+        authenticator = Authenticator(sessions, self.accounts, self.standing, programs)
         self.tickets = Tickets(
             sealer=Sealer([bytes(32)]),
             sessions=self.sessions,
@@ -206,9 +222,14 @@ class FakePortal:
             now=self.clock.seconds,
         )
         self.pool: Pool[Grant] = Pool(self.clock, most=connections)
-        self.monitor = FakeMonitor()
+        self.watch = Watch(self.clock, forwards=access, pool=self.pool, refusal=self.standing.refusal)
+        self.watch.start()
         self.worker_dialer = FakeWorkerDialer(self.clock)
         self.workers = Workers(self.monitor, self.accounts, self.clock, limit=10, idle=600.0)
+        self.membership = Membership(self.clock, authorizer=authorizer, watch=self.watch, pool=self.pool)
+        self.membership.start()
+        closing = Closing(sessions, (self.tokens, self.passwords), self.watch, self.workers.end)
+        self.standing.start(lambda: self.workers.in_use | self.watch.in_use, closing)
         self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
         way = WayToWorker(self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns)
         asking = Asking(self.workers, way, self.clock)
@@ -239,6 +260,7 @@ class FakePortal:
                 dialer=self.dialer,
                 tls=self.tls,
                 pool=self.pool,
+                watch=self.watch,
                 pages=self.site,
                 pseudonym=b"supercloud-test",
                 handshakes=handshakes(),
@@ -253,6 +275,13 @@ class FakePortal:
         )
         self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds)
         self.door.open(self.pipeline, self.site)
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        self.standing.stop()
+        self.membership.stop()
+        self.watch.stop()
+        self.pool.close()
 
     async def _listing(self, principal: Principal) -> list[Listed]:
         return self.listed

@@ -13,7 +13,7 @@ class FakeSessions:
         self._visits: dict[str, Visit] = {}
         self._sessions: dict[str, Session] = {}
 
-    async def open(self, principal: Principal, *, scheme: str, address: str) -> Session:
+    async def open(self, principal: Principal, *, scheme: str, address: str, certificate: bytes = b"") -> Session:
         return self.begin(principal, scheme=scheme, address=address)
 
     def begin(self, principal: Principal, *, scheme: str = "link", address: str = "192.0.2.7") -> Session:
@@ -39,6 +39,11 @@ class FakeSessions:
 
     async def find(self, session_id: str) -> Session | None:
         return self._sessions.get(session_id)
+
+    def forget(self, uid: int, reason: str) -> None:
+        for session in self._sessions.values():
+            if session.uid == uid:
+                session.end(reason)
 
     async def end_all(self, uid: int, reason: str) -> None:
         for session in self._sessions.values():

@@ -14,11 +14,13 @@ import pytest
 from click.testing import CliRunner, Result
 
 from supercloud import cli
+from supercloud.authn.lock_store import LockRow, SqliteLockStore
 from supercloud.authn.store import SessionRow, SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli import main
 from supercloud.desk.client import DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, RevokeToken, TokenCreated, TokensListed
+from supercloud.desk.why_wire import AskWhy, WhyTold
 from supercloud.desk.wire import Done, Message, Refusal
 from supercloud.identity import Principal
 
@@ -207,7 +209,7 @@ def test_without_a_portal_it_is_said_where_it_was_looked_for(desk: FakeDesk) -> 
     desk.answer = DeskGone("/x.sock: No such file or directory")
     refused = ask("--socket", "/x.sock", "list")
     assert refused.exit_code == 1
-    assert "no portal that takes tokens answers at /x.sock" in refused.output
+    assert "no portal answers at /x.sock" in refused.output
     assert desk.path == "/x.sock"
 
 
@@ -223,3 +225,62 @@ def test_ones_own_portal_is_asked_where_the_host_has_none(
     own.touch()
     ask("revoke", "one")
     assert desk.path == str(own)
+
+
+def test_a_lock_ends_the_sessions_and_is_listed_until_it_is_taken_back(store: SqliteStore, run: Run) -> None:
+    assert run("lock", LOGIN, "--reason", "Call the desk.").output == f"{LOGIN} is locked\n"
+    assert store.of_account(geteuid()) == []
+    assert "Call the desk." in run("locks").output
+    assert run("unlock", LOGIN).output == f"{LOGIN} is not locked any more\n"
+    assert run("locks").output == "nobody is locked\n"
+    refused = run("unlock", LOGIN)
+    assert (refused.exit_code, refused.output) == (
+        1,
+        f"Error: {LOGIN} is not locked; see: supercloud admin locks\n",
+    )
+
+
+def test_an_account_that_is_gone_by_now_can_be_unlocked(store: SqliteStore, run: Run, tmp_path: Path) -> None:
+    locks = SqliteLockStore(tmp_path / "locked.sqlite")
+    locks.open()
+    locks.lock(LockRow(4711, "gone", "", 950.0))
+    assert run("unlock", "gone").exit_code == 0
+    assert locks.all() == []
+    locks.close()
+
+
+@pytest.mark.parametrize("reason", ["x" * 201, "two\nlines"])
+def test_a_reason_that_no_page_could_show_is_refused(store: SqliteStore, run: Run, reason: str) -> None:
+    assert run("lock", LOGIN, "--reason", reason).exit_code == 1
+    assert "holds no locks" in run("locks").output
+
+
+def test_a_folder_that_is_no_portals_gets_no_lock(run: Run, tmp_path: Path) -> None:
+    assert "holds no sessions" in run("lock", LOGIN).output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everybodys_sessions_are_listed_with_their_names(store: SqliteStore, run: Run) -> None:
+    lines = run("sessions").output.splitlines()
+    assert [line.split()[:2] for line in lines] == [[LOGIN, "first"], [LOGIN, "second"]]
+    run("kick", LOGIN)
+    assert run("sessions").output == "nobody is signed in\n"
+
+
+@pytest.fixture
+def asked_why(desk: FakeDesk, store: SqliteStore) -> FakeDesk:
+    return desk
+
+
+def test_why_prints_one_aligned_line_a_stage_and_the_verdict(asked_why: FakeDesk, run: Run, tmp_path: Path) -> None:
+    asked_why.answer = WhyTold((("node", "node1 is allowed"), ("listener", "pid 7")), "")
+    shown = run("why", "alice", "https://portal.test/")
+    assert (shown.exit_code, shown.output) == (0, "node      node1 is allowed\nlistener  pid 7\nallowed\n")
+    assert asked_why.asked == [AskWhy("alice", "https://portal.test/")]
+    assert asked_why.path == str(tmp_path / "run" / "portal.sock")
+
+
+def test_why_ends_with_one_when_it_would_be_refused(asked_why: FakeDesk, run: Run) -> None:
+    asked_why.answer = WhyTold((("account", "refused: bob is locked"),), "403 bob is locked")
+    shown = run("why", "bob", "https://portal.test/")
+    assert (shown.exit_code, shown.output.splitlines()[-1]) == (1, "refused: 403 bob is locked")

@@ -77,3 +77,15 @@ def test_a_token_that_one_process_made_is_taken_by_another(make: Make) -> None:
     assert second is not None
     text, _ = run(first.create(ALICE, DAV, life=3600.0))
     assert run(second.verify(text)) is not None
+
+
+def test_what_memory_has_of_an_account_can_be_ended(make: Make) -> None:
+    made = make("token", "password")
+    assert made.tokens is not None
+    assert made.passwords is not None
+    text, _ = run(made.tokens.create(ALICE, DAV, life=3600.0))
+    token, password = run(made.tokens.verify(text)), run(made.passwords.verify("alice", "alice-secret", "::1"))
+    assert token is not None
+    made.forget(ALICE.uid, "locked")
+    assert (token.ended, password.ended) == ("locked", "locked")
+    make().forget(ALICE.uid, "locked")

@@ -6,7 +6,7 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,13 @@ class NoMonitor:
     steps: tuple[str, ...] = ()
     worker: Any = object()
     asking: Any = object()
+    in_use: Mapping[int, str] = {}
+
+    async def read_account(self, uid: int) -> str:
+        return "good"
+
+    def end_workers(self, uid: int) -> None:
+        """There are none."""
 
     def __init__(self, settings: Settings, *_: object, **options: Any) -> None:
         NoMonitor.made = self

@@ -48,7 +48,7 @@ class Certificates:
     """All made anew in a folder.
 
     :ivar ca: of the portal and of people.
-    :ivar crl: names "revoked"; ``empty_crl`` names nobody.
+    :ivar crl: names "revoked"; ``empty_crl`` names nobody, ``later_crl`` "alice" too.
     :ivar other_ca: of "stranger", who claims to be alice.
     :ivar client: "alice", "bob", "carol"; "expired", "revoked" and "stranger" are bad ones of alice.
     """
@@ -58,6 +58,7 @@ class Certificates:
     other_ca: Path = field(init=False)
     crl: Path = field(init=False)
     empty_crl: Path = field(init=False)
+    later_crl: Path = field(init=False)
     server: Pair = field(init=False)
     client: dict[str, Pair] = field(init=False)
 
@@ -66,9 +67,8 @@ class Certificates:
         self.ca = self._put("ca.pem", lab.certificate.public_bytes(Encoding.PEM))
         self.other_ca = self._put("other-ca.pem", other.certificate.public_bytes(Encoding.PEM))
         self.server = self._keep("server", *lab.issue("localhost", _server_names(), server=True))
-        self.client = {
-            login: self._keep(login, *lab.issue(login, _names_of(login))) for login in ("alice", "bob", "carol")
-        }
+        good = {login: lab.issue(login, _names_of(login)) for login in ("alice", "bob", "carol")}
+        self.client = {login: self._keep(login, *made) for login, made in good.items()}
         names = _names_of("alice")
         self.client["expired"] = self._keep("expired", *lab.issue("alice", names, begin=-30 * _DAY, end=-_DAY))
         self.client["stranger"] = self._keep("stranger", *other.issue("alice", names))
@@ -76,6 +76,7 @@ class Certificates:
         self.client["revoked"] = self._keep("revoked", *revoked)
         self.empty_crl = self._put("crl-empty.pem", lab.revocation_list([]))
         self.crl = self._put("crl.pem", lab.revocation_list([revoked[0]]))
+        self.later_crl = self._put("crl-later.pem", lab.revocation_list([revoked[0], good["alice"][0]]))
 
     def _keep(self, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
         encryption = BestAvailableEncryption(P12_PASSWORD)

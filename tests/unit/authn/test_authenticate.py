@@ -11,12 +11,13 @@ from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.credential import Credential
 from supercloud.authn.scope import DAV, LAUNCH, Scope
 from supercloud.authn.session import Session, Visit
-from supercloud.errors import NotAuthenticated
+from supercloud.errors import AccountClosed, NotAuthenticated
 from supercloud.message.head import UNREADABLE, RequestHead
 from supercloud.target import Application, Origin
 from tests.fakes.accounts import ALICE, BOB, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.sessions import FakeSessions
+from tests.fakes.standing import FakeStanding
 from tests.unit.authn.conftest import IDLE, Portal
 
 PORTAL = Origin("portal.test")
@@ -66,7 +67,8 @@ class Bench:
         self.accounts = FakeAccounts()
         sessions: Any = self.sessions
         self.fields = Fields(self.accounts)
-        self.authenticator = Authenticator(sessions, self.accounts, self.fields)
+        self.standing = FakeStanding()
+        self.authenticator = Authenticator(sessions, self.accounts, self.standing, self.fields)
         self.memory: dict[str, object] = {}
 
     def cookie(self, session: Session, origin: Origin = PORTAL) -> str:
@@ -158,7 +160,7 @@ def test_a_session_that_is_over_is_looked_up_once_more(portal: Portal) -> None:
     here, there = portal.process(), portal.process()
     session = run(here.sessions.open(ALICE, scheme="link", address="192.0.2.1"))
     cookie = here.sessions.cookie(session, origin=PORTAL.host, owner=1001)
-    authenticator = Authenticator(here.sessions, FakeAccounts())
+    authenticator = Authenticator(here.sessions, FakeAccounts(), FakeStanding())
     memory: dict[str, object] = {}
     run(authenticator.authenticate(head(cookie), PORTAL, memory))
     portal.clock.advance(IDLE - 600)
@@ -235,7 +237,7 @@ def test_a_cookie_goes_before_a_field_whatever_it_is_worth(bench: Bench) -> None
 
 def test_a_site_that_takes_no_programs_lets_none_in(bench: Bench) -> None:
     sessions: Any = bench.sessions
-    bench.authenticator = Authenticator(sessions, bench.accounts)
+    bench.authenticator = Authenticator(sessions, bench.accounts, bench.standing)
     assert not bench.authenticator.takes_programs
     with pytest.raises(NotAuthenticated):
         bench.program("alice")
@@ -244,3 +246,27 @@ def test_a_site_that_takes_no_programs_lets_none_in(bench: Bench) -> None:
 def test_a_program_has_no_session(bench: Bench) -> None:
     with pytest.raises(NotAuthenticated, match="alice without a session"):
         bench.program("alice").session
+
+
+def test_what_a_connection_remembers_opens_nothing_for_an_account_that_was_closed_since(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    bench.viewer(cookie)
+    bench.program("alice")
+    bench.standing.refused[ALICE.uid] = AccountClosed("alice is locked")
+    for show in (lambda: bench.viewer(cookie), lambda: bench.program("alice")):
+        with pytest.raises(AccountClosed):
+            show()
+
+
+def test_an_account_that_may_not_be_used_is_refused_whatever_it_shows(bench: Bench) -> None:
+    cookie = bench.cookie(bench.sessions.begin(ALICE))
+    refusal = bench.standing.refused[ALICE.uid] = AccountClosed("alice is locked")
+    for show in (lambda: bench.viewer(cookie), lambda: bench.program("alice")):
+        with pytest.raises(AccountClosed) as caught:
+            show()
+        assert caught.value is refusal
+    assert bench.standing.let_in == []
+    bench.standing.refused.clear()
+    bench.viewer(cookie)
+    bench.program("alice")
+    assert bench.standing.let_in == ["alice", "alice"]

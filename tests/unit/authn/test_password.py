@@ -328,3 +328,11 @@ def test_no_password_is_logged(desk: Desk, logged: list[LogEvent]) -> None:
     told = repr(logged) + repr(caught.value) + caught.value.public
     assert "hunter2" not in told
     assert "secret" not in told
+
+
+def test_what_is_forgotten_ends_and_is_asked_about_again(desk: Desk) -> None:
+    hers, his = desk.verify(), desk.verify("bob")
+    desk.passwords.forget(ALICE.uid, "the account is locked")
+    assert (hers.ended, his.ended) == ("the account is locked", None)
+    assert desk.verify() is not hers
+    assert desk.verify("bob") is his

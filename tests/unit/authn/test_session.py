@@ -378,3 +378,29 @@ def test_a_session_ends_with_its_first_reason() -> None:
     session.end("kicked")
     session.end("logout")
     assert session.ended == "kicked"
+
+
+def test_a_session_ends_in_all_processes_when_its_certificate_is_doubted(portal: Portal) -> None:
+    here, there = portal.process(), portal.process()
+    by_certificate = run(here.sessions.open(ALICE, scheme="certificate", address="::1", certificate=b"DER"))
+    by_link = run(here.sessions.open(ALICE, scheme="link", address="::1"))
+    found = run(there.sessions.find(by_certificate.id))
+    assert found is not None
+    assert found.certificate == b"DER", "the other process knows it too"
+    run(here.sessions.end_doubted(lambda session: None))
+    assert by_certificate.ended is None
+    run(here.sessions.end_doubted(lambda session: f"{session.certificate!r} was revoked"))
+    portal.clock.advance(1)
+    assert by_certificate.ended == found.ended == "b'DER' was revoked"
+    assert by_link.ended is None
+
+
+def test_what_memory_forgets_ends_there_and_is_found_again_in_the_store(here: Process) -> None:
+    session = run(here.sessions.open(ALICE, scheme="link", address="::1"))
+    his = run(here.sessions.open(BOB, scheme="link", address="::1"))
+    here.sessions.forget(ALICE.uid, "the account is locked")
+    assert session.ended == "the account is locked"
+    assert his.ended is None
+    again = run(here.sessions.find(session.id))
+    assert again is not None
+    assert again.ended is None

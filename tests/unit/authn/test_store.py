@@ -187,3 +187,27 @@ def test_a_closed_store_says_so_and_closing_twice_is_fine(store_path: Path) -> N
     store.close()
     with pytest.raises(sqlite3.ProgrammingError, match="is not open"):
         store.find("one")
+
+
+def test_a_file_of_before_certificates_were_kept_goes_on_with_its_sessions(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.sqlite"
+    with _connect(path):
+        pass
+    connection = sqlite3.connect(path)
+    connection.execute("ALTER TABLE session DROP COLUMN certificate")
+    connection.execute("INSERT INTO session VALUES ('old', 1001, 'alice', 'certificate', '::1', 1.0, 9e9, 2.0)")
+    connection.execute("PRAGMA user_version = 1")
+    connection.commit()
+    connection.close()
+    for _ in range(2):
+        store = SqliteStore(path, now=lambda: 0.0)
+        store.open()
+        assert store.of_account(1001) == [SessionRow("old", 1001, "alice", "certificate", "::1", 1.0, 9e9, 2.0)]
+        store.close()
+
+
+def test_everybodys_sessions_are_listed_by_account(store: SqliteStore) -> None:
+    rows = [replace(ROW, id=name, uid=uid, login=login) for name, uid, login in (("b", 2, "bob"), ("a", 1, "alice"))]
+    for row in rows:
+        store.add(row, 10)
+    assert [row.login for row in store.all()] == ["alice", "bob"]

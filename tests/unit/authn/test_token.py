@@ -242,3 +242,16 @@ def test_a_look_up_that_fails_gives_its_place_back(host: Host, here: Tokens, mon
             with pytest.raises(OSError, match="no disk"):
                 run(here.verify("scp_" + "f" * 64))
     assert run(here.verify("scp_" + "f" * 64)) is None
+
+
+def test_what_memory_forgets_ends_there_and_is_found_again_in_the_store(here: Tokens) -> None:
+    text = make(here)
+    token = run(here.verify(text))
+    assert token is not None
+    here.forget(BOB.uid, "the account is locked")
+    assert token.ended is None
+    here.forget(ALICE.uid, "the account is locked")
+    assert token.ended == "the account is locked"
+    again = run(here.verify(text))
+    assert again is not None
+    assert again is not token

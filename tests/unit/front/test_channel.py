@@ -60,7 +60,7 @@ def test_no_timer_stays_behind() -> None:
     browser.send(get(portal))
     portal.dialer[0].send(OK)
     browser.leave()
-    portal.pool.close()
+    portal.stop()
     portal.clock.pump([0, 0.2])
     assert portal.clock.getDelayedCalls() == []
 

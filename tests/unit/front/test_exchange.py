@@ -103,3 +103,17 @@ def test_the_audit_line_tells_what_became_of_it() -> None:
         "uid": 1001,
     }
     assert expected.items() <= line.items()
+
+
+def test_access_that_ends_before_the_response_is_a_refusal_and_after_its_beginning_a_break() -> None:
+    browser, exchange = _exchange()
+    exchange.end_access(NotFound("gone"), "gone")
+    assert browser.status == 404
+    browser, exchange = _exchange()
+    exchange.respond_head(parse_response(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"))
+    exchange.respond_flush()
+    exchange.end_access(NotFound("gone"), "gone")
+    assert browser.transport.aborted
+    assert (exchange.audit.outcome, exchange.audit.reason) == ("refused", "gone")
+    exchange.end_access(NotFound("again"), "again")
+    assert exchange.audit.reason == "gone"

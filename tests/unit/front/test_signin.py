@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import crypto
 
 from supercloud.authn.link import Links
+from supercloud.authn.session import Session
 from supercloud.config import CertificateScheme, WrongSettings
 from supercloud.errors import NotAuthenticated
-from supercloud.front.signin import Book, CertificateSignIn, LinkSignIn
-from supercloud.front.site import SignIn
+from supercloud.front.signin import Book, CertificateSignIn, LinkSignIn, SignIn
 from supercloud.identity import Principal
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.awaiting import run
@@ -211,3 +211,48 @@ def test_a_link_leads_through_the_site_to_a_session_and_only_once() -> None:
     login(again, query)
     assert again.field(b"Set-Cookie") is None
     assert b"This link was used already" in again.received
+
+
+def session_by(shown: x509.Certificate, login: str = "alice") -> Session:
+    return Session("one", 1001, login, "certificate", "::1", 0.0, 9e9, 0.0, 0.0, shown.public_bytes(Encoding.DER))
+
+
+def test_a_session_knows_the_certificate_that_it_was_opened_by(site: Site, accounts: FakeAccounts) -> None:
+    shown = certificate()
+    exchange: Any = Connection(shown)
+    assert site.way(accounts).certificate(exchange) == shown.public_bytes(Encoding.DER)
+    nobody: Any = Connection(None)
+    assert site.way(accounts).certificate(nobody) == b""
+
+
+def test_a_certificate_that_is_good_still_carries_its_session(site: Site, accounts: FakeAccounts) -> None:
+    assert site.way(accounts).doubt(session_by(certificate())) is None
+
+
+def test_a_certificate_that_was_revoked_since_carries_no_session(site: Site, accounts: FakeAccounts) -> None:
+    way, session = site.way(accounts), session_by(certificate())
+    site.revoke(certificate().serial_number)
+    assert way.doubt(session) is None, "the list is read when the portal is told so"
+    assert way.reload() is None
+    assert way.doubt(session) == "the certificate is no longer valid"
+
+
+def test_a_certificate_that_expired_since_carries_no_session(site: Site, accounts: FakeAccounts) -> None:
+    way = site.way(accounts, has_crl=False, now=certificate().not_valid_after_utc.timestamp() + 1)
+    assert way.doubt(session_by(certificate())) == "the certificate is no longer valid"
+
+
+def test_a_certificate_that_the_map_gives_to_somebody_else_carries_no_session(
+    site: Site, accounts: FakeAccounts
+) -> None:
+    way, session = site.way(accounts), session_by(certificate())
+    for other in ("", MAP.replace("alice", "bob", 1)):
+        site.map.write_text(other)
+        assert way.reload() is None
+        assert way.doubt(session) == "the certificate is no account's"
+
+
+def test_a_link_carries_its_session_to_the_end(terminal: Terminal) -> None:
+    exchange: Any = None
+    assert terminal.way.certificate(exchange) == b""
+    assert terminal.way.doubt(session_by(certificate())) is None

@@ -281,3 +281,27 @@ def test_a_viewer_who_leaves_while_nobody_accepts_leaves_no_timer(bench: Bench) 
     waiting.cancel()
     assert waiting.addErrback(lambda failure: failure.type).result is CancelledError
     assert bench.clock.getDelayedCalls() == []
+
+
+def test_a_grant_is_judged_again_by_the_groups_of_now_and_no_node_is_asked(bench: Bench) -> None:
+    bench.owners.listeners[PORT] = TAKEN
+    [grant] = bench.verify(bench.authorize(BOB))
+    assert isinstance(grant, Grant)
+    bench.owners.asked.clear()
+    bench.owners.is_silent = True
+    assert run(bench.authorizer.judge_again(grant)) is Verdict.TAKEN_GROUP
+    bench.accounts.known[BOB.uid] = replace(BOB, groups=frozenset({1002}))
+    assert run(bench.authorizer.judge_again(grant)) is Verdict.NOT_OWNER
+    bench.accounts.known.clear()
+    with pytest.raises(NotAuthorized):
+        run(bench.authorizer.judge_again(grant))
+    assert bench.owners.asked == []
+
+
+def test_a_look_tells_who_listens_and_the_verdict_whatever_it_is(bench: Bench) -> None:
+    target = Target(Application("node1", PORT), ("10.0.0.1",))
+    found = run(bench.authorizer.look(CAROL, target, "10.0.0.1"))
+    assert found is not None
+    assert found[1:] == (HERS, Verdict.NOT_OWNER)
+    bench.owners.listeners.clear()
+    assert run(bench.authorizer.look(CAROL, target, "10.0.0.1")) is None

@@ -111,3 +111,11 @@ def test_roots_group_permits_nobody_else_even_where_no_group_is_shared() -> None
 def test_a_primary_group_that_everybody_has_is_not_a_decision_to_share() -> None:
     users = SocketOwner(1001, 100, 1, primary_gid=100, has_private_group=False)
     assert judge(BOB, users) is Verdict.PRIMARY_GROUP
+
+
+def test_what_stands_on_a_group_permits() -> None:
+    assert {verdict for verdict in Verdict if verdict.is_by_group} == {
+        Verdict.PRIVATE_GROUP,
+        Verdict.TAKEN_GROUP,
+        Verdict.FORWARD_GROUP,
+    }

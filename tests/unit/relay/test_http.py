@@ -137,3 +137,8 @@ def test_a_relay_that_was_left_before_it_began_sends_nothing() -> None:
     relay.downstream_lost()
     relay.start(b"GET", b"head")
     assert up.said == ["leave"]
+
+
+def test_http_has_no_way_to_tell_a_browser_that_its_access_ended() -> None:
+    relay = HttpRelay(FakeDownstream(), FakeUpstreamLeg(1), length=0)
+    assert not relay.access_ended("signed out")

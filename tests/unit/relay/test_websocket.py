@@ -8,7 +8,7 @@ from twisted.internet.task import Clock
 from supercloud.errors import BadMessage, Unreachable
 from supercloud.message.head import RequestHead, parse_request, parse_response
 from supercloud.relay.frames import CLOSE, close_payload, control
-from supercloud.relay.websocket import WebSocketRelay
+from supercloud.relay.websocket import LAST_FRAME_WITHIN, WebSocketRelay
 from tests.fakes.legs import FakeDownstream, FakeUpstreamLeg
 from tests.fakes.portal import accept, handshakes
 
@@ -109,3 +109,44 @@ def test_nothing_of_a_late_frame_passes() -> None:
     one.relay.downstream_choked()
     one.relay.downstream_drained()
     assert (len(one.down.said), len(one.up.said)) == said
+
+
+def test_the_end_of_access_before_it_is_open_is_not_told_by_a_frame() -> None:
+    relayed = Relayed()
+    assert not relayed.relay.access_ended("signed out")
+
+
+def test_the_end_of_access_closes_both_ends_between_frames() -> None:
+    relayed = Relayed()
+    relayed.open()
+    assert relayed.relay.access_ended("signed out")
+    assert relayed.down.said == [("tunnel", control(CLOSE, close_payload(1008, "signed out"))), "end_tunnel"]
+    assert relayed.up.said[-1] == "close"
+    assert relayed.clock.getDelayedCalls() == []
+
+
+def test_whoever_was_closed_already_is_not_told_another_reason() -> None:
+    relayed = Relayed()
+    relayed.open()
+    relayed.relay.tunnel_received(control(CLOSE, close_payload(1000, "done")))
+    assert not relayed.relay.access_ended("signed out")
+
+
+def test_a_frame_that_does_not_end_is_waited_for_once_and_then_broken_off() -> None:
+    relayed = Relayed()
+    relayed.open()
+    relayed.relay.tunnel_received(b"\x82\x0ahalf")
+    for reason in ("signed out", "said once only"):
+        assert relayed.relay.access_ended(reason)
+    assert relayed.down.said == [("tunnel", b"\x82\x0ahalf")]
+    relayed.clock.advance(LAST_FRAME_WITHIN)
+    assert relayed.down.said[-1] == "break_off"
+
+
+def test_an_application_that_goes_in_its_last_frame_ends_it_without_another_code() -> None:
+    relayed = Relayed()
+    relayed.open()
+    relayed.relay.tunnel_received(b"\x82\x0ahalf")
+    relayed.relay.access_ended("signed out")
+    relayed.relay.upstream_lost(Unreachable("gone"))
+    assert relayed.down.said == [("tunnel", b"\x82\x0ahalf"), "end_tunnel"]

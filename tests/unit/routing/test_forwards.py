@@ -118,3 +118,50 @@ def test_a_command_can_be_pasted_whatever_the_folder_is_called(site: Site) -> No
     with pytest.raises(ForwardDisabled) as told:
         site.find()
     assert "chmod u+x '/fw dir/alice-tb'" in told.value.public
+
+
+def again(site: Site, forward: Forward) -> Forward:
+    found: Forward = run(site.forwards.again(ALICE, forward))
+    return found
+
+
+def test_a_file_in_the_state_that_is_known_is_not_read_again(site: Site) -> None:
+    found = site.find()
+    for _ in range(3):
+        site.clock.advance(BELIEVED)
+        assert again(site, found) is found
+        assert site.forwards.believes(ALICE.uid, found)
+    assert site.files.read == ["alice-tb"]
+
+
+def test_a_file_in_another_state_is_read_and_what_was_believed_forgotten(site: Site) -> None:
+    found = site.find()
+    site.files.change("alice-tb", data=b"http://node2:8080/")
+    assert again(site, found).application.node == "node2"
+    assert not site.forwards.believes(ALICE.uid, found)
+
+
+def test_who_may_not_any_more_is_believed_nothing_from_then_on(site: Site) -> None:
+    found = site.find()
+    site.files.change("alice-tb", executors=frozenset())
+    with pytest.raises(ForwardDisabled):
+        again(site, found)
+    assert not site.forwards.believes(ALICE.uid, found)
+    del site.files.files["alice-tb"]
+    with pytest.raises(NotFound):
+        again(site, found)
+
+
+def test_a_worker_that_does_not_answer_is_no_answer(site: Site) -> None:
+    found = site.find()
+    site.files.is_silent = True
+    with pytest.raises(NoWorker):
+        again(site, found)
+
+
+def test_an_administrator_hears_of_a_file_that_may_not_be_executed(site: Site) -> None:
+    site.files.change("alice-tb", executors=frozenset())
+    checked = run(site.forwards.look(ALICE, "alice-tb"))
+    assert checked is not None
+    assert not checked.allowed
+    assert run(site.forwards.look(ALICE, "none")) is None

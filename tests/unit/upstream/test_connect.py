@@ -337,6 +337,15 @@ def test_outside_of_reading_a_connection_closes_as_twisteds_do(pair: Pair) -> No
     assert pair.transport.doWrite() is CONNECTION_DONE
 
 
+def test_closed_by_its_browser_and_read_in_one_turn_it_leaves_no_descriptor_with_the_reactor(pair: Pair) -> None:
+    """The number of a descriptor that is left there is the next connection's, which then cannot be served."""
+    pair.on_data()
+    pair.connection.close()
+    assert pair.says(b"x") is None
+    assert not pair.connection.is_open
+    assert (pair.reactor.writers, pair.reactor.readers) == (set(), set())
+
+
 def test_reading_tells_the_reactor_what_it_met(pair: Pair) -> None:
     assert pair.transport.doRead() is None
     heard: list[bytes] = []

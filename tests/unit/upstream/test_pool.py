@@ -117,3 +117,32 @@ def test_closing_the_pool_leaves_what_is_in_use_and_no_timer(site: Site) -> None
     assert used.connection.is_open
     assert not unused.connection.is_open
     assert site.clock.getDelayedCalls() == []
+
+
+def test_what_is_revoked_is_never_taken_again(site: Site) -> None:
+    meant, other = site.make(), site.make(OTHERS)
+    site.pool.revoke(lambda key, grant: key == KEY and grant == "grant")
+    site.clock.advance(0)
+    assert not meant.connection.is_open
+    assert site.pool.take(KEY, must_be_fresh=False) is None
+    assert site.pool.take(OTHERS, must_be_fresh=False) is other
+
+
+def test_what_is_in_use_when_it_is_revoked_closes_when_its_exchange_is_over(site: Site) -> None:
+    in_use = site.make(released=False)
+    site.pool.revoke(lambda key, grant: True)
+    assert in_use.connection.is_open
+    in_use.connection.released(in_use.connection)
+    site.clock.advance(0)
+    assert not in_use.connection.is_open
+    assert site.pool.take(KEY, must_be_fresh=False) is None
+    assert site.pool.open_connections == 0
+
+
+def test_grants_are_those_of_all_open_connections(site: Site) -> None:
+    kept, in_use = site.make(), site.make(released=False)
+    assert site.pool.grants == ["grant", "grant"]
+    kept.connection.abort()
+    in_use.connection.abort()
+    site.clock.advance(0)
+    assert site.pool.grants == []

@@ -142,38 +142,23 @@ def test_a_worker_whose_groups_changed_gets_no_new_requests_and_ends_after_those
     assert site.of(site.accounts.known[1002]) is new
 
 
-@pytest.mark.parametrize("state", ["locked", "expired", "unknown", "renamed", "below-minimum"])
-def test_the_worker_of_an_account_that_may_not_be_used_ends_at_once(site: Site, state: Any) -> None:
-    one = site.of(ALICE)
-    site.workers.begin(one)
-    site.monitor.states[1001] = state
-    site.look()
-    assert site.monitor.stopped == [1]
-    assert not one.worker.is_serving()
-
-
-def test_the_worker_of_an_account_that_vanished_ends_at_once(site: Site) -> None:
-    site.workers.begin(site.of(ALICE))
+def test_an_account_that_nobody_can_read_keeps_its_worker(site: Site) -> None:
+    """Whether it may be used at all others look after."""
+    site.of(ALICE)
     del site.accounts.known[1001]
     site.look()
-    assert site.monitor.stopped == [1]
-
-
-def test_a_worker_does_not_outlive_its_accounts_name(site: Site) -> None:
-    """The uid can be somebody else's by now, who would find the old one's environment and files that it has open."""
-    site.workers.begin(site.of(ALICE))
-    site.accounts.known[1001] = Principal("mallory", 1001, 1001, ALICE.groups)
-    site.look()
-    assert site.monitor.stopped == [1]
-
-
-def test_nologin_and_a_silent_monitor_end_nobody_who_is_in(site: Site) -> None:
-    site.of(ALICE)
-    site.monitor.states[1001] = "closed"
-    site.look()
-    site.monitor.is_silent = True
-    site.look()
     assert site.monitor.stopped == []
+    assert site.workers.in_use == {1001: "alice"}
+
+
+def test_an_accounts_workers_end_at_once(site: Site) -> None:
+    one = site.of(ALICE)
+    site.workers.begin(one)
+    site.of(BOB)
+    site.workers.end(1001)
+    assert site.monitor.stopped == [1]
+    assert not one.worker.is_serving()
+    assert site.workers.in_use == {1002: "bob"}
 
 
 def test_the_limit_displaces_the_one_unused_for_longest(site: Site) -> None:
@@ -225,3 +210,14 @@ def test_a_portal_that_stops_starts_none(site: Site) -> None:
     with pytest.raises(Busy):
         site.of(ALICE)
     assert site.clock.getDelayedCalls() == []
+
+
+def test_a_viewer_of_before_the_groups_changed_has_the_worker_replaced_once(site: Site) -> None:
+    site.of(BOB)
+    site.accounts.known[1002] = Principal("bob", 1002, 1002, frozenset({1002}))
+    site.look()
+    new = site.of(BOB)
+    site.look()
+    site.look()
+    assert site.of(BOB) is new
+    assert len(site.monitor.started) == 2

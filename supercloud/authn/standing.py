@@ -1,0 +1,157 @@
+"""Which accounts may be used now: administrators' locks, and what the account database says about those in use.
+
+A lock counts in all of the portal's processes within a second. The account database is asked every quarter of a minute
+about whoever was seen lately. What it cannot answer closes no account: a fresh request would be let in as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol
+
+from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
+from twisted.internet.interfaces import IReactorTime
+
+from supercloud.accounts import Offloaded
+from supercloud.authn.lock_store import LockRow, LockStore
+from supercloud.authn.recurring import Recurring
+from supercloud.errors import AccountClosed, PortalError
+from supercloud.identity import NoAccount, Principal
+from supercloud.monitor.wire import AccountState
+
+POLL: Final = 0.5  # seconds; what an administrator locks is to be seen within 2 s
+LOOK: Final = 10.0  # seconds between two rounds; what changed in the account database counts within 30 s
+SEEN: Final = 60.0  # seconds for which an account counts as in use after it was let in
+AT_ONCE: Final = 4  # questions at the same time; thousands of accounts make no burst
+
+# What may not be used, and why; /etc/nologin ("closed") keeps out whoever is not in yet.
+CLOSED: Final[dict[AccountState, str]] = {
+    "unknown": "This account does not exist on the cluster any more.",
+    "renamed": "This account was renamed. Sign out, and sign in under its new name.",
+    "root": "Nobody works here as root. Sign in as yourself.",
+    "below-minimum": "Accounts of the system are not let in. Sign in as yourself.",
+    "locked": "This account is locked. The site's support can say why.",
+    "expired": "This account, or its password, has expired. Renew it by ssh, or ask the site's support.",
+}
+_LOCKED: Final = "An administrator has locked this account for the portal."
+
+
+class PrincipalLookup(Protocol):
+    """Reads an account afresh."""
+
+    async def find(self, key: str | int) -> Principal: ...
+
+
+class Close(Protocol):
+    """Ends all that an account has; see closing."""
+
+    def __call__(self, error: AccountClosed, uid: int, told: str, *, for_good: bool) -> object:
+        """:param error: what its requests are answered from now on.
+        :param told: why, in a few words.
+        :param for_good: sessions do not come back when the account may be used again.
+        """
+
+
+class Standing:
+    """The accounts that are kept out.
+
+    :param storage: where the store is asked.
+    :param state_of: asks whether an account may be used; raises `PortalError` when nobody can say.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: LockStore,
+        storage: Offloaded,
+        accounts: PrincipalLookup,
+        state_of: Callable[[int], Awaitable[AccountState]],
+        clock: IReactorTime,
+    ) -> None:
+        self._store = store
+        self._storage = storage
+        self._accounts = accounts
+        self._state_of = state_of
+        self._clock = clock
+        self._locks: dict[int, LockRow] = {}
+        self._closed: dict[int, tuple[str, AccountState]] = {}
+        self._seen: dict[int, tuple[str, float]] = {}
+        self._in_use: Callable[[], Mapping[int, str]] = dict
+        self._close: Close | None = None
+        self._askers = DeferredSemaphore(AT_ONCE)
+        self._recurring = (
+            Recurring(clock, POLL, self._poll, "looking for locked accounts"),
+            Recurring(clock, LOOK, self._look, "looking after accounts in use"),
+        )
+
+    def start(self, in_use: Callable[[], Mapping[int, str]], close: Close) -> None:
+        """Read the locks, which blocks, before anybody is let in; and begin to look.
+
+        :param in_use: uid and login of whoever has something under way or kept.
+        """
+        self._in_use, self._close = in_use, close
+        self._locks = {row.uid: row for row in self._store.all()}
+        for one in self._recurring:
+            one.start()
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        for one in self._recurring:
+            one.stop()
+
+    def refusal(self, uid: int) -> AccountClosed | None:
+        """What a request of the account is answered; None when it may be used."""
+        lock = self._locks.get(uid)
+        if lock is not None:
+            return AccountClosed(
+                f"{lock.login} is locked by an administrator: {lock.reason or 'no reason given'}",
+                public=f"{_LOCKED} {lock.reason}".rstrip(),
+            )
+        closed = self._closed.get(uid)
+        if closed is not None:
+            login, state = closed
+            return AccountClosed(f"{login} is {state}", public=CLOSED[state])
+        return None
+
+    def seen(self, principal: Principal) -> None:
+        """Somebody was let in."""
+        self._seen[principal.uid] = principal.login, self._clock.seconds()
+
+    async def _poll(self) -> None:
+        locks = {row.uid: row for row in await self._storage.run(self._store.all)}
+        new = locks.keys() - self._locks.keys()
+        self._locks = locks
+        for uid in new:
+            self._tell(uid, "locked by an administrator")
+
+    async def _look(self) -> None:
+        now = self._clock.seconds()
+        self._seen = {uid: seen for uid, seen in self._seen.items() if now - seen[1] < SEEN}
+        known = {**self._in_use(), **{uid: login for uid, (login, _) in (self._seen | self._closed).items()}}
+        await gatherResults([self._askers.run(self._ask, uid, login) for uid, login in known.items()])
+
+    def _ask(self, uid: int, login: str) -> Deferred[None]:
+        return Deferred.fromCoroutine(self._ask_about(uid, login))
+
+    async def _ask_about(self, uid: int, login: str) -> None:
+        try:
+            state = await self._read(uid, login)
+        except PortalError:
+            return
+        if state not in CLOSED:
+            self._closed.pop(uid, None)
+        elif uid not in self._closed:
+            self._closed[uid] = login, state
+            self._tell(uid, f"the account is {state}")
+
+    async def _read(self, uid: int, login: str) -> AccountState:
+        try:
+            found = await self._accounts.find(uid)
+        except NoAccount:
+            return "unknown"
+        return "renamed" if found.login != login else await self._state_of(uid)
+
+    def _tell(self, uid: int, why: str) -> None:
+        error = self.refusal(uid)
+        if error is not None and self._close is not None:
+            self._close(error, uid, why, for_good=uid in self._locks)
