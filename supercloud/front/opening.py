@@ -91,9 +91,9 @@ def _read_listed(target: bytes) -> tuple[Application, str]:
     :raises BadAddress: it is none.
     """
     path, question, query = target.partition(b"?")
-    route = read_prefix(b"/fw2/" + path.removeprefix(PREFIX))
+    written = b"/fw2/" + path.removeprefix(PREFIX)
+    route = read_prefix(written)
     if route is None or not isinstance(route.where, Application):
         raise BadAddress(f"path {path[:100]!r}")
-    rest = b"/fw2/" + path.removeprefix(PREFIX)
-    inside = (rest[len(route.prefix) :] or b"/") + question + query
+    inside = (written[len(route.prefix) :] or b"/") + question + query
     return route.where, local(inside.decode("ascii"))

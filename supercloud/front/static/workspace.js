@@ -79,15 +79,28 @@ const depend = (form) => {
   settle();
 };
 
+// A page that nobody looks at holds no connection: a browser has six for the whole portal.
 const listen = () => {
   if (!document.querySelector('[data-live]')) return;
+  let source = null;
   let polling = null;
-  const source = new EventSource('/api/events');
-  for (const news of ['workspace', 'trouble']) source.addEventListener(news, () => refresh());
-  source.onopen = () => { clearInterval(polling); polling = null; };
-  // Without it the page asks by itself, less often.
-  source.onerror = () => { polling ||= setInterval(() => document.hidden || refresh(), 10000); };
-  addEventListener('pagehide', () => source.close());
+  const stop = () => {
+    if (source) source.close();
+    source = null;
+    clearInterval(polling);
+    polling = null;
+  };
+  const start = () => {
+    if (source || document.hidden) return;
+    source = new EventSource('/api/events');
+    for (const news of ['workspace', 'trouble']) source.addEventListener(news, () => refresh());
+    source.onopen = () => { clearInterval(polling); polling = null; };
+    // Without it the page asks by itself, less often.
+    source.onerror = () => { polling ||= setInterval(refresh, 10000); };
+  };
+  document.addEventListener('visibilitychange', () => (document.hidden ? stop() : start()));
+  addEventListener('pagehide', stop);
+  start();
 };
 
 localise(document);
