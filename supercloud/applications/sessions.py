@@ -142,6 +142,10 @@ class Sessions:
         self._scheduler.cancel(session_id)
         self._shared = None
 
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._clock()
+
     def forget(self) -> None:
         """Ask the scheduler anew next time: something was started."""
         self._shared = None

@@ -24,6 +24,7 @@ from supercloud.pages.keys import Keys
 from supercloud.scheduler.interface import Scheduler, SchedulerError
 from supercloud.scheduler.local import Local
 from supercloud.scheduler.slurm import Slurm
+from supercloud.workers.job_told import JobAt
 from supercloud.workers.session_told import Told
 
 _DATA: Final = ".local/share/supercloud"
@@ -107,6 +108,19 @@ class Workspace:
             )
         except msgspec.ValidationError:
             return None
+
+    def job_at(self, node: str) -> JobAt | None:
+        """The last job on a node; None when there is none, or nobody can say."""
+        short = node.partition(".")[0]
+        try:
+            jobs = [one.job for one in self.sessions.all() if one.job is not None]
+        except SchedulerError:
+            return None
+        there = [job for job in jobs if short in {name.partition(".")[0].lower() for name in job.nodes}]
+        last = next((job for job in there if not job.is_over), None) or next(iter(there), None)
+        if last is None or (last.is_over and last.ends is None):
+            return None
+        return JobAt(last.id, max(0.0, self.sessions.now() - last.ends) if last.is_over and last.ends else None)
 
     def quota(self) -> Quota | None:
         """Of the home folder; None where nobody says."""

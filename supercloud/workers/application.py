@@ -13,9 +13,8 @@ from supercloud.dav.app import make_app
 from supercloud.monitor.wire import Task
 from supercloud.pages.app import make_app as make_pages
 from supercloud.pages.workspace import Workspace
-from supercloud.workers import forward_check, session_told
+from supercloud.workers import forward_check, job_told, session_told
 from supercloud.workers.forward_check import check
-from supercloud.workers.session_told import Told
 
 _DAV: Final = "/dav"
 _NOT_FOUND: Final = b"There is nothing here.\n"
@@ -29,31 +28,28 @@ def make(task: Task, home: str) -> Application:
     :param home: the account's.
     """
     dav = make_app(task.roots, home, task.desk)
-    pages, find = _workspace(task, home)
+    workspace = (
+        None if task.workspace is None else Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
+    )
+    # All of it was imported above, so that nothing is left to import after the fork.
+    pages = _answer_nothing if workspace is None else make_pages(workspace)
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
+        about = path.removeprefix("/")
         match environ["REQUEST_METHOD"]:
             case forward_check.METHOD:
-                return _tell(check(task.forwards, path.removeprefix("/")), start_response)
+                return _tell(check(task.forwards, about), start_response)
             case session_told.METHOD:
-                return _tell(find(path.removeprefix("/")), start_response)
+                return _tell(None if workspace is None else workspace.told(about), start_response)
+            case job_told.METHOD:
+                return _tell(None if workspace is None else workspace.job_at(about), start_response)
         if path != _DAV and not path.startswith(f"{_DAV}/"):
             return pages(environ, start_response)
         answer: Iterable[bytes] = dav({**environ, "SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :]}, start_response)
         return answer
 
     return application
-
-
-def _workspace(task: Task, home: str) -> tuple[Application, Callable[[str], Told | None]]:
-    """Pages and API, and where a job listens; all of it was imported above, so that nothing is left to import after
-    the fork.
-    """
-    if task.workspace is None:
-        return _answer_nothing, lambda job: None
-    workspace = Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
-    return make_pages(workspace), workspace.told
 
 
 def _answer_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

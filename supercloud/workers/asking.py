@@ -12,8 +12,9 @@ from supercloud.errors import NoWorker, PortalError
 from supercloud.identity import Principal
 from supercloud.message.head import ResponseHead
 from supercloud.upstream.http11 import Connection
-from supercloud.workers import forward_check, session_told
+from supercloud.workers import forward_check, job_told, session_told
 from supercloud.workers.forward_check import Checked
+from supercloud.workers.job_told import JobAt
 from supercloud.workers.pool import Workers
 from supercloud.workers.session_told import Told
 from supercloud.workers.way import WayToWorker
@@ -26,11 +27,12 @@ MOST_TOLD: Final = 16 * 1024
 MOST_WORKSPACE: Final = 256 * 1024
 _read_checked: Final = msgspec.json.Decoder(Checked).decode
 _read_told: Final = msgspec.json.Decoder(Told).decode
+_read_job: Final = msgspec.json.Decoder(JobAt).decode
 
 
 class Asking:
-    """Asks workers, for forwards (`ExecuteCheck`), for opening applications (`SessionAsk`) and for open pages
-    (`WorkspaceAsk`).
+    """Asks workers, for forwards (`routing.forwards.WorkerAsk`), for opening applications (`SessionAsk`) and for open
+    pages (`WorkspaceAsk`).
 
     All raise `PortalError` when there is no worker for this account now, or it does not answer as it should.
     """
@@ -55,6 +57,14 @@ class Asking:
         """
         answer = await self._ask(principal, session_told.METHOD, f"/{job}", most=MOST_TOLD)
         return None if answer is None else _read(_read_told, answer)
+
+    async def job_at(self, principal: Principal, node: str) -> JobAt | None:
+        """The last job of the viewer's on a node; None when nobody knows of one.
+
+        :param node: of the grammar of nodes.
+        """
+        answer = await self._ask(principal, job_told.METHOD, f"/{node}", most=MOST)
+        return None if answer is None else _read(_read_job, answer)
 
     async def workspace(self, principal: Principal) -> bytes:
         """What the viewer has, as the worker's pages know it."""

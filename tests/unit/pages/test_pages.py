@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from supercloud.scheduler.interface import Refused, Silent
+from supercloud.workers.job_told import JobAt
 from tests.fakes.workspace import FakeWorkspace
 
 
@@ -198,3 +199,18 @@ def test_every_address_of_the_api_is_described(here: FakeWorkspace) -> None:
         if rule.rule != "/api/openapi.json"
     }
     assert described == there
+
+
+def test_the_last_job_on_a_node_is_told_to_the_front(here: FakeWorkspace) -> None:
+    assert here.workspace.job_at("node1") is None
+    here.scheduler.has("7", state="cancelled", ends=940.0)
+    here.scheduler.has("8", state="done", ends=None, nodes=("node2",))
+    here.sessions.forget()
+    assert here.workspace.job_at("node1.cluster") == JobAt("7", 60.0)
+    assert here.workspace.job_at("node2") is None
+    here.scheduler.has("6", nodes=("Node1",))
+    here.sessions.forget()
+    assert here.workspace.job_at("node1") == JobAt("6", None)
+    here.scheduler.trouble = Silent("x")
+    here.sessions.forget()
+    assert here.workspace.job_at("node1") is None
