@@ -5,6 +5,7 @@ the front: about forwards, and about the jobs that listen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Any, Final
 
 import msgspec
@@ -31,8 +32,7 @@ def make(task: Task, home: str) -> Application:
     workspace = (
         None if task.workspace is None else Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
     )
-    # All of it was imported above, so that nothing is left to import after the fork.
-    pages = _answer_nothing if workspace is None else make_pages(workspace)
+    pages = _answer_nothing if workspace is None else _Late(lambda: make_pages(workspace))
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
@@ -50,6 +50,23 @@ def make(task: Task, home: str) -> Application:
         return answer
 
     return application
+
+
+class _Late:
+    """An application that is made when it is first asked: whoever has a drive mounted looks at no page. All that it
+    needs was imported above, as nothing can be imported after the fork.
+    """
+
+    def __init__(self, make_it: Callable[[], Application]) -> None:
+        self._make = make_it
+        self._made: Application | None = None
+        self._making = Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self._made is None:
+            with self._making:
+                self._made = self._made or self._make()
+        return self._made(environ, start_response)
 
 
 def _answer_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -34,8 +34,39 @@ def hers(processes: Processes, accounts: Any, public_copies: Any) -> Iterator[Si
     ca.write_bytes((state / "tls" / "ca.pem").read_bytes())
     curl = Curl(public_copies.folder / "curl-workspace", ca)
     assert curl(portal.link()).status == 200
-    yield SimpleNamespace(url=f"https://localhost:{port}", port=port, curl=curl, account=alice)
+    _make_application(alice)
+    made = SimpleNamespace(url=f"https://localhost:{port}", port=port, curl=curl, account=alice, jobs=[])
+    yield made
+    for job in made.jobs:
+        curl(
+            f"{made.url}/api/jobs/{job}",
+            "-X",
+            "DELETE",
+            "-H",
+            "Sec-Fetch-Site: same-origin",
+            "-H",
+            f"Origin: {made.url}",
+        )
     portal.stop()
+
+
+def _make_application(alice: Any) -> None:
+    folder = alice.home / ".config/supercloud/apps/hers"
+    folder.mkdir(parents=True)
+    (folder / "app.toml").write_text('name = "Hers"\n[open]\nauthorization = "token {token}"\n')
+    (folder / "script.sh.j2").write_text("exec sleep 600\n")
+    for path in (*folder.iterdir(), folder, *list(folder.parents)[:3]):
+        os.chown(path, alice.uid, alice.gid)
+
+
+def start(hers: SimpleNamespace) -> str:
+    """A job of an application of her own, which never listens; its id."""
+    form = ["-d", "minutes=10m", "-H", "Sec-Fetch-Site: same-origin", "-H", f"Origin: {hers.url}"]
+    answer = hers.curl(f"{hers.url}/launch/hers", *form, follow=False)
+    assert answer.status == 303
+    job = str(answer.field("Location").rpartition("/")[2])
+    hers.jobs.append(job)
+    return job
 
 
 def announce(account: Any, job: str, mode: int = 0o600, **said: Any) -> Path:
@@ -77,11 +108,12 @@ def test_open_pages_are_told_at_once(hers: Any) -> None:
 @pytest.mark.usefixtures("accounts")
 def test_a_job_is_opened_with_what_lets_its_owner_in(hers: Any, applications: Any) -> None:
     app = applications.start("alice")
-    announce(hers.account, "1", node="localhost", port=app.port, path="/who?lab", token="secret-1", forward="")
-    led = hers.curl(f"{hers.url}/open/1", *_PAGE, follow=False)
+    job = start(hers)
+    announce(hers.account, job, node="localhost", port=app.port, path="/who?lab", token="secret-1", forward="")
+    led = hers.curl(f"{hers.url}/open/{job}", *_PAGE, follow=False)
     assert led.status == 303
     assert led.field("Location") == f"https://localhost-{app.port}.fh.localhost:{hers.port}/who?lab"
-    told = hers.curl(f"{hers.url}/open/1", *_PAGE).json()
+    told = hers.curl(f"{hers.url}/open/{job}", *_PAGE).json()
     assert (told["uid"], told["path"]) == (hers.account.uid, "/who?lab")
     assert dict(told["headers"])["Authorization"] == "token secret-1"
     jar = hers.curl.jar.read_text()
@@ -90,13 +122,15 @@ def test_a_job_is_opened_with_what_lets_its_owner_in(hers: Any, applications: An
 
 def test_a_listener_of_bobs_that_a_file_names_is_told_nothing(hers: Any, applications: Any) -> None:
     app = applications.start("bob")
-    announce(hers.account, "2", node="localhost", port=app.port, path="/who", token="secret-2")
-    assert hers.curl(f"{hers.url}/open/2", *_PAGE).status == 404
+    job = start(hers)
+    announce(hers.account, job, node="localhost", port=app.port, path="/who", token="secret-2")
+    assert hers.curl(f"{hers.url}/open/{job}", *_PAGE).status == 404
     assert app.events("accepted") == []
 
 
 def test_a_file_that_others_may_read_tells_nothing(hers: Any) -> None:
-    announce(hers.account, "3", 0o644, node="localhost", port=8888)
-    answer = hers.curl(f"{hers.url}/open/3", *_PAGE)
+    job = start(hers)
+    announce(hers.account, job, 0o644, node="localhost", port=8888)
+    answer = hers.curl(f"{hers.url}/open/{job}", *_PAGE)
     assert answer.status == 503
     assert "has not said where it listens" in answer.text
