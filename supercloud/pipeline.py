@@ -35,7 +35,9 @@ from supercloud.errors import (
 from supercloud.message.head import RequestHead
 from supercloud.ownership.authorize import Grant, Permit
 from supercloud.relay.http import REPEATABLE, HttpRelay
+from supercloud.relay.rewriting import Rewriters
 from supercloud.relay.websocket import WebSocketRelay
+from supercloud.rewrite.response import Responses
 from supercloud.routing.locate import ByName, leads_into, place_of
 from supercloud.routing.own_worker import leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
@@ -176,11 +178,12 @@ class Pipeline:
             return last
         login, via = viewer.principal.login, b"1.1 " + on.pseudonym
         inward = inward_fields(head, place, login=login, address=exchange.address, via=via)
+        rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
         shown = place
         if place.origin.owner is not None or owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
         return Trodden(
-            head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
+            head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown), rewriters,
             str(place.forward or place.application),
         )  # fmt: skip
 
@@ -190,7 +193,10 @@ class Pipeline:
         retry = (lambda: self._again(exchange, viewer, place)) if trodden.may_repeat and is_kept else None
         if not is_kept:
             kept.connection.remember(head.method, trodden.outward.last)
-        relay = HttpRelay(exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), retry=retry)
+        relay = HttpRelay(
+            exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), rewriters=trodden.rewriters,
+            retry=retry,
+        )  # fmt: skip
         exchange.carry(relay)
         relay.start(head.method, head.method + b" " + inward_target(head.target, place) + trodden.inward)
 
