@@ -183,8 +183,8 @@ class Pipeline:
         if place.origin.owner is not None or owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
         return Trodden(
-            head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown), rewriters,
-            str(place.forward or place.application),
+            head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
+            rewriters, str(place.forward or place.application),
         )  # fmt: skip
 
     def _relay(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden, *, is_kept: bool) -> None:

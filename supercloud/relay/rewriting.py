@@ -1,7 +1,8 @@
 """A response that is rewritten on its way: between the relay of an exchange and the browser's side.
 
-Slices of bounded size are rewritten in turns of their own, and nothing is read from the application while some wait or the
-browser is choked; so a page of any size, or a few bytes that unpack to gigabytes, take little memory and hold nobody up.
+Slices of bounded size are rewritten in turns of their own, and nothing is read from the application while some wait or
+the browser is choked; so a page of any size, or a few bytes that unpack to gigabytes, take little memory and hold
+nobody up.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Content codings of responses that are rewritten (RFC 9110 section 8.4.1): undone in slices of a bounded size.
 
-A few bytes can stand for gigabytes, so a decoder gives no more at once than it is asked for and keeps what it was given.
+A few bytes can stand for gigabytes, so a decoder gives no more at once than it is asked for and keeps what it was
+given.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Links in style sheets: ``url()`` and the strings of ``@import`` (CSS Syntax Module Level 3, section 4).
 
-A scanner that knows comments, strings, escapes and both kinds of ``url()``, and takes its text in pieces cut anywhere. What
-is no link passes as it came. A letter stands for a byte; see `rewrite.html`.
+A scanner that knows comments, strings, escapes and both kinds of ``url()``, and takes its text in pieces cut anywhere.
+What is no link passes as it came. A letter stands for a byte; see `rewrite.html`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ _NAME: Final = r"(?<![\w\-\\\x80-\xff])"
 _MARK = re.compile(rf"""/\*|["'\\]|{_NAME}(?:url\(|@import(?![\w-]))""", re.IGNORECASE)
 # The end of a piece where one of these may have begun.
 _BEGUN = re.compile(rf"(?:/|\\|{_NAME}(?:u|ur|url|@|@i|@im|@imp|@impo|@impor|@import))\Z", re.IGNORECASE)
+# Atomic groups and no possessive ones below: Python 3.11's do not take back a last round that failed half way.
 # What holds no mark, at one go; it stops before anything whose end has not come.
 _PLAIN = re.compile(
-    r"""(?:[^"'/\\uU@]++|/(?=[^*])|[uU](?=[^rR])|[uU][rR](?=[^lL])|@(?=[^iI])"""
-    r"""|/\*(?:[^*]++|\*(?!/))*+\*/|"(?:[^"\\\n\r\f]++|\\.)*+"|'(?:[^'\\\n\r\f]++|\\.)*+')*+""",
+    r"""(?>(?:[^"'/\\uU@]++|/(?=[^*])|[uU](?=[^rR])|[uU][rR](?=[^lL])|@(?=[^iI])"""
+    r"""|/\*(?>(?:[^*]++|\*(?!/))*)\*/|"(?>(?:[^"\\\n\r\f]++|\\.)*)"|'(?>(?:[^'\\\n\r\f]++|\\.)*)')*)""",
     re.DOTALL,
 )
 _OPENING = re.compile(r"url\([ \t\n\r\f]*([\"']?)", re.IGNORECASE)
 _ENDS: Final = {
-    '"': re.compile(r'(?:[^"\\\n\r\f]|\\.)*+', re.DOTALL),
-    "'": re.compile(r"(?:[^'\\\n\r\f]|\\.)*+", re.DOTALL),
-    "": re.compile(r"(?:[^ \t\n\r\f\"'()\\]|\\.)*+", re.DOTALL),
+    '"': re.compile(r'(?>(?:[^"\\\n\r\f]++|\\.)*)', re.DOTALL),
+    "'": re.compile(r"(?>(?:[^'\\\n\r\f]++|\\.)*)", re.DOTALL),
+    "": re.compile(r"(?>(?:[^ \t\n\r\f\"'()\\]++|\\.)*)", re.DOTALL),
 }
-_RAW_END = re.compile(r"(?:[^)\\]|\\.)*+", re.DOTALL)
+_RAW_END = re.compile(r"(?>(?:[^)\\]++|\\.)*)", re.DOTALL)
 _LEADS: Final = frozenset("/\\hHwW")
 _ESCAPE = re.compile(r"\\(?:([0-9A-Fa-f]{1,6})(?:\r\n|[ \t\n\r\f])?|\r\n|(.))", re.DOTALL)
 

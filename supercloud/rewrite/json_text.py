@@ -10,10 +10,10 @@ from typing import Final
 from supercloud.rewrite.links import Links
 
 # Letters of one text; what is longer holds data rather than addresses, and passes.
-MAX_JSON: Final = 256 * 1024
+MAX_JSON: Final = 128 * 1024
 
-_STRING = re.compile(r'"((?:[^"\\\x00-\x1f]|\\.)*+)"')
-_SPACE: Final = " \t\n\r"
+# A string, its end unless it has none, and whether it names a member. Each letter is looked at once.
+_STRING = re.compile(r'"((?>(?:[^"\\\x00-\x1f]++|\\.)*))("?)(?=(?:[ \t\n\r]*+(:))?)')
 # Members that hold the address of an application's root, or one that has that root in front. Others that look like
 # paths are joined to these by the application (JupyterLab's appUrl), or name files.
 _ROOTS = re.compile(
@@ -35,13 +35,14 @@ def rewrite_roots(text: str, links: Links) -> str:
 
 def _rewrite(text: str, links: Links, holds_path: Callable[[str], bool]) -> str:
     out: list[str] = []
-    at, name = 0, ""
+    at, name, name_end = 0, "", 0
     for found in _STRING.finditer(text):
-        before, behind = _beside(text, found.start() - 1, -1), _beside(text, found.end(), 1)
-        if behind == ":":
-            name = found[1]
-        elif before != ":":
-            name = ""
+        if not found[2]:
+            return text  # no JSON
+        if found[3]:
+            name, name_end = found[1], found.end()
+        elif name and text[name_end : found.start()].strip() != ":":
+            name = ""  # an item of an array
         raw = found[1]
         if not raw.startswith(("/", "\\", "h", "H", "w", "W")):
             continue
@@ -53,12 +54,6 @@ def _rewrite(text: str, links: Links, holds_path: Callable[[str], bool]) -> str:
             out += [text[at : found.start()], json.dumps(written, ensure_ascii=False).replace("</", "<\\/")]
             at = found.end()
     return "".join([*out, text[at:]])
-
-
-def _beside(text: str, at: int, step: int) -> str:
-    while 0 <= at < len(text) and text[at] in _SPACE:
-        at += step
-    return text[at] if 0 <= at < len(text) else ""
 
 
 def _plain(raw: str) -> str:

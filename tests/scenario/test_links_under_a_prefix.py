@@ -37,7 +37,9 @@ def _body(received: bytes) -> bytes:
         out, rest = out + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
 
 
-def _ask(portal: FakePortal, answer: bytes, extra: bytes = b"", *, path: bytes = PREFIX + b"/", room: int | None = None):  # type: ignore[no-untyped-def]
+def _ask(
+    portal: FakePortal, answer: bytes, extra: bytes = b"", *, path: bytes = PREFIX + b"/", room: int | None = None
+):  # type: ignore[no-untyped-def]
     browser = portal.browser(room=room)
     browser.send(get(portal, path, extra, origin="portal.test"))
     portal.dialer.upstreams[-1].send(answer)
@@ -196,7 +198,7 @@ def test_a_few_bytes_that_unpack_to_much_are_unpacked_at_the_browsers_pace(porta
 
 def test_a_browser_that_reads_slowly_gets_a_rewritten_page_whole(portal: FakePortal) -> None:
     page = _PAGE * 3000
-    browser = _ask(portal, _answer(page[:150_000])[: -150_000] , room=50_000)  # the head only
+    browser = _ask(portal, _answer(page[:150_000])[:-150_000], room=50_000)  # the head only
     upstream = portal.dialer[0]
     for at in range(0, 150_000, 40_000):
         upstream.send(page[at : min(at + 40_000, 150_000)])
