@@ -9,7 +9,7 @@ from supercloud.rewrite.css import CssScanner
 from supercloud.rewrite.json_text import MAX_JSON, rewrite_all
 from supercloud.rewrite.links import Links
 
-# Bytes of a document that are rewritten at one go: 1 to 7 ms of the reactor's time, the last for HTML that is nothing but links.
+# Bytes of a document that are rewritten at one go: 1 ms of the reactor's time, or 7 where there is nothing but links.
 SLICE: Final = 16 * 1024
 # Byte order marks of UTF-16 (encoding standard, section 6.1), whatever the head says: such a document passes.
 _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")

@@ -18,7 +18,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
-    *("jupyterlab", "takeover", "isolation", "spice", "websocket-table"),
+    *("jupyterlab", "takeover", "isolation", "paths", "spice", "websocket-table"),
     *("sign-in", "impersonation", "litmus", "mounts", "transfers", "desktops", "crashes", "files-page"),
 )
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,25 +14,84 @@ from supercloud.rewrite.links import Links
 _LINKS = Links(b"https://portal.test", b"portal.test", b"node1:8080", b"/fw2/node1:8080")
 _HTML = st.lists(
     st.sampled_from(
-        ["<a href=/x>", "<a href='/y' ", "data-z=/z", ">", "<", "/", "'", '"', "<style>", "</style>", "url(/x)", "@import '/x';", "/*", "*/",
-         "<script>", "</script>", "<script type=application/json>", '{"baseUrl": "/"}', "<!--", "-->", "<textarea>", "</textarea>", "<select>",
-         "<title>", "</title>", "</select>", "<svg>", "</svg>", "<![CDATA[", "]]>", " ", "text", "é", "&#47;", "=", "srcset='/a 1x,/b'",
-         "<base href=/>", "style='b:url(/x)'"]
+        [
+            "<a href=/x>",
+            "<a href='/y' ",
+            "data-z=/z",
+            ">",
+            "<",
+            "/",
+            "'",
+            '"',
+            "<style>",
+            "</style>",
+            "url(/x)",
+            "@import '/x';",
+            "/*",
+            "*/",
+            "<script>",
+            "</script>",
+            "<script type=application/json>",
+            '{"baseUrl": "/"}',
+            "<!--",
+            "-->",
+            "<textarea>",
+            "</textarea>",
+            "<select>",
+            "<title>",
+            "</title>",
+            "</select>",
+            "<svg>",
+            "</svg>",
+            "<![CDATA[",
+            "]]>",
+            " ",
+            "text",
+            "é",
+            "&#47;",
+            "=",
+            "srcset='/a 1x,/b'",
+            "<base href=/>",
+            "style='b:url(/x)'",
+        ]
     ),
     max_size=25,
-).map("".join)  # fmt: skip
+).map("".join)
 _CSS = st.lists(
     st.sampled_from(
-        ["url(", "/x", ")", "'", '"', "@import", " ", "/*", "*/", "*", "/", "\\", "\n", "a", "u", "@", "{b:c}", "data:", ";", "\\2f ", "é", "url(/y)",
-         "@import '/z';"]
+        [
+            "url(",
+            "/x",
+            ")",
+            "'",
+            '"',
+            "@import",
+            " ",
+            "/*",
+            "*/",
+            "*",
+            "/",
+            "\\",
+            "\n",
+            "a",
+            "u",
+            "@",
+            "{b:c}",
+            "data:",
+            ";",
+            "\\2f ",
+            "é",
+            "url(/y)",
+            "@import '/z';",
+        ]
     ),
     max_size=25,
-).map("".join)  # fmt: skip
+).map("".join)
 
 
 def _pieces(data: str, cuts: list[int]) -> list[str]:
     places = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [data[start:end] for start, end in pairwise(places)]
 
 
 def _html(data: bytes, *pieces: bytes) -> bytes:

@@ -177,8 +177,7 @@ def test_a_coded_page_that_comes_slowly_is_shown_as_it_comes(portal: FakePortal)
     first = writer.compress(b"<p>first") + writer.flush(zlib.Z_SYNC_FLUSH)
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n"
     browser = _ask(portal, head + first, b"Accept-Encoding: gzip\r\n")
-    _, _, chunked = browser.received.partition(b"\r\n\r\n")
-    shown = b"".join(chunked.split(b"\r\n")[1::2]) if chunked.count(b"\r\n") == 2 else chunked.split(b"\r\n", 1)[1]
+    shown = _body(browser.received + b"0\r\n\r\n")
     assert zlib.decompressobj(31).decompress(shown) == b"<p>first"
 
 
@@ -210,7 +209,7 @@ def test_a_browser_that_reads_slowly_gets_a_rewritten_page_whole(portal: FakePor
 
 def test_an_application_that_is_lost_in_its_page_breaks_the_browsers(portal: FakePortal) -> None:
     browser = _ask(portal, b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n<p>")
-    portal.dialer[0].lose()
+    portal.dialer[0].die()
     assert browser.transport.aborted
 
 

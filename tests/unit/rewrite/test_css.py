@@ -30,10 +30,29 @@ def test_links_are_rewritten(text: str, written: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["/* url(/x) */", "a{b:'url(/x)'}", 'a{b:"\\"url(/x)"}', "a{b:myurl(/x)}", "a{b:-url(/x)}", "@imported '/x';",
-     "@charset '/x';", "url(x)", "url(data:image/png;base64,/x)", "url('data:;,(/x)url(/x)')", "url(//other/x)", "url(#f)",
-     "url(", "url('/x", "/*", "a\\", "'", "@import", "@import x '/y'", "url(/" + "a" * 20_000 + ")"],
-)  # fmt: skip
+    [
+        "/* url(/x) */",
+        "a{b:'url(/x)'}",
+        'a{b:"\\"url(/x)"}',
+        "a{b:myurl(/x)}",
+        "a{b:-url(/x)}",
+        "@imported '/x';",
+        "@charset '/x';",
+        "url(x)",
+        "url(data:image/png;base64,/x)",
+        "url('data:;,(/x)url(/x)')",
+        "url(//other/x)",
+        "url(#f)",
+        "url(",
+        "url('/x",
+        "/*",
+        "a\\",
+        "'",
+        "@import",
+        "@import x '/y'",
+        "url(/" + "a" * 20_000 + ")",
+    ],
+)
 def test_what_is_no_link_stays(text: str) -> None:
     assert _whole(text) == text
 
@@ -41,4 +60,4 @@ def test_what_is_no_link_stays(text: str) -> None:
 def test_a_picture_in_a_style_sheet_does_not_wait_for_its_end() -> None:
     scanner = CssScanner(LINKS)
     assert len(scanner.feed("a{b:url(data:" + "A" * 10_000)) > 9_000
-    assert scanner.feed(");c:url(/x)}") .endswith(f"url({P}/x)}}")  # fmt: skip
+    assert scanner.feed(");c:url(/x)}").endswith(f"url({P}/x)}}")

@@ -33,26 +33,46 @@ def _whole(text: str | bytes) -> str:
         ("<meta http-equiv=refresh content='0;url=/x'>", f'<meta http-equiv=refresh content="0;url={P}/x">'),
         ("<base href=/>", f'<base href="{P}/">'),
         ("<style>a{b:url(/x)}</style>", f"<style>a{{b:url({P}/x)}}</style>"),
-        ("<script type='Application/JSON'>{\"baseUrl\":\"/\"}</script>",
-         f"<script type='Application/JSON'>{{\"baseUrl\":\"{P}/\"}}</script>"),
-        ("<script type=importmap>{\"a\":\"/b\"}</script>", f'<script type=importmap>{{"a":"{P}/b"}}</script>'),
-        ("<script type=speculationrules>[\"/b\"]</script>", f'<script type=speculationrules>["{P}/b"]</script>'),
+        (
+            '<script type=\'Application/JSON\'>{"baseUrl":"/"}</script>',
+            f'<script type=\'Application/JSON\'>{{"baseUrl":"{P}/"}}</script>',
+        ),
+        ('<script type=importmap>{"a":"/b"}</script>', f'<script type=importmap>{{"a":"{P}/b"}}</script>'),
+        ('<script type=speculationrules>["/b"]</script>', f'<script type=speculationrules>["{P}/b"]</script>'),
         ("<link rel=stylesheet href=/a integrity=x>", f'<link rel=stylesheet href="{P}/a">'),
         ("<link rel=preload as=style href=a integrity=x>", "<link rel=preload as=style href=a>"),
     ],
-)  # fmt: skip
+)
 def test_links_are_rewritten(text: str, written: str) -> None:
     assert _whole(text) == written
 
 
 @pytest.mark.parametrize(
     "text",
-    ["<a href=x>", "<a href='#f'>", "<a href=//other/>", "<a href='javascript:go(\"/x\")'>", "<a title=/x>", "<!-- <a href=/x> -->",
-     "<textarea><a href=/x></textarea>", "<script>fetch('/x')</script>", "<script type=application/ld+json>{\"url\":\"/x\"}</script>",
-     "<meta http-equiv=x content='0;url=/x'>", "<meta name=x content=/x>", "<link rel=stylesheet href=//other/x integrity=y>",
-     "<link rel=modulepreload href=x integrity=y>", "<img src=\"data:image/png;base64,/x\">", "<a href='/x", "<", "<a", "</", "plain /x",
-     "<base href='https://cdn.test/'><script src=/x></script>", "<pre data-path-regex=/x>"],
-)  # fmt: skip
+    [
+        "<a href=x>",
+        "<a href='#f'>",
+        "<a href=//other/>",
+        "<a href='javascript:go(\"/x\")'>",
+        "<a title=/x>",
+        "<!-- <a href=/x> -->",
+        "<textarea><a href=/x></textarea>",
+        "<script>fetch('/x')</script>",
+        '<script type=application/ld+json>{"url":"/x"}</script>',
+        "<meta http-equiv=x content='0;url=/x'>",
+        "<meta name=x content=/x>",
+        "<link rel=stylesheet href=//other/x integrity=y>",
+        "<link rel=modulepreload href=x integrity=y>",
+        '<img src="data:image/png;base64,/x">',
+        "<a href='/x",
+        "<",
+        "<a",
+        "</",
+        "plain /x",
+        "<base href='https://cdn.test/'><script src=/x></script>",
+        "<pre data-path-regex=/x>",
+    ],
+)
 def test_what_is_no_link_of_the_applications_stays(text: str) -> None:
     assert _whole(text) == text
 
@@ -121,9 +141,18 @@ def test_64_mb_take_no_more_memory_than_a_little() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    [b"<title ", b"<a srcset='" + b"," * 30_000 + b"'>", b"<a srcset='" + b"x (" * 10_000 + b"'>", b"x ", b"<a style='" + b"url(" * 8_000,
-     b"&#47;", b"<!--", b"<script type=application/json>\"", b"<style>@import\n"],
-)  # fmt: skip
+    [
+        b"<title ",
+        b"<a srcset='" + b"," * 30_000 + b"'>",
+        b"<a srcset='" + b"x (" * 10_000 + b"'>",
+        b"x ",
+        b"<a style='" + b"url(" * 8_000,
+        b"&#47;",
+        b"<!--",
+        b'<script type=application/json>"',
+        b"<style>@import\n",
+    ],
+)
 def test_a_page_that_is_made_to_be_slow_is_not(piece: bytes) -> None:
     rewriter = HtmlRewriter(LINKS)
     rewriter.feed(b"<a ")

@@ -24,9 +24,17 @@ def test_the_roots_of_a_page_are_rewritten(text: str, written: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ['{"appUrl": "/lab"}', '{"serverRoot": "/home/alice"}', '{"x": "http://other/"}', '{"baseUrl": ["/x"]}', "no JSON at /all",
-     '{"baseUrl": "/x', '{"baseUrl": "h\\u00e9"}', '{"a": "/\\ud800"}'],
-)  # fmt: skip
+    [
+        '{"appUrl": "/lab"}',
+        '{"serverRoot": "/home/alice"}',
+        '{"x": "http://other/"}',
+        '{"baseUrl": ["/x"]}',
+        "no JSON at /all",
+        '{"baseUrl": "/x',
+        '{"baseUrl": "h\\u00e9"}',
+        '{"a": "/\\ud800"}',
+    ],
+)
 def test_what_an_application_joins_itself_or_means_as_a_file_stays(text: str) -> None:
     assert rewrite_roots(text, LINKS) == text
 
