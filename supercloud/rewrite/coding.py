@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import brotli
 from backports import zstd
 
+_GZIP: Final = b"\x1f\x8b"
 # log2 of the bytes that a zstd decoder may need: what every browser has (RFC 9659).
 _WINDOW: Final = 23
 
@@ -87,7 +88,9 @@ class Zlib:
             is_wrapped = self._waiting[0] & 0x0F == 8 and int.from_bytes(self._waiting[:2], "big") % 31 == 0
             self._reader = zlib.decompressobj(15 if is_wrapped else -15)
         if self._reader.eof:
-            if not self._is_gzip or not self._waiting.startswith(b"\x1f\x8b"):
+            if self._is_gzip and len(self._waiting) < 2:
+                return b""
+            if not self._is_gzip or not self._waiting.startswith(_GZIP):
                 self._waiting = b""  # padding; every browser passes over it
                 return b""
             self._reader = zlib.decompressobj(31)

@@ -118,7 +118,8 @@ class HtmlRewriter:
     def _feed_part(self, data: bytes) -> None:
         if not data:
             return
-        before, seen = len(self._out), self._elements.seen
+        elements = self._elements
+        before, calls = len(self._out), elements.count + elements.held
         try:
             self._parser.write(_as_utf8(data))
         except RuntimeError:
@@ -129,7 +130,7 @@ class HtmlRewriter:
             self._parser = self._make_parser()
             self._feed_part(data[end:])
             return
-        has_moved = len(self._out) > before or self._elements.seen > seen
+        has_moved = len(self._out) > before or elements.count + elements.held > calls
         self._waiting = 0 if has_moved else self._waiting + len(data)
         if self._waiting > MAX_TAG:
             self._parser.end()  # gives what it holds as it is
@@ -184,14 +185,15 @@ class _Elements:
     """Attributes of all elements.
 
     :ivar is_based_elsewhere: paths are of another site, as the document's base is.
-    :ivar seen: how often the parser called at all; ``count`` is of elements since it was made.
+    :ivar count: of elements since the parser was made.
+    :ivar held: pieces of data that wait for their end.
     """
 
     def __init__(self, links: Links) -> None:
         self._links = links
         self.last = ""  # element's name; found out once somebody needs it
         self.is_based_elsewhere = False
-        self.seen = self.count = 0
+        self.count = self.held = 0
         self._ways: dict[str, Callable[[str], str]] = {
             **dict.fromkeys(_LINKS, self._link),
             **dict.fromkeys(_SETS, self._set),
@@ -202,10 +204,12 @@ class _Elements:
     def element(self, element: Element) -> None:
         ways = self._ways
         self.count += 1
-        self.seen += 1
         if self.count > MAX_ELEMENTS:
             self.last = element.tag_name.lower()
-        for name, value in element.attributes[:_MAX_ATTRIBUTES]:
+        attributes = element.attributes
+        if len(attributes) > _MAX_ATTRIBUTES:
+            attributes = attributes[:_MAX_ATTRIBUTES]
+        for name, value in attributes:
             way = ways.get(name)
             if way is None:
                 if name[:5] != "data-" or _NO_ADDRESS.fullmatch(name):
@@ -312,7 +316,7 @@ class _Block:
         self._length = 0
 
     def text(self, text: TextChunk) -> None:
-        self._elements.seen += 1
+        self._elements.held += 1
         self._length += len(text.text)
         if self._length > MAX_JSON:
             held, self._parts = "".join(self._parts), []

@@ -7,7 +7,7 @@ viewer; other sites' links, relative ones and those of other schemes stay as the
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 # Bytes of a link that is looked at; a longer one (a picture as data:, say) leads nowhere that a gateway could know of.
@@ -18,6 +18,7 @@ _AUTHORITY = re.compile(rb"([^/?#\\]*)(.*)", re.DOTALL)
 _LEADING_DOTS = re.compile(rb"(?:/\.{1,2}(?=[/?#]|\Z))+")
 # Possessive, and the end is left to `strip`: a value of 100 KB must not be tried from each of its spaces anew.
 _REFRESH = re.compile(rb"\s*+[0-9.]++\s*+[;,]\s*+(?:url\s*+=\s*+)?", re.IGNORECASE)
+_PLAIN_PATH = re.compile(r"/(?:[!-\-0-\[\]-~][!-~]{0,1000})?")  # most links; neither "//", "/\\" nor "/."
 _NOISE = re.compile(r"[\t\n\r]")
 _EDGES: Final = "".join(map(chr, range(0x21)))  # what browsers strip from a link (URL standard, section 4.4)
 _FIRST: Final = frozenset("/\\hHwW")
@@ -32,6 +33,7 @@ class Links:
     :ivar inside: the application's authority, as it sees it in ``Host``.
     :ivar prefix: path prefix that the application does not see, without a slash at its end.
     :ivar base: path of the application that the outside root stands for, without the slash.
+    :ivar path: the prefix as text.
     """
 
     origin: bytes
@@ -39,6 +41,10 @@ class Links:
     inside: bytes
     prefix: bytes = b""
     base: bytes = b""
+    path: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", self.prefix.decode("ascii"))
 
     def __call__(self, url: bytes) -> bytes:
         """A link for the browser."""
@@ -66,6 +72,9 @@ class Links:
     def text(self, url: str) -> str:
         """A link in a document, whose letters stand for bytes; see `rewrite.html`."""
         start = url[:1]
+        if start == "/" and not self.base and self.prefix and _PLAIN_PATH.fullmatch(url):
+            own = self.path
+            return url if url.startswith(own) and url[len(own) : len(own) + 1] in ("", *"/?#") else own + url
         if start not in _FIRST and (start not in _EDGES or not start):
             return url
         if len(url) > MAX_LINK:
