@@ -162,5 +162,7 @@ def _by_kind(results: Mapping[str, list[Load]]) -> list[Row]:
             for name, source in (("portal", "prefix"), ("direct", "direct"))
         }
         number = median(len(one.kinds.get(kind, ())) for one in results["prefix"])
-        rows.append(compare(kind, "ms", times, "direct", is_more_better=False, note=f"{number:g} requests of a load"))
+        rows.append(
+            compare(f"each {kind}", "ms", times, "direct", is_more_better=False, note=f"{number:g} requests of a load")
+        )
     return rows
