@@ -158,7 +158,7 @@ class HttpRelay:
             return
         self._answered = self._answered or not head.is_interim
         self._retry = None
-        if self._rewriters is not None and not head.is_interim:
+        if self._rewriters is not None and not self._rewriters.passes(head):
             head, self._downstream = self._rewriters.begin(head, self, self._downstream)
         self._downstream.respond_head(head)
 

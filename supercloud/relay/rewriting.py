@@ -54,8 +54,15 @@ class Rewriters:
         self._responses = responses
         self._clock = clock
 
+    def passes(self, head: ResponseHead) -> bool:
+        """Whether a response is known to be one that is not rewritten."""
+        passed = self._responses.passed
+        return passed is not None and (head is passed or head.raw == passed.raw)
+
     def begin(self, head: ResponseHead, relay: Carried, browser: Any) -> tuple[ResponseHead, Any]:
         """The head that the browser gets, and to whom the relay hands the body."""
+        if head.is_interim:
+            return head, browser
         rewritten = self._responses(head)
         if rewritten is None:
             return head, browser

@@ -47,24 +47,23 @@ class Responses:
     """Judges the responses to requests with the same fields.
 
     :param request: whose fields they have.
+    :ivar passed: the head of the last that was not rewritten: heads repeat.
     """
 
-    __slots__ = ("_known", "_links", "_matched", "_method", "_takes_gzip")
+    __slots__ = ("_links", "_matched", "_method", "_takes_gzip", "passed")
 
     def __init__(self, links: Links, request: RequestHead) -> None:
         self._links = links
         self._method = request.method
         self._takes_gzip = b"gzip" in request.first.get(b"accept-encoding", b"").lower()
         self._matched = request.first.get(b"if-none-match", b"")
-        self._known: ResponseHead | None = None
+        self.passed: ResponseHead | None = None
 
     def __call__(self, head: ResponseHead) -> Rewritten | None:
         """The response as the browser gets it; None for one that passes."""
-        if head is self._known:
-            return None
         rewritten = self._judge(head)
         if rewritten is None:
-            self._known = head  # heads repeat
+            self.passed = head
         return rewritten
 
     def _judge(self, head: ResponseHead) -> Rewritten | None:
