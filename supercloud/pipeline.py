@@ -36,9 +36,12 @@ from supercloud.errors import (
 from supercloud.message.head import RequestHead
 from supercloud.ownership.authorize import Grant, Permit
 from supercloud.relay.http import REPEATABLE, HttpRelay
+from supercloud.relay.rewriting import Rewriters
 from supercloud.relay.websocket import WebSocketRelay
+from supercloud.rewrite.response import Responses
+from supercloud.routing.homeward import home_of
 from supercloud.routing.locate import ByName, leads_into, place_of
-from supercloud.routing.own_worker import leads_to_worker
+from supercloud.routing.own_worker import is_of_workspace, leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
 from supercloud.stages import Exchange, Stages, Trodden
 from supercloud.target import Forward, Origin
@@ -139,6 +142,9 @@ class Pipeline:
         if on.worker is None or not origin.is_portal or not leads_to_worker(path):
             await on.pages.answer(exchange, origin)
             return
+        # An application's script that asks for /api/x means its own; the workspace's pages are under no prefix.
+        if path != b"/" and is_of_workspace(path) and (home := home_of(exchange.head, origin)) is not None:
+            raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
         viewer = await self._viewer(exchange, origin, needed_scope(path))
         if path == EVENTS and on.updates is not None:
             on.updates.begin(exchange, viewer)
@@ -189,12 +195,13 @@ class Pipeline:
             return last if last.version == version else replace_of(last, version=version)
         login, via = viewer.principal.login, b"1.1 " + on.pseudonym
         inward = inward_fields(head, place, login=login, address=exchange.address, via=via, handed=handed)
+        rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
         shown = place
         if place.origin.owner is not None or owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
         return Trodden(
             head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
-            str(place.forward or place.application), handed, version,
+            rewriters, str(place.forward or place.application), handed, version,
         )  # fmt: skip
 
     def _handed(self, viewer: Viewer, place: Place, grant: Grant) -> bytes:
@@ -213,7 +220,10 @@ class Pipeline:
         retry = (lambda: self._again(exchange, viewer, place)) if trodden.may_repeat and is_kept else None
         if not is_kept:
             kept.connection.remember(head.method, trodden.outward.last)
-        relay = HttpRelay(exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), retry=retry)
+        relay = HttpRelay(
+            exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), rewriters=trodden.rewriters,
+            retry=retry,
+        )  # fmt: skip
         exchange.carry(relay)
         relay.start(head.method, head.method + b" " + inward_target(head.target, place) + trodden.inward)
 

@@ -19,6 +19,7 @@ from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import Downstream
+from supercloud.relay.rewriting import Rewriters
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.place import Outward, Place
 from supercloud.target import Origin
@@ -43,7 +44,6 @@ class Exchange(Downstream, Protocol):
     def memory(self) -> dict[str, object]: ...
     @property
     def is_over(self) -> bool: ...
-    def carry(self, relay: Any) -> None: ...
     def end_access(self, error: PortalError, told: str) -> None: ...
 
 
@@ -114,9 +114,10 @@ class Trodden(msgspec.Struct, frozen=True):
     :ivar fields: of the request; `parse_like` gives the very same object to the next.
     :ivar owner: uid of the listener.
     :ivar inward: what follows the target in the head that the application gets.
+    :ivar rewriters: of responses; None where none is rewritten.
+    :ivar target: node and port, for the audit line.
     :ivar handed: the credential in it that only a process of the viewer's may get; empty for none.
     :ivar version: of `Handed`, when it was asked.
-    :ivar target: node and port, for the audit line.
     """
 
     fields: list[Field]
@@ -127,6 +128,7 @@ class Trodden(msgspec.Struct, frozen=True):
     may_repeat: bool
     inward: bytes
     outward: Outward
+    rewriters: Rewriters | None
     target: str
     handed: bytes
     version: int

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib import resources
 from typing import Final, NoReturn
 from urllib.parse import quote
@@ -48,6 +49,7 @@ from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
 from supercloud.message.head import RequestHead
+from supercloud.routing.homeward import home_of
 from supercloud.routing.hosts import Hosts
 from supercloud.target import Origin
 
@@ -131,6 +133,8 @@ class Site:
             await self._ticket(exchange, origin, query_of(head))
         elif path == b"/healthz":
             exchange.respond(200, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"ok\n")
+        elif (home := home_of(head, origin)) is not None:
+            raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
         else:
             raise NotFound(f"path {path[:100]!r}")
 

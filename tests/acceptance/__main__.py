@@ -18,7 +18,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
-    *("jupyterlab", "takeover", "isolation", "hostile-forward", "spice", "websocket-table"),
+    *("jupyterlab", "takeover", "isolation", "hostile-forward", "paths", "spice", "websocket-table"),
     *("sign-in", "impersonation", "litmus", "mounts", "transfers", "desktops", "crashes", "files-page"),
     *("forward-scripts", "revocation", "launch"),
 )

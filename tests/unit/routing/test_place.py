@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from supercloud.message.head import parse_request, parse_response
-from supercloud.routing.place import Place, inward, inward_fields, names_via, outward, rewrite_url
+from supercloud.routing.place import Place, inward, inward_fields, names_via, outward
 from supercloud.target import Application, Forward, Origin, Reservation
 
 APPLICATION = Application("node1", 8080)
@@ -105,7 +105,7 @@ def test_an_application_s_token_passes_and_the_portals_does_not() -> None:
     ],
 )
 def test_addresses_are_rewritten_to_the_outside(place: Place, url: bytes, written: bytes) -> None:
-    assert rewrite_url(url, place) == written
+    assert place.links(url) == written
 
 
 @pytest.mark.parametrize(
