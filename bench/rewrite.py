@@ -47,15 +47,15 @@ def start_pages(folder: Path) -> tuple[int, dict[str, int]]:
     return free_port(), {name: len(text.encode()) for name, text in texts.items()}
 
 
-def _load(proxy: Proxy, path: str, seconds: int, connections: int = 2) -> Callable[[], Load]:
+def _load(proxy: Proxy, path: str, seconds: int) -> Callable[[], Load]:
     url = f"https://localhost:{proxy.port}{path}"
     return lambda: traffic.load(
-        url, connections=connections, seconds=seconds, headers=proxy.headers, pid=proxy.pid
+        url, connections=1, seconds=seconds, headers=proxy.headers, pid=proxy.pid
     )  # fmt: skip
 
 
 def rewrite(place: Place, rounds: int) -> list[Row]:
-    """1 MB documents on two connections; a small page on one."""
+    """1 MB documents and a small page, on one connection."""
     folder = place.folder / "pages"
     upstream, lengths = start_pages(folder)
     types = "types { text/html html; text/css css; }"
@@ -75,11 +75,13 @@ def rewrite(place: Place, rounds: int) -> list[Row]:
         if name == "small.html":
             times = {one: [load.median for load in found] for one, found in results.items()}
             rows += [
-                compare("1 KB page, 2 conn.", "us", times, one, is_more_better=False)
+                compare("1 KB page, 1 conn.", "us", times, one, is_more_better=False)
                 for one in times
                 if one != "portal"
             ]
             continue
+        cpu = {one: [load.cpu / length * 1000 for load in found] for one, found in results.items()}
         rates = {one: [load.rate * length / 1e6 for load in found] for one, found in results.items()}
         rows += [compare(f"1 MB {name}", "MB/s", rates, one) for one in rates if one != "portal"]
+        rows.append(compare(f"1 MB {name}", "ms CPU/MB", cpu, "not rewritten", is_more_better=False))
     return rows

@@ -122,7 +122,9 @@ class HtmlRewriter:
         before, calls = len(self._out), elements.count + elements.held
         try:
             self._parser.write(_as_utf8(data))
-        except RuntimeError:
+        except RuntimeError as error:
+            if "ambiguous" not in str(error):
+                raise  # a mistake of our own
             # The tag passes, and a new parser goes on behind it, outside of what made it ambiguous.
             end = data.find(b">") + 1 or len(data)
             del self._out[before:]

@@ -92,7 +92,9 @@ def _use(lab: Lab, site: LocalSite, browser: Any, root: str, use: Callable[[Any,
     seen.watch(page)
     use(page, root)
     page.wait_for_timeout(300)
-    lab.holds(not seen.escaped, f"{root}: {len(seen.inside)} requests, none beside it {seen.escaped or ''}")
+    lab.holds(
+        not seen.escaped, f"{root}: {len(seen.inside)} requests under it, none ended beside it {seen.escaped or ''}"
+    )
     if seen.away:
         lab.saw(f"{root}: brought home by their Referer: {sorted({url.removeprefix(site.url) for url in seen.away})}")
     context.close()
