@@ -90,6 +90,7 @@ class Portal:
         else:
             argv += ["-y", str(ROOT / "bench/portal.tac")]
             usual = {"uid": os.geteuid(), "connections": 200, "streams": 500, "nodes": [], "udp": [], "peers": []}
+            usual["forwards"] = ""
             environment["SUPERCLOUD_BENCH"] = json.dumps({"port": self.port, "state": str(self.state), **usual, **room})
         self.process = place.start(argv, self._log.stem, env=environment, cwd=ROOT)
         wait_until_listening("127.0.0.1", self.port, process=self.process, within=20)
