@@ -36,7 +36,7 @@ def test_the_key_of_another_certificate_is_refused(pair: tuple[Path, Path]) -> N
         read_pair(*pair, NOW)
 
 
-@pytest.mark.parametrize(("days", "said"), [(40000, "expired at"), (-40000, "is not valid before")])
+@pytest.mark.parametrize(("days", "said"), [(400000, "expired at"), (-40000, "is not valid before")])
 def test_a_certificate_counts_in_its_time_only(pair: tuple[Path, Path], days: int, said: str) -> None:
     with pytest.raises(BadMaterial, match=said):
         read_pair(*pair, NOW + timedelta(days=days))
@@ -49,7 +49,7 @@ def test_what_holds_no_certificate_is_named_and_not_quoted(tmp_path: Path, text:
     with pytest.raises(BadMaterial, match="holds no certificate") as told:
         read_certificates(file)
     assert "secret" not in str(told.value)
-    with pytest.raises(BadMaterial, match="none.pem: cannot be read"):
+    with pytest.raises(BadMaterial, match=r"none\.pem: cannot be read"):
         read_certificates(tmp_path / "none.pem")
 
 
