@@ -44,7 +44,7 @@ from supercloud.routing.nodes import Nodes
 from supercloud.stages import Stages
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
-from supercloud.upstream.secure import from_settings
+from supercloud.upstream.secure import Tls, from_settings
 from supercloud.watch import Watch
 from supercloud.why import Why
 
@@ -77,11 +77,13 @@ class Assembled:
     """The stages.
 
     :ivar stop: to be called in this order when the portal stops; what they return may be awaited.
+    :ivar reloads: what SIGHUP reads again, in a thread; each gives back what is wrong.
     """
 
     pipeline: Pipeline
     site: Site
     stop: tuple[Callable[[], Any], ...]
+    reloads: Mapping[str, Callable[[], Exception | None]]
 
 
 def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
@@ -127,9 +129,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         own=on.own,
         shared_gids=frozenset(settings.firewall.shared_gids),
     )
-    tls = from_settings(
-        reactor, ca=settings.forwards.ca, verify=settings.forwards.verify, timeout=float(front.limits.connect)
-    )
+    tls = from_settings(reactor, settings.forwards, timeout=float(front.limits.connect))
     access = Access(nodes, authorizer, forwards)
     why = Why(
         hosts=hosts,
@@ -215,7 +215,8 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     looking = (standing.stop, certificates.stop, membership.stop, watch.stop)
     keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close, handed.stop)
-    return Assembled(pipeline, site, (desk.stop, looks.stop, *looking, *keeping))
+    reloads = {"the certificates of forwards": tls.reload} if isinstance(tls, Tls) else {}
+    return Assembled(pipeline, site, (desk.stop, looks.stop, *looking, *keeping), reloads)
 
 
 def make_hosts(front: Front, ports: tuple[int, ...]) -> Hosts:

@@ -240,11 +240,14 @@ class Forwards(Section, frozen=True):
     :ivar directory: of their files, mode 1777 as /tmp; where it is not there, or ``""``, there are no forwards.
     :ivar ca: PEM file of the authorities of applications that speak HTTPS; ``""``: such applications are not opened.
     :ivar verify: false opens them whatever their certificates are.
+    :ivar certificate: PEM file of the portal's own, shown to applications that ask for one; ``""``: none is.
     """
 
     directory: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = "/home/gridsan/portal-url-fw"
     ca: str = ""
     verify: bool = True
+    certificate: str = ""
+    private_key: str = ""
 
 
 class Ident2(Section, frozen=True):
@@ -418,6 +421,11 @@ def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
     for scheme in settings.authn.schemes:
         if scheme not in _SCHEMES:
             yield "authn.schemes", f"{scheme!r} is not a scheme; known are {', '.join(_SCHEMES)}"
+    forwards = settings.forwards
+    if bool(forwards.certificate) != bool(forwards.private_key):
+        yield "forwards.certificate", "and forwards.private_key go together; name both files, or neither"
+    if forwards.certificate and forwards.verify and not forwards.ca:
+        yield "forwards.certificate", "is shown to nobody: name the authorities of applications in forwards.ca too"
     front = settings.front
     if front is None:
         return

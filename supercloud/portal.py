@@ -223,6 +223,7 @@ class Portal(Service):
         for door in self._doors:
             door.open(made.pipeline, made.site)
         self._stop = [*made.stop, self._audit.flush]
+        self._reloads.update(made.reloads)
 
     def _lost_monitor(self, why: str) -> None:
         """Nobody would look after accounts and workers: the portal stops."""

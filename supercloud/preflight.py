@@ -10,9 +10,10 @@ from supercloud import acting
 from supercloud.accounts import read_account
 from supercloud.config import Front, Settings, WrongSettings
 from supercloud.front.signin import Book
-from supercloud.front.tls import BadMaterial, TlsFiles, TlsMaterial
+from supercloud.front.tls import TlsFiles, TlsMaterial
 from supercloud.identity import NoAccount, Principal
-from supercloud.upstream.secure import read_authorities
+from supercloud.pem import BadMaterial
+from supercloud.upstream.secure import read_creator
 from supercloud.workers.become import failure_as
 
 
@@ -96,7 +97,7 @@ def _look_at_files(settings: Settings, front: Front) -> None:
             TlsMaterial(tls_files(settings, front, asks_certificate=asks))
         except BadMaterial as error:
             raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
-    if settings.forwards.ca:
-        read_authorities(Path(settings.forwards.ca))
+    if settings.forwards.ca or not settings.forwards.verify:
+        read_creator(settings.forwards)
     if settings.authn.certificate.map:
         Book.read(settings.authn.certificate)

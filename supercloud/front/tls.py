@@ -20,8 +20,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 from OpenSSL import SSL, crypto
 from OpenSSL._util import ffi, lib
 from twisted.internet.interfaces import IAddress, IOpenSSLServerConnectionCreator, IProtocolFactory, IReactorTime
@@ -31,6 +29,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from supercloud.pem import BadMaterial, read, read_certificates, read_pair
 from supercloud.relay.leg import send
 
 _PROTOCOL = b"http/1.1"
@@ -49,10 +48,6 @@ _MOST = 5 * RECORD  # in one delivery: what Twisted reads from TCP at once is 64
 _MOST_CIPHER = 2 * CHUNK  # encrypted bytes that leave at once
 
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
-
-
-class BadMaterial(Exception):
-    """A file cannot be used; the text says which and why, and holds nothing of its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +116,10 @@ def read_context(files: TlsFiles, *, now: datetime | None = None) -> SSL.Context
     :raises BadMaterial: says which file, and what is wrong with it.
     """
     now = now or datetime.now(UTC)
-    chain = _certificates(files.certificate)
-    key = _private_key(files.private_key)
-    if _public(key.public_key()) != _public(chain[0].public_key()):
-        raise BadMaterial(f"{files.private_key}: is not the key of the certificate in {files.certificate}")
-    _check_time(files.certificate, chain[0], now)
+    chain, key = read_pair(files.certificate, files.private_key, now)
     options = _Options(chain, key)
     if files.client_ca is not None:
-        options.authorities = _certificates(files.client_ca)
+        options.authorities = read_certificates(files.client_ca)
         options.revoked = _revocation_lists(files.crl, now) if files.crl is not None else None
     try:
         return options.getContext()
@@ -136,39 +127,9 @@ def read_context(files: TlsFiles, *, now: datetime | None = None) -> SSL.Context
         raise BadMaterial(f"{files.certificate}: OpenSSL refuses it: {error}") from None
 
 
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise BadMaterial(f"{file}: cannot be read: {error.strerror}") from None
-
-
-def _certificates(file: Path) -> list[x509.Certificate]:
-    try:
-        return x509.load_pem_x509_certificates(_read(file))
-    except ValueError:
-        raise BadMaterial(f"{file}: holds no certificate in PEM format") from None
-
-
-def _private_key(file: Path) -> PrivateKeyTypes:
-    try:
-        return load_pem_private_key(_read(file), None)
-    except TypeError:
-        raise BadMaterial(f"{file}: is encrypted; the portal needs it without a pass phrase") from None
-    except ValueError:
-        raise BadMaterial(f"{file}: holds no private key in PEM format") from None
-
-
-def _check_time(file: Path, certificate: x509.Certificate, now: datetime) -> None:
-    if certificate.not_valid_after_utc < now:
-        raise BadMaterial(f"{file}: expired at {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC")
-    if now < certificate.not_valid_before_utc:
-        raise BadMaterial(f"{file}: is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC")
-
-
 def _revocation_lists(file: Path, now: datetime) -> list[x509.CertificateRevocationList]:
     try:
-        found = [x509.load_pem_x509_crl(text) for text in _CRL.findall(_read(file))]
+        found = [x509.load_pem_x509_crl(text) for text in _CRL.findall(read(file))]
     except ValueError:
         found = []
     if not found:
@@ -179,10 +140,6 @@ def _revocation_lists(file: Path, now: datetime) -> list[x509.CertificateRevocat
                 f"{file}: the list of {one.issuer.rfc4514_string()} expired at {one.next_update_utc:%Y-%m-%d %H:%M} UTC"
             )
     return found
-
-
-def _public(key: PublicKeyTypes) -> bytes:
-    return key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
 # From here on names are used that are private to Twisted and pyOpenSSL. Nothing public sets an ALPN answer, revocation

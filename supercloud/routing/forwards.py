@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import shlex
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -63,6 +64,19 @@ class WorkerAsk(Protocol):
         """:raises PortalError: the worker does not answer."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """Where a viewer was let go.
+
+    :ivar is_settled: the file was read a while after it had come to this state, so that whatever is written to it
+        later shows in its ctime: two changes within one tick of the file system's clock have the same.
+    """
+
+    when: float
+    forward: Forward
+    is_settled: bool
+
+
 class Forwards:
     """The site's forwards.
 
@@ -74,7 +88,7 @@ class Forwards:
         self._worker = worker
         self._clock = clock
         self._folder = folder
-        self._believed: OrderedDict[tuple[int, str], tuple[float, Forward]] = OrderedDict()
+        self._believed: OrderedDict[tuple[int, str], _Known] = OrderedDict()
         self._asking: dict[tuple[int, str], list[Deferred[Forward]]] = {}
 
     async def find(self, principal: Principal, name: str) -> Forward:
@@ -116,7 +130,8 @@ class Forwards:
         key, reservation = (principal.uid, forward.name), forward.reservation
         checked = await self._worker.may_execute(principal, forward.name)
         if checked is not None and checked.allowed and _is_same(checked, reservation):
-            self._believe(key, forward)
+            known = self._believed.get(key)
+            self._believe(key, forward, is_settled=known is not None and known.is_settled)
             return forward
         self._believed.pop(key, None)
         return await self.find(principal, forward.name)
@@ -155,18 +170,21 @@ class Forwards:
 
     def _fresh(self, key: tuple[int, str]) -> Forward | None:
         known = self._believed.get(key)
-        return known[1] if known is not None and self._clock.seconds() - known[0] < BELIEVED else None
+        return known.forward if known is not None and self._clock.seconds() - known.when < BELIEVED else None
 
     def _tell(self, result: Forward | Failure, key: tuple[int, str]) -> None:
         waiting = self._asking.pop(key)
         if isinstance(result, Forward):
-            self._believe(key, result)
+            known = self._believed.get(key)
+            self._believe(key, result, is_settled=known is not None and known.forward == result)
+        else:
+            self._believed.pop(key, None)
         for one in waiting:
             if not one.called:  # or its exchange is over
                 one.callback(result)  # a Failure fails it
 
-    def _believe(self, key: tuple[int, str], forward: Forward) -> None:
-        self._believed[key] = (self._clock.seconds(), forward)
+    def _believe(self, key: tuple[int, str], forward: Forward, *, is_settled: bool) -> None:
+        self._believed[key] = _Known(self._clock.seconds(), forward, is_settled)
         self._believed.move_to_end(key)
         if len(self._believed) > _MOST_BELIEVED:
             self._believed.popitem(last=False)
@@ -179,6 +197,9 @@ class Forwards:
             is_owner = checked.uid == principal.uid
             if not checked.allowed:
                 raise self._not_allowed(principal, name, checked, is_owner=is_owner)
+            known = self._believed.get((principal.uid, name))
+            if known is not None and known.is_settled and _is_same(checked, known.forward.reservation):
+                return known.forward
             read = await self._reader.read_forward(name)
             if read.file is None:
                 if read.outcome not in ("changed", "absent"):

@@ -8,19 +8,21 @@ Whose the application is, ident2 says; a certificate only adds that nobody in be
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Protocol
 
-from cryptography import x509
 from OpenSSL import SSL, crypto
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IOpenSSLClientConnectionCreator, IReactorTime
 from twisted.internet.ssl import Certificate, CertificateOptions, optionsForClientTLS, trustRootFromCertificates
 from zope.interface import implementer
 
-from supercloud.config import WrongSettings
+from supercloud.config import Forwards, WrongSettings
 from supercloud.errors import Unreachable
+from supercloud.pem import BadMaterial, read_certificates, read_pair
 from supercloud.upstream.http11 import Connection
 
 
@@ -44,17 +46,30 @@ class NoTls:
 
 
 class Tls:
-    """Begins TLS.
+    """Begins TLS as ``[forwards]`` says.
 
-    :param ca: file of the authorities that count; None: certificates are not looked at.
+    Who reads the files blocks: making one, and `reload`.
+
     :param timeout: seconds for a handshake.
-    :raises WrongSettings: the file cannot be used.
+    :raises WrongSettings: a file cannot be used.
     """
 
-    def __init__(self, clock: IReactorTime, *, ca: Path | None, timeout: float) -> None:
+    def __init__(self, clock: IReactorTime, settings: Forwards, *, timeout: float) -> None:
         self._clock = clock
         self._timeout = timeout
-        self._trusted = None if ca is None else read_authorities(ca)
+        self._settings = settings
+        self._creator = read_creator(settings)
+
+    def reload(self) -> WrongSettings | None:
+        """Read the files again.
+
+        :returns: what is wrong with the new ones; the old ones stay then.
+        """
+        try:
+            self._creator = read_creator(self._settings)
+        except WrongSettings as wrong:
+            return wrong
+        return None
 
     async def secure(self, connection: Connection, node: str) -> None:
         """See `Securing.secure`.
@@ -65,8 +80,7 @@ class Tls:
         done: Deferred[None] = Deferred()
         connection.secured = lambda _: done.callback(None)
         connection.closed = lambda _: _fail(done, Unreachable(_why(connection, node)))
-        creator = _Unverified(node) if self._trusted is None else optionsForClientTLS(node, trustRoot=self._trusted)
-        transport.startTLS(creator)
+        transport.startTLS(self._creator(node))
         try:
             await done.addTimeout(self._timeout, self._clock)
         except TimeoutError:
@@ -79,9 +93,9 @@ class Tls:
 class _Unverified:
     """Takes whatever certificate is shown."""
 
-    def __init__(self, node: str) -> None:
+    def __init__(self, node: str, context: SSL.Context) -> None:
         self._node = node
-        self._context = CertificateOptions().getContext()
+        self._context = context
 
     def clientConnectionForTLS(self, protocol: Any) -> SSL.Connection:
         """For a new connection; Twisted calls it."""
@@ -94,26 +108,43 @@ class _Unverified:
         return made
 
 
-def from_settings(clock: IReactorTime, *, ca: str, verify: bool, timeout: float) -> Securing:
+def from_settings(clock: IReactorTime, settings: Forwards, *, timeout: float) -> Tls | NoTls:
     """As ``[forwards]`` says; blocks.
 
-    :raises WrongSettings: the file cannot be used.
+    :raises WrongSettings: a file cannot be used.
     """
-    if not verify:
-        return Tls(clock, ca=None, timeout=timeout)
-    return Tls(clock, ca=Path(ca), timeout=timeout) if ca else NoTls()
+    return Tls(clock, settings, timeout=timeout) if settings.ca or not settings.verify else NoTls()
 
 
-def read_authorities(file: Path) -> Any:
-    """Whose certificates of applications count; blocks.
+def read_creator(settings: Forwards) -> Callable[[str], IOpenSSLClientConnectionCreator]:
+    """What begins TLS with a node; blocks.
 
-    :raises WrongSettings: the file cannot be used.
+    :raises WrongSettings: a file cannot be used.
     """
     try:
-        found = x509.load_pem_x509_certificates(file.read_bytes())
-    except (OSError, ValueError):
-        raise WrongSettings(f"forwards.ca: {file} is no PEM file of certificates that the portal can read") from None
-    return trustRootFromCertificates([Certificate(crypto.X509.from_cryptography(one)) for one in found])
+        shown = _shown(settings)
+        if not settings.verify:
+            context = CertificateOptions(**shown).getContext()
+            return lambda node: _Unverified(node, context)
+        trusted = _trusted(Path(settings.ca))
+    except BadMaterial as error:
+        raise WrongSettings(f"forwards.ca, forwards.certificate or forwards.private_key: {error}") from None
+    return lambda node: optionsForClientTLS(node, trustRoot=trusted, extraCertificateOptions=shown)
+
+
+def _trusted(file: Path) -> Any:
+    """Whose certificates of applications count."""
+    return trustRootFromCertificates(
+        [Certificate(crypto.X509.from_cryptography(one)) for one in read_certificates(file)]
+    )
+
+
+def _shown(settings: Forwards) -> dict[str, Any]:
+    """What CertificateOptions needs to show the portal's own certificate; nothing for none."""
+    if not settings.certificate:
+        return {}
+    chain, key = read_pair(Path(settings.certificate), Path(settings.private_key), datetime.now(UTC))
+    return {"privateKey": key, "certificate": chain[0], "extraCertChain": chain[1:]}
 
 
 def _why(connection: Connection, node: str) -> str:

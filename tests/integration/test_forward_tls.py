@@ -15,7 +15,7 @@ import trustme
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 
-from supercloud.config import WrongSettings
+from supercloud.config import Forwards, WrongSettings
 from supercloud.errors import Unreachable
 from supercloud.relay.http import HttpRelay
 from supercloud.upstream.connect import TcpDialer
@@ -34,6 +34,7 @@ class Application:
     def __init__(self, context: ssl.SSLContext | None) -> None:
         self.received = b""
         self.names: list[str] = []
+        self.known: list[Any] = []
         self._context = context
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
@@ -61,6 +62,8 @@ class Application:
             self.received += accepted.recv(65536)
             return True
         with self._context.wrap_socket(accepted, server_side=True) as encrypted:
+            if peer := encrypted.getpeercert():
+                self.known.append(peer["subjectAltName"])
             while data := encrypted.recv(65536):
                 self.received += data
                 if data.endswith(b"\r\n\r\n"):
@@ -103,14 +106,20 @@ def authority() -> trustme.CA:
 
 @pytest.fixture
 def start(authority: trustme.CA) -> Iterator[Callable[..., Application]]:
-    """Starts applications whose certificate is for a name; None: they know no TLS."""
+    """Starts applications whose certificate is for a name; None: they know no TLS.
+
+    Some ask for the portal's certificate.
+    """
     made: list[Application] = []
 
-    def make(name: str | None) -> Application:
+    def make(name: str | None, *, asks: bool = False) -> Application:
         context = None
         if name is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             authority.issue_cert(name).configure_cert(context)
+            if asks:
+                context.verify_mode = ssl.CERT_REQUIRED
+                authority.configure_trust(context)
         made.append(Application(context))
         return made[-1]
 
@@ -129,6 +138,11 @@ def pem(tmp_path: Path) -> Callable[[trustme.CA], Path]:
         return file
 
     return write
+
+
+def tls_of(*, timeout: float = 5, **settings: Any) -> Tls:
+    clock: Any = reactor
+    return Tls(clock, Forwards(**settings), timeout=timeout)
 
 
 async def ask(connection: Connection) -> bytes:
@@ -156,7 +170,7 @@ async def test_requests_and_large_answers_pass_in_tls(
     start: Callable[..., Application], authority: trustme.CA, pem: Callable[[trustme.CA], Path], verify: bool
 ) -> None:
     application = start("node1")
-    tls = Tls(reactor, ca=pem(authority) if verify else None, timeout=5)  # type: ignore[arg-type]
+    tls = tls_of(ca=str(pem(authority)) if verify else "", verify=verify)
     connection = await dial(application)
     await tls.secure(connection, "node1")
     for _ in range(2):
@@ -176,7 +190,7 @@ async def test_a_certificate_for_another_name_or_of_another_authority_ends_it(
     trusted: bool,
 ) -> None:
     application = start(certificate)
-    tls = Tls(reactor, ca=pem(authority if trusted else trustme.CA()), timeout=5)  # type: ignore[arg-type]
+    tls = tls_of(ca=str(pem(authority if trusted else trustme.CA())))
     with pytest.raises(Unreachable):
         await tls.secure(await dial(application), "node1")
     assert application.received == b""
@@ -188,7 +202,7 @@ async def test_an_application_that_knows_no_tls_sees_a_handshake_and_no_request(
 ) -> None:
     application = start(None)
     with pytest.raises(Unreachable):
-        await Tls(reactor, ca=None, timeout=5).secure(await dial(application), "node1")  # type: ignore[arg-type]
+        await tls_of(verify=False).secure(await dial(application), "node1")
     assert application.received.startswith(b"\x16\x03")
 
 
@@ -197,7 +211,7 @@ async def test_a_handshake_that_does_not_end_is_given_up() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         connection = await TcpDialer(reactor, timeout=5).dial("127.0.0.1", silent.getsockname()[1])
         with pytest.raises(Unreachable, match="no TLS within"):
-            await Tls(reactor, ca=None, timeout=0.05).secure(connection, "127.0.0.1")  # type: ignore[arg-type]
+            await tls_of(verify=False, timeout=0.05).secure(connection, "127.0.0.1")
         gone: Deferred[None] = Deferred()
         connection.closed = lambda _: gone.callback(None)
         connection.abort()
@@ -213,10 +227,82 @@ async def test_without_an_authority_none_is_opened() -> None:
 
 def test_the_settings_decide(tmp_path: Path, authority: trustme.CA, pem: Callable[[trustme.CA], Path]) -> None:
     clock: Any = reactor
-    assert isinstance(from_settings(clock, ca="", verify=True, timeout=5), NoTls)
-    assert isinstance(from_settings(clock, ca="", verify=False, timeout=5), Tls)
-    assert isinstance(from_settings(clock, ca=str(pem(authority)), verify=True, timeout=5), Tls)
+
+    def made(**settings: Any) -> Tls | NoTls:
+        return from_settings(clock, Forwards(**settings), timeout=5)
+
+    assert isinstance(made(), NoTls)
+    assert isinstance(made(verify=False), Tls)
+    assert isinstance(made(ca=str(pem(authority))), Tls)
     (tmp_path / "ca.pem").write_text("nothing")
     for ca in (tmp_path / "ca.pem", tmp_path / "none.pem"):
         with pytest.raises(WrongSettings, match=r"forwards\.ca"):
-            from_settings(clock, ca=str(ca), verify=True, timeout=5)
+            made(ca=str(ca))
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Callable[[trustme.CA], dict[str, str]]:
+    """The portal's own certificate by an authority, as settings."""
+
+    def write(authority: trustme.CA) -> dict[str, str]:
+        issued = authority.issue_cert("portal.test")
+        (tmp_path / "own.pem").write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+        (tmp_path / "own.key").write_bytes(issued.private_key_pem.bytes())
+        return {"certificate": str(tmp_path / "own.pem"), "private_key": str(tmp_path / "own.key")}
+
+    return write
+
+
+@pytest_twisted.ensureDeferred
+@pytest.mark.parametrize("verify", [True, False])
+async def test_an_application_that_wants_to_know_the_portal_is_shown_its_certificate(
+    start: Callable[..., Application],
+    authority: trustme.CA,
+    pem: Callable[[trustme.CA], Path],
+    own: Callable[[trustme.CA], dict[str, str]],
+    verify: bool,
+) -> None:
+    application = start("node1", asks=True)
+    tls = tls_of(ca=str(pem(authority)), verify=verify, **own(authority))
+    connection = await dial(application)
+    await tls.secure(connection, "node1")
+    assert await ask(connection) == ANSWER[-300000:]
+    assert application.known == [(("DNS", "portal.test"),)]
+    await closed(connection)
+
+
+@pytest_twisted.ensureDeferred
+async def test_no_request_reaches_an_application_that_does_not_know_the_portal(
+    start: Callable[..., Application],
+    authority: trustme.CA,
+    pem: Callable[[trustme.CA], Path],
+    own: Callable[[trustme.CA], dict[str, str]],
+) -> None:
+    """In TLS 1.3 the handshake is over for the portal before the application has looked at its certificate."""
+    for shown in ({}, own(trustme.CA())):
+        application = start("node1", asks=True)
+        connection = await dial(application)
+        with pytest.raises((Unreachable, AssertionError)):
+            await tls_of(ca=str(pem(authority)), **shown).secure(connection, "node1")
+            await ask(connection)
+        assert application.received == b""
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_new_certificate_is_shown_once_it_was_read_again(
+    start: Callable[..., Application],
+    authority: trustme.CA,
+    pem: Callable[[trustme.CA], Path],
+    own: Callable[[trustme.CA], dict[str, str]],
+) -> None:
+    application = start("node1", asks=True)
+    tls = tls_of(ca=str(pem(authority)), **own(trustme.CA()))
+    own(authority)
+    assert tls.reload() is None
+    Path(pem(authority)).write_text("nothing")
+    assert "forwards.ca" in str(tls.reload()), "and the old ones stay"
+    connection = await dial(application)
+    await tls.secure(connection, "node1")
+    await ask(connection)
+    await closed(connection)
+    assert application.received.startswith(b"GET /secret ")

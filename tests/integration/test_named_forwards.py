@@ -6,110 +6,25 @@ import contextlib
 import grp
 import json
 import os
-import secrets
-import shutil
 import socket
 import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lab.certificates import Certificates
-from lab.portal import Answer, until
-from lab.processes import PYTHON, Processes
-from lab.site import Head
+from lab.forward_site import ForwardSite, forward_site, visit
+from lab.portal import until
 
 pytestmark = pytest.mark.root
 
-_RECORDER = Path(__file__).parent / "lab" / "recorder.py"
-# Accounts that hold listeners, and the group that they run under; root's is below.
-_HOLDERS = {
-    "alice": ("alice", None),
-    "alice:proj": ("alice", "proj"),
-    "bob": ("bob", None),
-    "bob:proj": ("bob", "proj"),
-}
-
-
-class Recorder:
-    """An application, and what reached it."""
-
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        self.port = int(process.stdout.readline())
-
-    @property
-    def bytes(self) -> int:
-        """That it was sent so far."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as asking:
-            asking.sendall(b"GET /count HTTP/1.1\r\n\r\n")
-            answer = b""
-            while more := asking.recv(4096):
-                answer += more
-        return int(answer.rpartition(b"\r\n\r\n")[2])
-
-
-class Folder:
-    """The forward directory."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        path.mkdir()
-        path.chmod(0o1777)
-
-    def name(self) -> str:
-        """One that was never used."""
-        return f"f{secrets.token_hex(6)}"
-
-    def write(self, text: str, mode: int = 0o700, owner: int = 0, group: int = 0, acl: str = "", name: str = "") -> str:
-        """A file of somebody's; its name."""
-        name = name or self.name()
-        file = self.path / name
-        file.write_text(text)
-        os.chown(file, owner, group)
-        file.chmod(mode)
-        if acl:
-            subprocess.run(["setfacl", "-m", acl, str(file)], check=True)
-        return name
-
 
 @pytest.fixture(scope="module")
-def site(accounts: Any, public_copies: Any) -> Iterator[SimpleNamespace]:
-    """A portal with forwards, people who are signed in, and applications of several accounts."""
-    processes = Processes()
-    place = public_copies.folder / "forwards"
-    folder = Folder(public_copies.folder / "portal-url-fw")
-    script = str(public_copies.of(_RECORDER))
-    argv = [PYTHON, script, "127.0.0.1"]
-    holders = {
-        key: Recorder(accounts.run_as(login, argv, gid=group, stdout=subprocess.PIPE))
-        for key, (login, group) in _HOLDERS.items()
-    }
-    holders["root"] = Recorder(processes.start(argv, stdout=subprocess.PIPE))
-    head = Head(place, Certificates(public_copies.folder), address="127.0.0.1")
-    head.start(
-        processes,
-        logins=("alice", "bob", "carol"),
-        ident2='socket = ""\nudp = ""\n',
-        nodes='["localhost", "127.0.0.1/32"]',
-        more=f'[forwards]\ndirectory = "{folder.path}"\n',
-    )
-    people = {login: head.signed_in(login) for login in ("alice", "bob", "carol")}
-    yield SimpleNamespace(head=head, folder=folder, holders=holders, people=people, accounts=accounts)
-    head.portal.stop()
-    processes.stop()
-    shutil.rmtree(folder.path)
-
-
-def visit(site: SimpleNamespace, who: str, name: str, path: str = "/") -> Answer:
-    """Go to a forward as a page load does."""
-    page = ["-H", "Sec-Fetch-Site: none", "-H", "Sec-Fetch-Mode: navigate", "-H", "Sec-Fetch-Dest: document"]
-    answer: Answer = site.people[who](f"{site.head.url}/fw/{name}{path}", *page)
-    return answer
+def site(accounts: Any, public_copies: Any) -> Iterator[ForwardSite]:
+    with forward_site(accounts, public_copies) as made:
+        yield made
 
 
 A, B, C, R, P = "alice", "bob", "carol", "root", "proj"

@@ -82,6 +82,8 @@ def test_the_node_example_holds_every_key_with_its_default() -> None:
         ('[front]\n[authn]\nschemes = ["certificate"]', 'authn.schemes: must hold "session"'),
         ('[front]\nlisten = ["tls-cert:0.0.0.0:444"]', "authn.certificate.ca: must name a PEM file"),
         ('[front]\n[authn.session]\nidle = "2d"', "authn.session.idle: is longer than"),
+        ('[forwards]\nverify = false\ncertificate = "/c.pem"', "forwards.certificate: and forwards.private_key go"),
+        ('[forwards]\ncertificate = "/c.pem"\nprivate_key = "/k.pem"', "forwards.certificate: is shown to nobody"),
         ("x =", "it must be TOML"),
     ],
 )

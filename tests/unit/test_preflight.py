@@ -127,5 +127,5 @@ def test_a_folder_of_sockets_that_others_can_write_is_refused(state: Path, mode:
 
 def test_check_reads_the_authorities_of_applications(state: Path) -> None:
     made = settings(state)
-    with pytest.raises(WrongSettings, match=r"forwards\.ca: /nonexistent/ca\.pem"):
+    with pytest.raises(WrongSettings, match=r"forwards\.ca, .*: /nonexistent/ca\.pem: cannot be read"):
         preflight.check(replace(made, forwards=replace(made.forwards, ca="/nonexistent/ca.pem")))

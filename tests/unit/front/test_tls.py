@@ -28,7 +28,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from supercloud.front import tls
-from supercloud.front.tls import CHUNK, RECORD, BadMaterial, TlsFactory, TlsFiles, TlsMaterial, peer_certificate
+from supercloud.front.tls import CHUNK, RECORD, TlsFactory, TlsFiles, TlsMaterial, peer_certificate
+from supercloud.pem import BadMaterial
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)

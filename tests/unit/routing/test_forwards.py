@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -138,6 +139,31 @@ def test_a_command_can_be_pasted_whatever_the_folder_is_called(site: Site) -> No
     with pytest.raises(ForwardDisabled) as told:
         site.find()
     assert "chmod u+x '/fw dir/alice-tb'" in told.value.public
+
+
+def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_read_twice(site: Site) -> None:
+    """Twice: what was written within the tick of the first reading has the same ctime."""
+    found = site.find()
+    site.files.files["alice-tb"] = replace(site.files.files["alice-tb"], data=b"http://node2:8080/")
+    for _ in range(4):
+        site.clock.advance(BELIEVED)
+        later = site.find()
+        assert later.application.node == "node2"
+    assert later.reservation == found.reservation
+    assert (len(site.files.checked), len(site.files.read)) == (5, 3)
+
+
+def test_a_file_that_was_read_often_is_read_again_when_it_changes(site: Site) -> None:
+    for _ in range(3):
+        site.find()
+        site.clock.advance(BELIEVED)
+    assert len(site.files.read) == 2
+    site.files.write("alice-tb", "http://node2:8080/")
+    assert site.find().application.node == "node2"
+    site.clock.advance(BELIEVED)
+    site.files.change("alice-tb", executors=frozenset())
+    with pytest.raises(ForwardDisabled):
+        site.find()
 
 
 def again(site: Site, forward: Forward) -> Forward:

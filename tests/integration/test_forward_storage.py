@@ -1,0 +1,147 @@
+"""Named forwards where the file system is as clusters have it, where somebody stalls it, and what their files keep."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab.forward_site import ForwardSite, forward_site, visit
+from lab.portal import until
+from lab.processes import Processes
+
+pytestmark = pytest.mark.root
+
+_SECRET = "c2VzYW1lOm9wZW4tbGVudGls"  # sesame:open-lentil
+
+
+@pytest.fixture(scope="module")
+def site(accounts: Any, public_copies: Any) -> Any:
+    with forward_site(accounts, public_copies) as made:
+        yield made
+
+
+def test_root_reads_no_file_where_it_has_no_more_rights_than_others(accounts: Any, public_copies: Any) -> None:
+    """What a file server with root_squash makes of root, a bounding set without these capabilities does here."""
+    squashed = [
+        shutil.which("setpriv") or "setpriv",
+        "--inh-caps=-dac_override,-dac_read_search,-fowner",
+        "--bounding-set=-dac_override,-dac_read_search,-fowner",
+        "--",
+    ]
+
+    def start(argv: list[str], node: str | None = None, **popen: Any) -> Any:
+        return processes.start([*squashed, *argv], **popen)
+
+    processes = Processes()
+    try:
+        with forward_site(accounts, public_copies, start=start, account="") as site:
+            listener = site.holders["alice"]
+            name = site.write("alice", f"http://localhost:{listener.port}/")
+            file = site.folder.path / name
+            tried = processes.start([*squashed, "cat", str(file)], stdout=-3, stderr=-3)
+            assert tried.wait(10) != 0, "root itself cannot"
+            before = listener.bytes
+            assert visit(site, "alice", name).status == 200
+            assert visit(site, "bob", name).status == 404
+            assert listener.bytes > before
+            file.chmod(0o300)
+            until(lambda: "chmod u+r" in visit(site, "alice", name).text, "the owner being told")
+    finally:
+        processes.stop()
+
+
+def test_a_login_in_a_forward_goes_to_its_application_and_nowhere_else(site: ForwardSite) -> None:
+    hers, his = site.holders["alice"], site.holders["alice:proj"]
+    name = site.write("alice", f"http://sesame:open-lentil@localhost:{hers.port}/", 0o711)
+    plain = site.write("alice", f"http://localhost:{hers.port}/")
+    other = site.write("alice", f"http://localhost:{his.port}/")
+    answers = [visit(site, who, name) for who in ("alice", "bob")]
+    assert [one.status for one in answers] == [200, 200]
+    assert f"Authorization: Basic {_SECRET}" in hers.last
+    for one, listener in ((plain, hers), (other, his)):
+        answers.append(visit(site, "alice", one))
+        assert "Authorization" not in listener.last
+    dead = site.write("alice", "http://sesame:open-lentil@localhost:1024/", 0o711)
+    wrong = site.write("alice", "http://sesame:open-lentil@localhost:99999/", 0o711)
+    answers += [visit(site, who, one) for who in ("alice", "bob") for one in (dead, wrong)]
+    told = "".join(f"{one.fields}{one.text}" for one in answers) + site.head.audit.read_text()
+    told += "".join(site.head.portal.printed)
+    assert _SECRET not in told
+    assert "lentil" not in told
+
+
+def test_a_login_that_a_browser_brings_does_not_go_where_the_forward_has_one(site: ForwardSite) -> None:
+    hers = site.holders["alice"]
+    name = site.write("alice", f"http://sesame:open-lentil@localhost:{hers.port}/")
+    assert visit(site, "alice", name, "/", "-H", "Authorization: Basic YWxpY2U6aGVycw==").status == 200
+    assert hers.last.count("Authorization: ") == 1
+    assert _SECRET in hers.last
+
+
+def test_whoever_stalls_what_looks_at_their_files_delays_nobody_else(site: ForwardSite) -> None:
+    """bob may stop every process that runs as him: his worker, and those that read his files."""
+    port = site.holders["alice"].port
+    mine = [site.write("bob", f"http://localhost:{port}/", 0o711) for _ in range(8)]
+    hers = [site.write("alice", f"http://localhost:{port}/") for _ in range(20)]
+    assert visit(site, "bob", mine[0]).status == 404
+    assert visit(site, "alice", hers[0]).status == 200
+    stopping, stopped = threading.Event(), set()
+    uid = site.accounts["bob"].uid
+
+    def stop_all() -> None:
+        while not stopping.is_set():
+            for pid in _of(uid, "sc-"):
+                os.kill(pid, signal.SIGSTOP)
+                stopped.add(pid)
+            time.sleep(0.001)
+
+    stall = threading.Thread(target=stop_all)
+    stall.start()
+    visits = [("alice", one) for one in mine] + [("bob", mine[0])]
+    # Each with a browser of its own, as two may not write one cookie jar.
+    others = [replace(site, people={who: site.head.signed_in(who)}) for who, _ in visits]
+    asked = [threading.Thread(target=visit, args=(at, *one)) for at, one in zip(others, visits, strict=True)]
+    try:
+        until(lambda: stopped, "a process of bob's that he stops")
+        for one in asked:
+            one.start()
+        took = []
+        for name in hers:
+            began = time.monotonic()
+            assert visit(site, "alice", name).status == 200
+            took.append(time.monotonic() - began)
+    finally:
+        stopping.set()
+        stall.join()
+        for pid in stopped:
+            if Path(f"/proc/{pid}").exists():
+                os.kill(pid, signal.SIGCONT)
+        for one in asked:
+            one.join()
+    assert sorted(took)[-2] < 1.0, took
+    until(lambda: visit(site, "bob", mine[0]).status == 404, "an answer for bob again", within=20)
+
+
+def _of(uid: int, name: str) -> list[int]:
+    """Processes of an account whose name begins so."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if _real_uid(folder) == uid and (folder / "comm").read_text().startswith(name):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
+
+
+def _real_uid(folder: Path) -> int:
+    """The folder of a process that cannot be inspected is root's."""
+    line = next(one for one in (folder / "status").read_text().splitlines() if one.startswith("Uid:"))
+    return int(line.split()[1])
