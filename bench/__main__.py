@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import connects, crowd, dav, forwards, http, memory, page, websocket
+from bench import connects, crowd, dav, forwards, http, memory, page, rewrite, websocket
 from bench.processes import raise_descriptors
 from bench.proxies import Place
 from bench.report import Row, Skipped, surroundings, table
@@ -25,9 +25,10 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "latency": (http.latency, 7),
     "bodies": (http.bodies, 5),
     "page": (page.page, 7),
-    "forwards": (forwards.forwards, 7),
+    "rewrite": (rewrite.rewrite, 5),
     "websocket": (websocket.websocket, 5),
     "connects": (connects.connects, 5),
+    "forwards": (forwards.forwards, 5),
     "dav": (dav.dav, 5),
     "crowd": (crowd.crowd, 1),
     "memory": (memory.memory, 1),

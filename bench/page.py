@@ -1,4 +1,4 @@
-"""page: JupyterLab's first page in Chromium, through the portal at its own origin, and directly."""
+"""page: JupyterLab's first page in Chromium: at its own origin, under a path prefix with links rewritten, directly."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median, quantiles
@@ -22,6 +22,8 @@ JUPYTER = Path("/var/tmp/supercloud-jupyter")
 _PYTHON = "/usr/bin/python3"  # one that every account can run
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
           "--disable-component-update", "--disable-sync"]  # fmt: skip
+_KINDS = """['navigation', 'resource'].flatMap(kind => performance.getEntriesByType(kind).map(one =>
+  [one.contentType || (kind === 'navigation' ? 'text/html' : ''), one.responseEnd - one.requestStart]))"""
 _QUIET = 0.5  # seconds without a request after which a page is complete
 
 
@@ -44,11 +46,15 @@ class _Loads:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Milliseconds until the launcher is seen and every request has ended, and until the load event."""
+    """Milliseconds until the launcher is seen and every request has ended, and until the load event.
+
+    :ivar kinds: milliseconds of each request, by content type.
+    """
 
     complete: float
     event: float
     requests: int
+    kinds: dict[str, list[float]]
 
 
 def _start_jupyter(place: Place) -> int:
@@ -102,7 +108,10 @@ def _load(browser: Browser, url: str, *, sign_in: Callable[[], str] | None) -> L
             if time.monotonic() - began > 60:
                 raise TimeoutError(f"never ended: {[one.url for one in loads.open]}")
         timing = "performance.getEntriesByType('navigation')[0].loadEventEnd"
-        return Load((loads.last - began) * 1000, page.evaluate(timing), loads.count)
+        kinds: dict[str, list[float]] = {}
+        for kind, took in page.evaluate(_KINDS):
+            kinds.setdefault(kind.partition(";")[0] or "other", []).append(took)
+        return Load((loads.last - began) * 1000, page.evaluate(timing), loads.count, kinds)
     finally:
         context.close()
 
@@ -114,11 +123,13 @@ def page(place: Place, rounds: int) -> list[Row]:
         raise Skipped("chromium is not installed (as root: .ci/packages bench)")
     upstream, portal = _start_jupyter(place), Portal(place)
     through = f"https://localhost-{upstream}.fh.localhost:{portal.port}/lab"
+    under = f"https://localhost:{portal.port}/fw2/localhost:{upstream}/lab"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
         try:
             measures = {
                 "portal": lambda: _load(browser, through, sign_in=portal.link),
+                "prefix": lambda: _load(browser, under, sign_in=portal.link),
                 "direct": lambda: _load(browser, f"http://localhost:{upstream}/lab", sign_in=None),
             }
             interleave(1, measures)
@@ -131,7 +142,27 @@ def page(place: Place, rounds: int) -> list[Row]:
     note = ", ".join(f"{name} quartiles {low:.0f} to {high:.0f} ms" for name, (low, _, high) in spread.items())
     counts = {name: median(one.requests for one in found) for name, found in results.items()}
     note += f"; requests {counts['portal']:g} through, {counts['direct']:g} direct"
+    prefixed = {"portal": complete["prefix"], "direct": complete["direct"]}
+    prefix_note = f"links rewritten; requests {counts['prefix']:g}"
     return [
         compare("JupyterLab, complete", "ms", complete, "direct", must=1.15, aim=1.05, is_more_better=False, note=note),
         compare("JupyterLab, load event", "ms", events, "direct", is_more_better=False),
+        compare("JupyterLab under /fw2/", "ms", prefixed, "direct", must=1.15, is_more_better=False, note=prefix_note),
+        *_by_kind(results),
     ]
+
+
+def _by_kind(results: Mapping[str, list[Load]]) -> list[Row]:
+    """The median request of each content type, under the prefix and directly (the paper's figure 3)."""
+    kinds = {name: [took for one in found for took in one.kinds] for name, found in results.items()}
+    rows = []
+    for kind in sorted(set(kinds["prefix"]) & set(kinds["direct"])):
+        times = {
+            name: [median(one.kinds[kind]) for one in results[source] if kind in one.kinds]
+            for name, source in (("portal", "prefix"), ("direct", "direct"))
+        }
+        number = median(len(one.kinds.get(kind, ())) for one in results["prefix"])
+        rows.append(
+            compare(f"each {kind}", "ms", times, "direct", is_more_better=False, note=f"{number:g} requests of a load")
+        )
+    return rows

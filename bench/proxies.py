@@ -218,20 +218,24 @@ SSLCertificateKeyFile {key}
 SSLProtocol +TLSv1.2 +TLSv1.3
 SSLCipherSuite TLSv1.3 {cipher}
 ProxyPass / http://127.0.0.1:{upstream}/ keepalive=On
+{more}
 """
 
 
-def apache(place: Place, portal: Portal, upstream: int) -> Proxy:
-    """Apache's mod_proxy, mpm_event, which checks nothing."""
+def apache(place: Place, portal: Portal, upstream: int, *, modules: tuple[str, ...] = (), more: str = "") -> Proxy:
+    """Apache's mod_proxy, mpm_event, which checks nothing.
+
+    :param modules: beside those that it needs; ``more`` is their settings.
+    """
     port, (chain, key) = free_port(), portal.certificate
     folder = "/usr/lib/apache2/modules"
     program = need("apache2")
-    names = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "proxy", "proxy_http")
-    modules = "\n".join(f"LoadModule {name}_module {folder}/mod_{name}.so" for name in names)
+    names = ("mpm_event", "authz_core", "socache_shmcb", "ssl", "proxy", "proxy_http", *modules)
+    loads = "\n".join(f"LoadModule {name}_module {folder}/mod_{name}.so" for name in names)
     user = "User www-data\nGroup www-data" if os.geteuid() == 0 else ""
     conf = place.folder / "apache.conf"
     conf.write_text(
-        _APACHE.format(folder=place.folder, port=port, modules=modules, user=user, chain=chain, key=key,
+        _APACHE.format(folder=place.folder, port=port, modules=loads, user=user, more=more, chain=chain, key=key,
                        cipher=CIPHER, upstream=upstream)
     )  # fmt: skip
     pid = listening(place, "apache", [program, "-f", str(conf), "-D", "FOREGROUND"], port)

@@ -59,4 +59,4 @@ class Access:
         except PortalError as error:
             if forward is None or self.forwards is None:
                 raise
-            raise self.forwards.explained(error, forward, principal) from None
+            raise await self.forwards.explained(error, forward, principal) from None

@@ -18,7 +18,7 @@ from supercloud.config import Front, Settings, WrongSettings
 from supercloud.ident2.processes import Process
 from supercloud.identity import Principal
 from supercloud.monitor.client import Monitor, start_monitor
-from supercloud.monitor.wire import VERSION, Task
+from supercloud.monitor.wire import VERSION, Task, Workspace
 from supercloud.offload import Offload
 from supercloud.routing.forwards import Forwards
 from supercloud.upstream.pool import Pool
@@ -37,6 +37,8 @@ class Acting:
     """The monitor and the workers of one portal.
 
     :param account: whom the front becomes; None when it stays who it is.
+    :param portal: URL of the portal's own origin, for the pages of workers.
+    :param applications: their origins, as a policy names them.
     :param lost: called, with a word that says why, when the monitor is gone: the portal must stop.
     """
 
@@ -49,6 +51,8 @@ class Acting:
         account: Principal | None,
         lost: Callable[[str], object],
         only: int | None = None,
+        portal: str = "",
+        applications: tuple[str, ...] = (),
         start: Start = start_monitor,
     ) -> None:
         self._settings = settings
@@ -57,11 +61,14 @@ class Acting:
         self._account = account
         self._lost = lost
         self._only = only if os.geteuid() == 0 else os.geteuid()
+        self._portal = portal
+        self._applications = applications
         self._start = start
         self._process: subprocess.Popen[bytes] | None = None
         self._connected: socket.socket | None = None
         self._workers: Workers | None = None
         self._way: WayToWorker | None = None
+        self._asking: Asking | None = None
         self._monitor: Monitor | None = None
 
     def start(self) -> None:
@@ -81,16 +88,24 @@ class Acting:
         workers = self._workers = Workers(monitor, accounts, reactor, limit=settings.limit, idle=float(settings.idle))
         workers.start()
         pool: Pool[One] = Pool(reactor, most=front.per_principal.connections)
-        self._way = WayToWorker(workers, UnixDialer(reactor, timeout=float(front.limits.connect)), pool)
+        dialer = UnixDialer(reactor, timeout=float(front.limits.connect))
+        self._way = WayToWorker(workers, dialer, pool, applications=self._applications)
+        self._asking = Asking(workers, self._way, reactor)
         return self._way
+
+    @property
+    def asking(self) -> Asking:
+        """What the front itself asks of workers; there once `build` was called."""
+        if self._asking is None:
+            raise RuntimeError("the monitor was not started")
+        return self._asking
 
     def forwards(self) -> Forwards | None:
         """The site's forwards, where it has a folder for them; once `build` was called."""
         folder = self._settings.forwards.directory
-        if not folder or self._workers is None or self._way is None:
+        if not folder or self._asking is None:
             return None
-        asking = Asking(self._workers, self._way, self._reactor)
-        return Forwards(self.monitor, asking, self._reactor, folder=folder)
+        return Forwards(self.monitor, self._asking, self._reactor, folder=folder)
 
     @property
     def monitor(self) -> Monitor:
@@ -147,6 +162,7 @@ class Acting:
             desk=str(settings.run / "portal.sock"),
             roots=dict(settings.dav.roots),
             forwards=settings.forwards.directory,
+            workspace=Workspace(self._portal, settings.scheduler.kind, settings.applications.all_folders),
             umask=int(settings.workers.umask, 8) if settings.workers.umask else None,
         )
 

@@ -13,6 +13,7 @@ from supercloud.accounts import Accounts
 from supercloud.acting import Acting
 from supercloud.authn import lock_store
 from supercloud.authn.authenticate import Authenticator
+from supercloud.authn.handed import Handed
 from supercloud.authn.lock_store import SqliteLockStore
 from supercloud.authn.recurring import Recurring
 from supercloud.authn.seal import Sealer, make_key
@@ -26,6 +27,8 @@ from supercloud.config import Front, Settings
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
 from supercloud.front.listing import Listing
+from supercloud.front.live import Live
+from supercloud.front.opening import Opening
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
@@ -51,7 +54,7 @@ class Surroundings:
     """What the stages are made of that was there before them.
 
     :ivar now: unix time.
-    :ivar own: the portal's own listeners; ``ports`` are theirs, the first one's first.
+    :ivar own: the portal's own listeners.
     :ivar storage: one thread, for what is kept in the state folder.
     :ivar only: the embedded portal's one account.
     :ivar ways: to sign in, for these accounts.
@@ -61,7 +64,7 @@ class Surroundings:
     now: Callable[[], float]
     ident2: Ident2Client
     own: Listeners
-    ports: tuple[int, ...]
+    hosts: Hosts
     offload: Offload
     storage: Offload
     acting: Acting
@@ -79,7 +82,6 @@ class Assembled:
 
     pipeline: Pipeline
     site: Site
-    hosts: Hosts
     stop: tuple[Callable[[], Any], ...]
     reloads: Mapping[str, Callable[[], Exception | None]]
 
@@ -118,8 +120,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         store=locks, storage=on.storage, accounts=accounts, state_of=on.acting.monitor.read_account, clock=reactor
     )
     authenticator = Authenticator(sessions, accounts, standing, credentials.programs)
-    public = (front.public_port, *on.ports) if front.public_port else on.ports
-    hosts = Hosts(front.hostname, applications=front.applications, ports=public)
+    hosts = on.hosts
     nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
     authorizer = Authorizer(
         Owners(on.ident2, on.offload, reactor),
@@ -152,6 +153,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     desk.start()
     pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
+    handed = Handed(reactor)
     watch = Watch(reactor, forwards=access, pool=pool, refusal=standing.refusal)
     watch.start()
     membership = Membership(reactor, authorizer=authorizer, watch=watch, pool=pool)
@@ -185,6 +187,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             listing=listing.of,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
+            opening=Opening(on.acting.asking, nodes, hosts, handed),
             files=files_of(settings.dav.roots),
         )
     )
@@ -204,14 +207,25 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             pseudonym=b"supercloud-" + sha256(b"via" + key).hexdigest()[:12].encode(),
             streams=front.per_principal.streams,
             ping=float(front.limits.ping),
+            handed=handed,
             worker=worker,
+            updates=Live(on.acting.asking, reactor),
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
     looking = (standing.stop, certificates.stop, membership.stop, watch.stop)
-    keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close)
+    keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close, handed.stop)
     reloads = {"the certificates of forwards": tls.reload} if isinstance(tls, Tls) else {}
-    return Assembled(pipeline, site, hosts, (desk.stop, looks.stop, *looking, *keeping), reloads)
+    return Assembled(pipeline, site, (desk.stop, looks.stop, *looking, *keeping), reloads)
+
+
+def make_hosts(front: Front, ports: tuple[int, ...]) -> Hosts:
+    """The addresses that the portal knows as its own.
+
+    :param ports: of its listeners, the first one's first.
+    """
+    public = (front.public_port, *ports) if front.public_port else ports
+    return Hosts(front.hostname, applications=front.applications, ports=public)
 
 
 def files_of(roots: Mapping[str, str]) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import difflib
 import ipaddress
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -290,6 +291,31 @@ class Workers(Section, frozen=True):
     umask: Annotated[str, msgspec.Meta(pattern=r"^(0?[0-7]{3})?$")] = ""
 
 
+class Scheduler(Section, frozen=True):
+    """``[scheduler]``
+
+    :ivar kind: what starts people's jobs: the cluster's SLURM, or this host itself.
+    """
+
+    kind: Literal["slurm", "local"] = "slurm"
+
+
+class Applications(Section, frozen=True):
+    """``[applications]``
+
+    :ivar folders: with a folder for each application that people can start.
+    :ivar shipped: offer those too that come with the portal; one in ``folders`` of the same name goes before.
+    """
+
+    folders: tuple[Annotated[str, msgspec.Meta(pattern=r"^/")], ...] = ("/etc/supercloud/apps",)
+    shipped: bool = True
+
+    @property
+    def all_folders(self) -> tuple[str, ...]:
+        """Of the site, and what is shipped."""
+        return (*self.folders, *(str(folder) for folder in _SHIPPED if self.shipped and folder.is_dir()))
+
+
 class Settings(Section, frozen=True):
     """The whole file. Without ``[front]`` this host is a compute node: it answers ident2 and nothing else.
 
@@ -307,6 +333,8 @@ class Settings(Section, frozen=True):
     ident2: Ident2 = Ident2()
     dav: Dav = Dav()
     workers: Workers = Workers()
+    scheduler: Scheduler = Scheduler()
+    applications: Applications = Applications()
 
 
 class WrongSettings(Exception):
@@ -416,6 +444,8 @@ _RANGE = re.compile(r"([A-Za-z0-9._-]*)\[([0-9,-]+)\]([A-Za-z0-9._-]*)")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 # A list in a settings file is read by people; a pattern that stands for more names is a slip of the pen.
 _MOST_NAMES = 100_000
+# In a checkout, and where an installation puts them.
+_SHIPPED = (Path(__file__).parents[1] / "conf" / "apps", Path(sys.prefix) / "share" / "supercloud" / "apps")
 
 
 def parse_nodes(pattern: str) -> frozenset[str] | ipaddress.IPv4Network | ipaddress.IPv6Network:
@@ -461,4 +491,5 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
         authn=Authn(schemes=("session", "link", "token"), min_uid=0),
         nodes=Nodes(allow=("localhost", "127.0.0.1/32", "::1/128")),
         ident2=Ident2(responder=True, socket="", udp=UdpAddresses()),
+        scheduler=Scheduler(kind="local"),
     )

@@ -11,13 +11,14 @@ from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 
+from msgspec.structs import replace as replace_of
 from twisted.internet.defer import CancelledError, Deferred
 
 from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.programs import shows_token
-from supercloud.authn.scope import Scope, forward_scope, needed_scope
+from supercloud.authn.scope import EVENTS, Scope, forward_scope, needed_scope
 from supercloud.authn.session import Session
 from supercloud.drive import drive
 from supercloud.errors import (
@@ -35,9 +36,12 @@ from supercloud.errors import (
 from supercloud.message.head import RequestHead
 from supercloud.ownership.authorize import Grant, Permit
 from supercloud.relay.http import REPEATABLE, HttpRelay
+from supercloud.relay.rewriting import Rewriters
 from supercloud.relay.websocket import WebSocketRelay
+from supercloud.rewrite.response import Responses
+from supercloud.routing.homeward import home_of
 from supercloud.routing.locate import ByName, leads_into, place_of
-from supercloud.routing.own_worker import leads_to_worker
+from supercloud.routing.own_worker import is_of_workspace, leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
 from supercloud.stages import Exchange, Stages, Trodden
 from supercloud.target import Forward, Origin
@@ -73,7 +77,7 @@ class Pipeline:
         uid = viewer.principal.uid
         if self._streams.get(uid, 0) >= self._on.streams or not self._on.authenticator.is_live(viewer):
             return False
-        if not self._on.access.believes(viewer.principal, place.forward):
+        if trodden.version != self._on.handed.version or not self._on.access.believes(viewer.principal, place.forward):
             return False
         kept = self._on.pool.take(trodden.key, must_be_fresh=not trodden.may_repeat)
         if kept is not None and kept.grant.permit.owner.uid != trodden.owner:
@@ -117,11 +121,7 @@ class Pipeline:
         provenance.check(head, origin)
         place = place_of(head, origin, exchange.memory)
         if place is None:
-            if on.worker is None or not origin.is_portal or not leads_to_worker(head.path):
-                await on.pages.answer(exchange, origin)
-                return
-            viewer = await self._viewer(exchange, origin, needed_scope(head.path))
-            await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
+            await self._serve_own(exchange, origin)
             return
         exchange.audit.target = f"forward {place.name}" if isinstance(place, ByName) else str(place.application)
         if names_via(head, on.pseudonym):
@@ -135,6 +135,21 @@ class Pipeline:
         else:
             viewer = await self._viewer(exchange, origin)
         await self._carry(exchange, viewer, place)
+
+    async def _serve_own(self, exchange: Exchange, origin: Origin) -> None:
+        """Answer what leads to no application: from the viewer's worker, or from here."""
+        on, path = self._on, exchange.head.path
+        if on.worker is None or not origin.is_portal or not leads_to_worker(path):
+            await on.pages.answer(exchange, origin)
+            return
+        # An application's script that asks for /api/x means its own; the workspace's pages are under no prefix.
+        if path != b"/" and is_of_workspace(path) and (home := home_of(exchange.head, origin)) is not None:
+            raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
+        viewer = await self._viewer(exchange, origin, needed_scope(path))
+        if path == EVENTS and on.updates is not None:
+            on.updates.begin(exchange, viewer)
+        else:
+            await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
 
     async def _viewer(self, exchange: Exchange, origin: Origin, need: Scope | None = None) -> Viewer:
         viewer = await self._on.authenticator.authenticate(
@@ -165,27 +180,38 @@ class Pipeline:
         if exchange.is_over:
             kept.connection.released(kept.connection)
             return
-        trodden = self._tread(exchange, viewer, place, grant.permit.owner.uid)
+        trodden = self._tread(exchange, viewer, place, grant)
         if head.upgrade == b"websocket":
             self._relay_websocket(exchange, kept, trodden)
         else:
             exchange.memory["trodden"] = trodden
             self._relay(exchange, kept, trodden, is_kept=is_kept)
 
-    def _tread(self, exchange: Exchange, viewer: Viewer, place: Place, owner: int) -> Trodden:
+    def _tread(self, exchange: Exchange, viewer: Viewer, place: Place, grant: Grant) -> Trodden:
         """What a request's fields come to; the last one's if it took the very same way."""
-        on, head, last = self._on, exchange.head, exchange.memory.get("trodden")
-        if isinstance(last, Trodden) and last.goes(head.fields, viewer, place, owner):
-            return last
+        on, head, last, owner = self._on, exchange.head, exchange.memory.get("trodden"), grant.permit.owner.uid
+        handed, version = self._handed(viewer, place, grant), on.handed.version
+        if isinstance(last, Trodden) and last.goes(head.fields, viewer, place, owner) and last.handed == handed:
+            return last if last.version == version else replace_of(last, version=version)
         login, via = viewer.principal.login, b"1.1 " + on.pseudonym
-        inward = inward_fields(head, place, login=login, address=exchange.address, via=via)
+        inward = inward_fields(head, place, login=login, address=exchange.address, via=via, handed=handed)
+        rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
         shown = place
         if place.origin.owner is not None or owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
         return Trodden(
             head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
-            str(place.forward or place.application),
+            rewriters, str(place.forward or place.application), handed, version,
         )  # fmt: skip
+
+    def _handed(self, viewer: Viewer, place: Place, grant: Grant) -> bytes:
+        """What lets the viewer in there, if all of it is the viewer's: session, listener, connection, forward."""
+        uid, forward = viewer.principal.uid, place.forward
+        if not isinstance(viewer.credential, Session) or not uid == grant.owner.uid == grant.permit.owner.uid:
+            return b""
+        if forward is not None and forward.reservation.uid != uid:
+            return b""  # its owner says below which path of the application requests end up
+        return self._on.handed.given(uid, place.application)
 
     def _relay(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden, *, is_kept: bool) -> None:
         head, viewer, place = exchange.head, trodden.viewer, trodden.place
@@ -194,7 +220,10 @@ class Pipeline:
         retry = (lambda: self._again(exchange, viewer, place)) if trodden.may_repeat and is_kept else None
         if not is_kept:
             kept.connection.remember(head.method, trodden.outward.last)
-        relay = HttpRelay(exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), retry=retry)
+        relay = HttpRelay(
+            exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), rewriters=trodden.rewriters,
+            retry=retry,
+        )  # fmt: skip
         exchange.carry(relay)
         relay.start(head.method, head.method + b" " + inward_target(head.target, place) + trodden.inward)
 

@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IAddress
 from supercloud import events, preflight
 from supercloud.accounts import Accounts, read_account
 from supercloud.acting import Acting
-from supercloud.assembly import Surroundings, assemble
+from supercloud.assembly import Surroundings, assemble, make_hosts
 from supercloud.authn.link import Links
 from supercloud.config import Front, Settings, WrongSettings
 from supercloud.front import authority
@@ -116,12 +116,15 @@ class Portal(Service):
             bound = port.getHost()
             self._own.add(bound.host, bound.port)
             self._doors.append(door)
+        hosts = self._hosts = make_hosts(self._front, self._bound_ports())
         self._acting = Acting(
             self._settings,
             self._front,
             self._reactor,
             account=preflight.account_of(self._front),
             only=self._only,
+            portal=hosts.portal.url,
+            applications=hosts.patterns,
             lost=self._lost_monitor,
         )
         self._acting.start()
@@ -175,6 +178,9 @@ class Portal(Service):
         """The portal's own address."""
         return self._hosts.portal.url
 
+    def _bound_ports(self) -> tuple[int, ...]:
+        return tuple(dict.fromkeys(port.getHost().port for port in self._ports))
+
     def _door(self) -> Door:
         admits = None if self._only is None else self._admission()
         return Door(self._reactor, self._front.limits, self._audit, now=self._now, admits=admits)
@@ -204,7 +210,7 @@ class Portal(Service):
             now=self._now,
             ident2=self._ident2,
             own=self._own,
-            ports=tuple(dict.fromkeys(port.getHost().port for port in self._ports)),
+            hosts=self._hosts,
             offload=self._offload,
             storage=self._storage,
             acting=self._acting,
@@ -212,7 +218,6 @@ class Portal(Service):
             ways=self._ways,
         )
         made = assemble(self._settings, self._front, surroundings)
-        self._hosts = made.hosts
         if self._acting.sees_all and self._search_by is not None:
             self._search_by(self._acting.find_holders)
         for door in self._doors:

@@ -13,11 +13,13 @@ from twisted.internet.interfaces import IReactorTime
 from supercloud import events
 from supercloud.access import Access
 from supercloud.authn.authenticate import Authenticator, Viewer
+from supercloud.authn.handed import Handed
 from supercloud.errors import PortalError
 from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import Downstream
+from supercloud.relay.rewriting import Rewriters
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.place import Outward, Place
 from supercloud.target import Origin
@@ -42,7 +44,6 @@ class Exchange(Downstream, Protocol):
     def memory(self) -> dict[str, object]: ...
     @property
     def is_over(self) -> bool: ...
-    def carry(self, relay: Any) -> None: ...
     def end_access(self, error: PortalError, told: str) -> None: ...
 
 
@@ -65,6 +66,13 @@ class ToWorker(Protocol):
         """:raises PortalError: there is no worker for this account now, or it does not answer."""
 
 
+class Updates(Protocol):
+    """Tells open pages what changes; see front.live."""
+
+    def begin(self, exchange: Any, viewer: Viewer) -> None:
+        """:raises PortalError: this is no page that listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """The parts that a pipeline is made of.
@@ -72,6 +80,8 @@ class Stages:
     :ivar via: the portal's entry of ``Via``; ``pseudonym`` is the name in it.
     :ivar streams: requests of one principal under way at once.
     :ivar worker: carries requests to the viewer's own worker; None where there are no workers.
+    :ivar updates: what `worker` is asked again and again for open pages.
+    :ivar handed: what lets viewers into their own applications.
     :ivar paths_for_others: nodes whose applications may be served under the portal's own origin to non-owners.
     """
 
@@ -89,7 +99,9 @@ class Stages:
     clock: IReactorTime
     streams: int
     ping: float
+    handed: Handed
     worker: ToWorker | None = None
+    updates: Updates | None = None
     paths_for_others: frozenset[str] = frozenset()
 
 
@@ -102,7 +114,10 @@ class Trodden(msgspec.Struct, frozen=True):
     :ivar fields: of the request; `parse_like` gives the very same object to the next.
     :ivar owner: uid of the listener.
     :ivar inward: what follows the target in the head that the application gets.
+    :ivar rewriters: of responses; None where none is rewritten.
     :ivar target: node and port, for the audit line.
+    :ivar handed: the credential in it that only a process of the viewer's may get; empty for none.
+    :ivar version: of `Handed`, when it was asked.
     """
 
     fields: list[Field]
@@ -113,7 +128,10 @@ class Trodden(msgspec.Struct, frozen=True):
     may_repeat: bool
     inward: bytes
     outward: Outward
+    rewriters: Rewriters | None
     target: str
+    handed: bytes
+    version: int
 
     def goes(self, fields: list[Field], viewer: Viewer, place: Place, owner: int) -> bool:
         """Whether it is the way of these."""

@@ -14,6 +14,8 @@ LAUNCH: Final = Scope("launch")  # jobs, under /api/
 # As forwards are called; see the site's forward directory.
 _FORWARD = re.compile(r"forward:(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,255}")
 _BY_PREFIX: Final = {b"dav": DAV, b"api": LAUNCH}
+# Where a page is told what changes; only for people at their browsers.
+EVENTS: Final = b"/api/events"
 _DOTS: Final = frozenset({b".", b".."})
 
 
@@ -36,8 +38,10 @@ def needed_scope(path: bytes) -> Scope | None:
     """What a program must be let in for to reach a path on the portal's own origin.
 
     :returns: None where only a session counts. A path with ``.`` or ``..`` in any spelling is such a one: whoever
-        resolves it could come to an address of another scope.
+        resolves it could come to an address of another scope. So is the stream of live updates.
     """
+    if path == EVENTS:
+        return None
     scope = _BY_PREFIX.get(path.split(b"/", 2)[1])
     if scope is None or not _DOTS.isdisjoint(unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")):
         return None

@@ -1,6 +1,7 @@
 """The portal's own addresses, and what a refused exchange is answered with.
 
-On the portal's origin: ``/``, ``/login``, ``/logout``, ``/tokens``, ``/healthz`` and ``/.portal/ticket``. On an
+On the portal's origin: ``/login``, ``/logout``, ``/tokens``, ``/open/`` (what listens on this host) with all that is
+below it, ``/healthz`` and ``/.portal/ticket``; and ``/``, where no worker has a better one. On an
 application's origin only ``/.portal/enter``, where a ticket becomes a session of that origin. ``/.portal/`` never
 reaches an application.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from importlib import resources
 from typing import Final, NoReturn
 from urllib.parse import quote
@@ -39,12 +41,15 @@ from supercloud.front import pages
 from supercloud.front.address import local, query_of
 from supercloud.front.exchange import Exchange
 from supercloud.front.form import read_form
+from supercloud.front.opening import PREFIX as OPEN
+from supercloud.front.opening import Opening
 from supercloud.front.pages import Listed
 from supercloud.front.signin import SignIn
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
 from supercloud.message.head import RequestHead
+from supercloud.routing.homeward import home_of
 from supercloud.routing.hosts import Hosts
 from supercloud.target import Origin
 
@@ -60,7 +65,7 @@ STATIC: Final = {
         _KINDS[name.rpartition(".")[2]],
         resources.files("supercloud.front").joinpath("static", name).read_bytes(),
     )
-    for name in ("portal.css", "files.css", "files.js")
+    for name in ("portal.css", "files.css", "files.js", "workspace.css", "workspace.js")
 }
 _READING = (b"GET", b"HEAD")
 
@@ -73,6 +78,7 @@ class Parts:
     :ivar listing: the viewer's own listening sockets, for the first page.
     :ivar passwords: for the form of ``/login``; None where the site takes none.
     :ivar tokens: for ``/tokens``; None where the site takes none.
+    :ivar opening: for ``/open/``; None where there are no workers.
     :ivar files: address of the viewer's files, for the first page.
     """
 
@@ -86,6 +92,7 @@ class Parts:
     listing: Callable[[Principal], Awaitable[list[Listed]]]
     passwords: Passwords | None = None
     tokens: Tokens | None = None
+    opening: Opening | None = None
     files: str = ""
 
 
@@ -108,7 +115,7 @@ class Site:
             await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:
             raise NotFound(f"path {path[:100]!r}")
-        elif path == b"/":
+        elif path in (b"/", OPEN):
             viewer = await self._viewer(exchange, origin)
             listed = await self._on.listing(viewer.principal)
             has_tokens = self._token_page is not None
@@ -120,10 +127,14 @@ class Site:
             await self._logout(exchange, origin)
         elif path == b"/tokens" and self._token_page is not None:
             await self._token_page.answer(exchange, await self._viewer(exchange, origin), origin)
+        elif path.startswith(OPEN) and self._on.opening is not None:
+            await self._on.opening.lead(exchange, await self._viewer(exchange, origin))
         elif path == b"/.portal/ticket":
             await self._ticket(exchange, origin, query_of(head))
         elif path == b"/healthz":
             exchange.respond(200, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"ok\n")
+        elif (home := home_of(head, origin)) is not None:
+            raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
         else:
             raise NotFound(f"path {path[:100]!r}")
 

@@ -185,6 +185,18 @@ class ForwardRead(_Message, frozen=True, tag="forward-read"):
 Answer = PasswordChecked | AccountRead | WorkerStarted | WorkerRefused | WorkerEnded | HoldersRead | ForwardRead
 
 
+class Workspace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the pages of workers need to know.
+
+    :ivar portal: URL of the portal's own origin, without a slash at its end.
+    :ivar folders: of the site's applications.
+    """
+
+    portal: str
+    scheduler: Literal["slurm", "local"]
+    folders: tuple[str, ...]
+
+
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the monitor is started with, as JSON in its arguments: from the settings, read while twistd was still root.
 
@@ -198,6 +210,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar desk: path of the portal's own socket, for workers' questions.
     :ivar roots: address below /dav to folder; ``~`` is the user's home.
     :ivar forwards: the one folder of named forwards; ``""``: there are none.
+    :ivar workspace: for the pages; None: there are none.
     :ivar umask: of workers; None leaves what PAM or the site's login settings give, else 0o022.
     """
 
@@ -211,3 +224,4 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     roots: dict[str, str]
     umask: int | None = None
     forwards: str = ""
+    workspace: Workspace | None = None

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 from supercloud.errors import PortalError, Unreachable
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.head import CHUNKED, ResponseHead
+from supercloud.relay.rewriting import Rewriters
 
 # RFC 9110 section 9.2.2, RFC 4918: may be sent again when a kept connection turns out to be closed.
 REPEATABLE: Final = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PROPFIND", b"REPORT", b"SEARCH"})
@@ -31,6 +32,7 @@ class Upstream(Protocol):
 class Downstream(Protocol):
     """The browser's side: an exchange on a downstream connection."""
 
+    def carry(self, relay: Any) -> None: ...
     def start_request_body(self, relay: Any) -> None: ...
     def respond_head(self, head: ResponseHead) -> None: ...
     def respond_body(self, payload: bytes) -> None: ...
@@ -51,12 +53,13 @@ class HttpRelay:
 
     :param length: of the request's body, in bytes, or CHUNKED.
     :param upgrade: whether the request asks for another protocol, so that 101 may come.
+    :param rewriters: step in where a response is to be rewritten; None where none is.
     :param retry: opens a fresh connection and carries the exchange again; called instead of failing when a kept
         connection turns out to be closed before the application can have seen the request. None when the method is
         not idempotent or a body was sent (RFC 9110 section 9.2.2).
     """
 
-    __slots__ = ("_answered", "_downstream", "_length", "_retry", "_tunnel", "_upgrade", "_upstream")
+    __slots__ = ("_answered", "_downstream", "_length", "_retry", "_rewriters", "_tunnel", "_upgrade", "_upstream")
 
     def __init__(
         self,
@@ -65,12 +68,14 @@ class HttpRelay:
         *,
         length: int,
         upgrade: bool = False,
+        rewriters: Rewriters | None = None,
         retry: Callable[[], object] | None = None,
     ) -> None:
         self._downstream = downstream
         self._upstream: Upstream | None = upstream
         self._length = length
         self._upgrade = upgrade
+        self._rewriters = rewriters
         self._retry = retry
         self._answered = False
         self._tunnel = False
@@ -161,6 +166,8 @@ class HttpRelay:
             return
         self._answered = self._answered or not head.is_interim
         self._retry = None
+        if self._rewriters is not None and not self._rewriters.passes(head):
+            head, self._downstream = self._rewriters.begin(head, self, self._downstream)
         self._downstream.respond_head(head)
 
     def response_body(self, payload: bytes) -> None:

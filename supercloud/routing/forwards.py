@@ -31,6 +31,7 @@ from supercloud.monitor.wire import ForwardFile, ForwardOutcome, ForwardRead
 from supercloud.routing.forward_url import ForwardUrl, Unreadable, read_forward
 from supercloud.target import Forward, Reservation
 from supercloud.workers.forward_check import Checked
+from supercloud.workers.job_told import JobAt
 
 # Seconds that a yes is believed: a page asks for seventy things at once, and who is refused is asked about anew.
 BELIEVED: Final = 1.0
@@ -53,10 +54,13 @@ class ForwardReader(Protocol):
         """:raises PortalError: the monitor does not answer."""
 
 
-class ExecuteCheck(Protocol):
+class WorkerAsk(Protocol):
     """Asks viewers' workers; see workers.asking."""
 
     async def may_execute(self, principal: Principal, name: str) -> Checked | None:
+        """:raises PortalError: the worker does not answer."""
+
+    async def job_at(self, principal: Principal, node: str) -> JobAt | None:
         """:raises PortalError: the worker does not answer."""
 
 
@@ -79,9 +83,9 @@ class Forwards:
     :param folder: where their files are, for what owners are told.
     """
 
-    def __init__(self, reader: ForwardReader, check: ExecuteCheck, clock: IReactorTime, *, folder: str) -> None:
+    def __init__(self, reader: ForwardReader, worker: WorkerAsk, clock: IReactorTime, *, folder: str) -> None:
         self._reader = reader
-        self._check = check
+        self._worker = worker
         self._clock = clock
         self._folder = folder
         self._believed: OrderedDict[tuple[int, str], _Known] = OrderedDict()
@@ -114,7 +118,7 @@ class Forwards:
 
         :raises PortalError: there is no worker for this account now, or it does not answer.
         """
-        return await self._check.may_execute(principal, name)
+        return await self._worker.may_execute(principal, name)
 
     async def again(self, principal: Principal, forward: Forward) -> Forward:
         """Where a forward leads now that the viewer was let use before; whatever was believed about it is forgotten.
@@ -124,7 +128,7 @@ class Forwards:
         :raises PortalError: as `find` does.
         """
         key, reservation = (principal.uid, forward.name), forward.reservation
-        checked = await self._check.may_execute(principal, forward.name)
+        checked = await self._worker.may_execute(principal, forward.name)
         if checked is not None and checked.allowed and _is_same(checked, reservation):
             known = self._believed.get(key)
             self._believe(key, forward, is_settled=known is not None and known.is_settled)
@@ -136,7 +140,7 @@ class Forwards:
         """Whether a viewer was let use this very forward a moment ago."""
         return self._fresh((uid, forward.name)) == forward
 
-    def explained(self, error: PortalError, forward: Forward, principal: Principal) -> PortalError:
+    async def explained(self, error: PortalError, forward: Forward, principal: Principal) -> PortalError:
         """What went wrong behind a forward, in words for its owner; as it is for anybody else."""
         if forward.reservation.uid != principal.uid:
             return error
@@ -145,7 +149,8 @@ class Forwards:
         if isinstance(error, NothingListens):
             return NothingListens(
                 str(error),
-                public=f"{to}, where nothing listens yet. This page opens it by itself as soon as it answers.{note}",
+                public=f"{to}, where nothing listens yet. {await self._about_job(forward, principal)}"
+                f"This page opens it by itself as soon as it answers.{note}",
             )
         if isinstance(error, BadAddress):
             return ForwardUnusable(
@@ -154,6 +159,14 @@ class Forwards:
                 f"Write another one: echo http://NODE:PORT/ > {self._file(forward.name)}",
             )
         return error
+
+    async def _about_job(self, forward: Forward, principal: Principal) -> str:
+        """What became of the job, where somebody knows it."""
+        try:
+            job = await self._worker.job_at(principal, forward.application.node)
+        except PortalError:
+            return ""  # it is only to help
+        return "" if job is None else f"{job.words} "
 
     def _fresh(self, key: tuple[int, str]) -> Forward | None:
         known = self._believed.get(key)
@@ -178,7 +191,7 @@ class Forwards:
 
     async def _ask(self, principal: Principal, name: str) -> Forward:
         for _ in range(_TRIES):
-            checked = await self._check.may_execute(principal, name)
+            checked = await self._worker.may_execute(principal, name)
             if checked is None:
                 raise NotFound(f"there is no forward {name}")
             is_owner = checked.uid == principal.uid

@@ -18,21 +18,37 @@ a script could do everything that alice can. So the front, and not the worker, s
 - ``nosniff`` holds browsers to the kind that was said. No page may have a file as a script, a style or a frame,
   whatever that page's own policy says (`check_use`).
 
+**Pages** are HTML at the addresses of the workspace (``/``, ``/launch``, …). No file of anybody's is served there, and
+yet a page may not do more than its kind needs: run ``/.portal/workspace.js``, ask its own origin, send forms to it (or
+on to an application, where a redirect leads). What is no HTML there, and all that is below ``/api``, is as inert as a
+file. Of the worker's fields only those of a list pass, and nothing is kept by a cache.
+
 A worker that was taken over by its own user answers what it likes to that user alone, who could do all of it anyway.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-from supercloud.errors import NotPassive
+from supercloud.errors import BadAddress, NotPassive
 from supercloud.message.fields import HOP_BY_HOP, line, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
 from supercloud.routing.place import PORTAL_DROPPED, TOLD_BEGINNINGS, TOLD_BY_US
 
 _DROPPED: Final = HOP_BY_HOP | TOLD_BY_US | {b"content-length", b"authorization", b"x-request-id", b"via"}
 _PREFIX: Final = b"/dav"
+_API: Final = b"api"
+# First segments of the workspace's addresses; the empty one is that of ``/``.
+_WORKSPACE: Final = frozenset({b"", b"launch", b"jobs", b"forwards", b"keys", _API})
+_DOTS: Final = frozenset({b".", b".."})
+# Of a page's fields, what passes beside those of the framing.
+_PAGE_FIELDS: Final = frozenset(
+    b"content-length content-type content-disposition content-language content-encoding content-range accept-ranges "
+    b"location allow retry-after etag last-modified vary".split()
+)
 _FRONTS: Final = frozenset(
     {b"set-cookie", b"content-security-policy", b"content-security-policy-report-only", b"x-content-type-options"}
 )
@@ -50,12 +66,40 @@ _PASSIVE_POLICY: Final = _NOTHING + b"; style-src 'unsafe-inline'; img-src 'self
 _PAGE_POLICY: Final = (
     _NOTHING + b"; script-src https://%b/.portal/files.js; style-src https://%b/.portal/; connect-src 'self'"
 )
+_WORKSPACE_POLICY: Final = (
+    b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'; script-src https://%b/.portal/workspace.js; "
+    b"style-src https://%b/.portal/; img-src 'self' data:; connect-src 'self'; form-action %b"
+)
+_HTML: Final = re.compile(rb"text/html(?:\s*;\s*charset=[\w-]+)?", re.IGNORECASE)
+_PAGE_ALWAYS: Final = (
+    b"Cache-Control: no-store\r\nCross-Origin-Opener-Policy: same-origin\r\nReferrer-Policy: same-origin\r\n"
+)
 _ALWAYS: Final = b"X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
 
 
 def leads_to_worker(path: bytes) -> bool:
     """Whether a path on the portal's own origin is answered by its viewer's worker."""
+    return is_of_files(path) or is_of_workspace(path)
+
+
+def is_of_files(path: bytes) -> bool:
+    """Whether it is an address of files."""
     return path == _PREFIX or path.startswith(_PREFIX + b"/")
+
+
+def is_of_workspace(path: bytes) -> bool:
+    """Whether it is an address of the workspace's pages or of the API; read literally."""
+    first, slash, _ = path[1:].partition(b"/")
+    return first in _WORKSPACE and (first != b"" or slash == b"")
+
+
+def check_path(path: bytes) -> None:
+    """Refuse an address of the workspace that whoever resolves it could take for another one.
+
+    :raises BadAddress: it has dots as a segment, in any spelling.
+    """
+    if is_of_workspace(path) and not _DOTS.isdisjoint(unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")):
+        raise BadAddress(f"path {path[:100]!r}")
 
 
 def check_use(head: RequestHead) -> None:
@@ -90,12 +134,15 @@ def inward(head: RequestHead, *, address: str) -> bytes:
     return b"".join(out)
 
 
-def outward(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:
+def outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Sequence[str] = ()) -> bytes:
     """The field lines that the browser gets, without those of the framing.
 
     :param path: that was asked for.
     :param host: the portal's, as the browser knows it.
+    :param applications: their origins, as a policy names them: a page's form may lead on to one.
     """
+    if is_of_workspace(path):
+        return _page_outward(head, path=path, host=host, applications=applications)
     kept = [
         line(name, value)
         for lower, name, value in head.fields
@@ -110,6 +157,24 @@ def policy(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:
     """What the browser may let an answer do (Content Security Policy Level 3)."""
     if path.endswith(b"/"):
         return _PAGE_POLICY % (host, host)
+    return _inert_policy(head)
+
+
+def _inert_policy(head: ResponseHead) -> bytes:
+    return _PASSIVE_POLICY if _is_of_kind(head, _PASSIVE) else _FILE_POLICY
+
+
+def _is_of_kind(head: ResponseHead, kind: re.Pattern[bytes]) -> bool:
     kinds = [value for lower, _, value in head.fields if lower == b"content-type"]
-    is_passive = len(kinds) == 1 and _PASSIVE.fullmatch(kinds[0]) is not None
-    return _PASSIVE_POLICY if is_passive else _FILE_POLICY
+    return len(kinds) == 1 and kind.fullmatch(kinds[0]) is not None
+
+
+def _page_outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Sequence[str]) -> bytes:
+    kept = [line(name, value) for lower, name, value in head.fields if lower in _PAGE_FIELDS]
+    if path.split(b"/", 2)[1] != _API and _is_of_kind(head, _HTML):
+        # Chromium holds redirects that follow a form against form-action too.
+        forms = " ".join(["'self'", *applications]).encode("ascii")
+        said = _WORKSPACE_POLICY % (host, host, forms)
+    else:
+        said = _inert_policy(head)
+    return b"".join(kept) + line(b"Content-Security-Policy", said) + _ALWAYS + _PAGE_ALWAYS

@@ -13,6 +13,7 @@ from typing import Final
 from supercloud.message.authorization import holds_token
 from supercloud.message.fields import HOP_BY_HOP, line, rewrite_set_cookie, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
+from supercloud.rewrite.links import Links, below
 from supercloud.target import Application, Forward, Origin
 
 # Told by the portal, never believed from a browser. X-Forwarded-* and X-Supercloud-* are matched by their beginning.
@@ -47,6 +48,8 @@ _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 _ABSOLUTE = re.compile(rb"(https?):(//)([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
 # Possessive, and the end is left to `strip`: a value of 100 KB must not be tried from each of its spaces anew.
 _REFRESH = re.compile(rb"\s*+[0-9.]++\s*+[;,]\s*+(?:url\s*+=\s*+)?", re.IGNORECASE)
+# Where the paper rewrites links. Open OnDemand, whose /node/ and /rnode/ are, does not, and its applications expect it.
+REWRITING: Final = (b"/fw/", b"/fw2/", b"/dbfw/")
 _LINK = re.compile(rb"<([^<>]*)>")
 
 
@@ -62,6 +65,7 @@ class Place:
     :ivar outside: what stands for the application's root in the browser's address line, without the slash.
     :ivar inside: the application's authority, as it sees it in ``Host``.
     :ivar base: path of the application that the outside root stands for, without the slash.
+    :ivar links: writes links of the application's for the browser.
     :ivar told: the X-Forwarded lines that are the same for each request.
     """
 
@@ -75,6 +79,7 @@ class Place:
     outside: bytes = field(init=False, repr=False, compare=False)
     inside: bytes = field(init=False, repr=False, compare=False)
     base: bytes = field(init=False, repr=False, compare=False)
+    links: Links = field(init=False, repr=False, compare=False)
     told: bytes = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +89,14 @@ class Place:
         object.__setattr__(self, "outside", self.origin.url.encode("ascii") + cut)
         object.__setattr__(self, "inside", str(self.application).encode("ascii"))
         object.__setattr__(self, "base", self.forward.base if self.forward is not None else b"")
+        url, host = self.origin.url.encode("ascii"), self.origin.host.encode("ascii")
+        object.__setattr__(self, "links", Links(url, host, self.inside, cut, self.base))
         object.__setattr__(self, "told", told + line(b"X-Forwarded-Prefix", cut) if cut else told)
+
+    @property
+    def has_links_rewritten(self) -> bool:
+        """Whether pages and style sheets of the application's are rewritten."""
+        return self.is_cut and self.prefix.startswith(REWRITING)
 
 
 def inward(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
@@ -102,12 +114,15 @@ def inward_target(target: bytes, place: Place) -> bytes:
     return place.base + target
 
 
-def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, via: bytes) -> bytes:
+def inward_fields(
+    head: RequestHead, place: Place, *, login: str, address: str, via: bytes, handed: bytes = b""
+) -> bytes:
     """What follows the target in the head that the application gets.
 
     :param login: the viewer's account.
     :param address: the browser's.
     :param via: the portal's own entry of ``Via`` (RFC 9110 section 7.6.3).
+    :param handed: what lets the viewer into their own application, for requests that bear nothing of the kind.
     """
     out = [b" HTTP/1.1\r\nHost: %b\r\n" % place.inside]
     options = head.options
@@ -121,6 +136,8 @@ def inward_fields(head: RequestHead, place: Place, *, login: str, address: str, 
         out.append(name + b": " + value + b"\r\n")
     if place.forward is not None and place.forward.authorization:
         out.append(line(b"Authorization", place.forward.authorization))
+    elif handed and b"authorization" not in head.first:
+        out.append(line(b"Authorization", handed))
     if head.length == CHUNKED:
         out.append(b"Transfer-Encoding: chunked\r\n")
     elif head.length or b"content-length" in head.first:
@@ -204,21 +221,10 @@ def _rewrite(lower: bytes, value: bytes, place: Place) -> bytes | None:
             return _keep_cookie_inside(value, place.prefix)
         return rewrite_set_cookie(_cut_cookie_path(value, place.base), prefix=place.prefix)
     if lower == b"refresh":
-        return _rewrite_refresh(value, place)
+        return place.links.refresh(value)
     if lower == b"link":
-        return _LINK.sub(lambda found: b"<" + rewrite_url(found[1], place) + b">", value)
-    return rewrite_url(value, place)
-
-
-def _rewrite_refresh(value: bytes, place: Place) -> bytes:
-    found = _REFRESH.match(value)
-    if not found:
-        return value
-    url = value[found.end() :].rstrip()
-    quote = url[:1] if url[:1] in (b'"', b"'") else b""
-    if quote:
-        url = url[1:].removesuffix(quote)
-    return found[0] + quote + rewrite_url(url, place) + quote
+        return _LINK.sub(lambda found: b"<" + place.links(found[1]) + b">", value)
+    return place.links(value)
 
 
 def _keep_cookie_inside(value: bytes, prefix: bytes) -> bytes | None:
@@ -243,47 +249,8 @@ def _cut_cookie_path(value: bytes, base: bytes) -> bytes:
     for index, attribute in enumerate(attributes):
         name, _, path = (part.strip(b" \t") for part in attribute.partition(b"="))
         if name.lower() == b"path":
-            attributes[index] = b"Path=" + _cut(path, base)
+            attributes[index] = b"Path=" + below(path, base)
     return b";".join([pair, *attributes])
-
-
-def _cut(path: bytes, base: bytes) -> bytes:
-    """A path of the application's as it is below the root of its forward; what lies beside that stays as it is."""
-    if base and (path == base or path.startswith((base + b"/", base + b"?"))):
-        path = path[len(base) :]
-        return path if path.startswith(b"/") else b"/" + path
-    return path
-
-
-def rewrite_url(url: bytes, place: Place) -> bytes:
-    """A URL in a response's field, for the browser; other sites' and relative ones stay as they are."""
-    url = url.strip(b" \t")
-    if url.startswith((b"//", b"/\\")):
-        authority, path = _split_authority(url[2:])
-        if authority != place.inside:
-            return url
-    elif url.startswith(b"/"):
-        path = url
-    elif found := _ABSOLUTE.fullmatch(url):
-        authority, path = found[3].lower(), found[4]
-        if authority not in (place.inside, place.origin.host.encode("ascii")):
-            return url
-    else:
-        return url
-    if not path.startswith(b"/"):
-        path = b"/" + path
-    path = _cut(path, place.base)
-    prefix = place.prefix if place.is_cut else b""
-    if prefix and (path == prefix or path.startswith((prefix + b"/", prefix + b"?"))):
-        prefix = b""  # The application honours X-Forwarded-Prefix.
-    if url.startswith(b"/") and not url.startswith((b"//", b"/\\")):
-        return prefix + path
-    return place.origin.url.encode("ascii") + prefix + path
-
-
-def _split_authority(rest: bytes) -> tuple[bytes, bytes]:
-    found = re.match(rb"([^/?#\\]*)(.*)", rest, re.DOTALL)
-    return (found[1].lower(), found[2]) if found else (b"", b"/")
 
 
 def names_via(head: RequestHead, pseudonym: bytes) -> bool:

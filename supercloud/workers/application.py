@@ -1,15 +1,21 @@
-"""What a worker serves to its account: the file system below /dav. And what it tells the front about forwards."""
+"""What a worker serves to its account: the file system below /dav, and everywhere else the workspace. And what it tells
+the front: about forwards, and about the jobs that listen.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from threading import Lock
 from typing import Any, Final
 
 import msgspec
 
 from supercloud.dav.app import make_app
 from supercloud.monitor.wire import Task
-from supercloud.workers.forward_check import METHOD, check
+from supercloud.pages.app import make_app as make_pages
+from supercloud.pages.workspace import Workspace
+from supercloud.workers import forward_check, job_told, session_told
+from supercloud.workers.forward_check import check
 
 _DAV: Final = "/dav"
 _NOT_FOUND: Final = b"There is nothing here.\n"
@@ -23,25 +29,55 @@ def make(task: Task, home: str) -> Application:
     :param home: the account's.
     """
     dav = make_app(task.roots, home, task.desk)
+    workspace = (
+        None if task.workspace is None else Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
+    )
+    pages = _answer_nothing if workspace is None else _Late(lambda: make_pages(workspace))
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         path: str = environ["PATH_INFO"]
-        if environ["REQUEST_METHOD"] == METHOD:
-            return _tell_check(task.forwards, path, start_response)
+        about = path.removeprefix("/")
+        match environ["REQUEST_METHOD"]:
+            case forward_check.METHOD:
+                return _tell(check(task.forwards, about), start_response)
+            case session_told.METHOD:
+                return _tell(None if workspace is None else workspace.told(about), start_response)
+            case job_told.METHOD:
+                return _tell(None if workspace is None else workspace.job_at(about), start_response)
         if path != _DAV and not path.startswith(f"{_DAV}/"):
-            length = ("Content-Length", str(len(_NOT_FOUND)))
-            start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), length])
-            return [_NOT_FOUND]
+            return pages(environ, start_response)
         answer: Iterable[bytes] = dav({**environ, "SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :]}, start_response)
         return answer
 
     return application
 
 
-def _tell_check(folder: str, path: str, start_response: Callable[..., Any]) -> list[bytes]:
+class _Late:
+    """An application that is made when it is first asked: whoever has a drive mounted looks at no page. All that it
+    needs was imported above, as nothing can be imported after the fork.
+    """
+
+    def __init__(self, make_it: Callable[[], Application]) -> None:
+        self._make = make_it
+        self._made: Application | None = None
+        self._making = Lock()
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if self._made is None:
+            with self._making:
+                self._made = self._made or self._make()
+        return self._made(environ, start_response)
+
+
+def _answer_nothing(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    length = ("Content-Length", str(len(_NOT_FOUND)))
+    start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8"), length])
+    return [_NOT_FOUND]
+
+
+def _tell(found: msgspec.Struct | None, start_response: Callable[..., Any]) -> list[bytes]:
     """Answer `supercloud.workers.asking`."""
-    checked = check(folder, path.removeprefix("/"))
-    body = b"" if checked is None else msgspec.json.encode(checked)
-    status = "404 Not Found" if checked is None else "200 OK"
+    body = b"" if found is None else msgspec.json.encode(found)
+    status = "404 Not Found" if found is None else "200 OK"
     start_response(status, [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
@@ -12,18 +12,30 @@ from supercloud.errors import NoWorker, PortalError
 from supercloud.identity import Principal
 from supercloud.message.head import ResponseHead
 from supercloud.upstream.http11 import Connection
-from supercloud.workers.forward_check import METHOD, Checked
+from supercloud.workers import forward_check, job_told, session_told
+from supercloud.workers.forward_check import Checked
+from supercloud.workers.job_told import JobAt
 from supercloud.workers.pool import Workers
+from supercloud.workers.session_told import Told
 from supercloud.workers.way import WayToWorker
 
 # Seconds for an answer: the file's server may be slow.
 WITHIN: Final = 5.0
-MOST: Final = 1024  # bytes of an answer
-_decode: Final = msgspec.json.Decoder(Checked).decode
+# Bytes of an answer: about a file, about a job, and about all that somebody has.
+MOST: Final = 1024
+MOST_TOLD: Final = 16 * 1024
+MOST_WORKSPACE: Final = 256 * 1024
+_read_checked: Final = msgspec.json.Decoder(Checked).decode
+_read_told: Final = msgspec.json.Decoder(Told).decode
+_read_job: Final = msgspec.json.Decoder(JobAt).decode
 
 
 class Asking:
-    """Asks workers; implements `routing.forwards.ExecuteCheck`."""
+    """Asks workers, for forwards (`routing.forwards.WorkerAsk`), for opening applications (`SessionAsk`) and for open
+    pages (`WorkspaceAsk`).
+
+    All raise `PortalError` when there is no worker for this account now, or it does not answer as it should.
+    """
 
     def __init__(self, workers: Workers, way: WayToWorker, clock: IReactorTime) -> None:
         self._workers = workers
@@ -34,39 +46,76 @@ class Asking:
         """What the kernel tells the viewer's worker about a forward's file; None when there is none.
 
         :param name: of the grammar of forwards.
-        :raises PortalError: there is no worker for this account now, or it does not answer.
         """
+        answer = await self._ask(principal, forward_check.METHOD, f"/{name}", most=MOST)
+        return None if answer is None else _read(_read_checked, answer)
+
+    async def session(self, principal: Principal, job: str) -> Told | None:
+        """What a job of the viewer's has announced; None when it has not.
+
+        :param job: of the grammar of jobs.
+        """
+        answer = await self._ask(principal, session_told.METHOD, f"/{job}", most=MOST_TOLD)
+        return None if answer is None else _read(_read_told, answer)
+
+    async def job_at(self, principal: Principal, node: str) -> JobAt | None:
+        """The last job of the viewer's on a node; None when nobody knows of one.
+
+        :param node: of the grammar of nodes.
+        """
+        answer = await self._ask(principal, job_told.METHOD, f"/{node}", most=MOST)
+        return None if answer is None else _read(_read_job, answer)
+
+    async def workspace(self, principal: Principal) -> bytes:
+        """What the viewer has, as the worker's pages know it."""
+        answer = await self._ask(principal, "GET", "/api/workspace", most=MOST_WORKSPACE)
+        if answer is None:
+            raise NoWorker(f"the worker of {principal} has no workspace")
+        return answer
+
+    async def _ask(self, principal: Principal, method: str, target: str, *, most: int) -> bytes | None:
         one = await self._workers.of(principal)
         self._workers.begin(one)
         try:
             for afresh in (False, True):  # a kept connection may have been closed in this moment
                 kept, is_kept = await self._way.connection_to(one, afresh=afresh, must_be_fresh=False)
+                question = _Question(kept.connection, method, target, most)
                 try:
-                    return await _Question(kept.connection, name).answered.addTimeout(WITHIN, self._clock)
+                    return await question.answered.addTimeout(WITHIN, self._clock)
                 except TimeoutError:
-                    raise NoWorker(f"the worker of {principal} does not say who may execute {name}") from None
+                    raise NoWorker(f"the worker of {principal} does not answer {method} {target}") from None
                 except NoWorker:
-                    if not is_kept:
+                    if not (is_kept and question.is_lost):
                         raise
         finally:
             self._workers.done(one)
         raise NoWorker(f"the worker of {principal} closes its connections")
 
 
+def _read(decode: Any, answer: bytes) -> Any:
+    try:
+        return decode(answer)
+    except ValueError as error:  # msgspec's are
+        raise NoWorker(f"the worker answers otherwise: {error}") from None
+
+
 class _Question:
     """One exchange; see `upstream.http11.Sink`.
 
-    :ivar answered: may be cancelled.
+    :ivar answered: the body, or None for 404; may be cancelled.
+    :ivar is_lost: the connection was closed before the answer.
     """
 
-    def __init__(self, connection: Connection, name: str) -> None:
+    def __init__(self, connection: Connection, method: str, target: str, most: int) -> None:
         self._connection = connection
+        self._most = most
         self._status = 0
-        self._body = b""
+        self._body = bytearray()
         self._is_over = False
-        self.answered: Deferred[Checked | None] = Deferred(lambda _: self._leave())
-        method = METHOD.encode("ascii")
-        connection.begin(self, method, b"%b /%b HTTP/1.1\r\nHost: worker\r\n\r\n" % (method, name.encode("ascii")))
+        self.is_lost = False
+        self.answered: Deferred[bytes | None] = Deferred(lambda _: self._leave())
+        name, path = method.encode("ascii"), target.encode("ascii")
+        connection.begin(self, name, b"%b %b HTTP/1.1\r\nHost: worker\r\n\r\n" % (name, path))
         connection.finish()
 
     def response_started(self, head: ResponseHead) -> None:
@@ -76,7 +125,7 @@ class _Question:
     def response_body(self, payload: bytes) -> None:
         """Some of the answer."""
         self._body += payload
-        if len(self._body) > MOST:
+        if len(self._body) > self._most:
             self._fail("says too much")
 
     def response_ended(self, trailers: tuple[bytes, ...]) -> None:
@@ -84,17 +133,15 @@ class _Question:
         if self._is_over:
             return
         self._is_over = True
-        try:
-            answer = None if self._status == 404 else self._read()
-        except ValueError as error:  # msgspec's are
-            self.answered.errback(NoWorker(f"the worker answers otherwise: {error}"))
+        if self._status in (200, 404):
+            self.answered.callback(bytes(self._body) if self._status == 200 else None)
         else:
-            self.answered.callback(answer)
+            self.answered.errback(NoWorker(f"the worker answers with status {self._status}"))
 
     def upstream_lost(self, error: PortalError) -> None:
         """The worker closed the connection."""
         if not self._is_over:
-            self._is_over = True
+            self._is_over = self.is_lost = True
             self.answered.errback(NoWorker(str(error)))
 
     def response_pause(self) -> None:
@@ -113,12 +160,6 @@ class _Question:
     def tunnel_ended(self) -> None:
         """Nobody asked for another protocol."""
         self._fail("changes the protocol")
-
-    def _read(self) -> Checked:
-        """:raises ValueError: it is no answer."""
-        if self._status != 200:
-            raise ValueError(f"status {self._status}")
-        return _decode(self._body)
 
     def _fail(self, what: str) -> None:
         if not self._is_over:

@@ -12,7 +12,7 @@ from supercloud.authn.authenticate import Viewer
 from supercloud.errors import NoWorker
 from supercloud.ownership.rule import Verdict
 from supercloud.relay.http import REPEATABLE, HttpRelay
-from supercloud.routing.own_worker import check_use, inward, outward
+from supercloud.routing.own_worker import check_path, check_use, inward, outward
 from supercloud.upstream.pool import Kept, Key, Pool
 from supercloud.upstream.unix import WorkerDialer
 from supercloud.workers.pool import One, Workers
@@ -24,12 +24,16 @@ class WayToWorker:
     """Carries requests to workers.
 
     :param pool: of connections to workers; a worker's number is in the key, so that none outlives its worker.
+    :param applications: their origins, as a policy names them.
     """
 
-    def __init__(self, workers: Workers, dialer: WorkerDialer, pool: Pool[One]) -> None:
+    def __init__(
+        self, workers: Workers, dialer: WorkerDialer, pool: Pool[One], *, applications: tuple[str, ...] = ()
+    ) -> None:
         self._workers = workers
         self._dialer = dialer
         self._pool = pool
+        self._applications = applications
 
     async def carry(self, exchange: Any, viewer: Viewer, again: Again, *, afresh: bool = False) -> None:
         """Carry one exchange.
@@ -38,6 +42,7 @@ class WayToWorker:
         :raises PortalError: there is no worker for this account now, or it does not answer.
         """
         head, principal = exchange.head, viewer.principal
+        check_path(head.path)
         check_use(head)
         exchange.audit.target = "worker"
         one = await self._workers.of(principal)
@@ -51,7 +56,7 @@ class WayToWorker:
         if exchange.is_over:
             kept.connection.released(kept.connection)
             return
-        exchange.outward = partial(outward, path=head.path, host=head.host)
+        exchange.outward = partial(outward, path=head.path, host=head.host, applications=self._applications)
         retry = None
         if may_repeat and is_kept:
 

@@ -114,7 +114,7 @@ def run(lab: Lab) -> None:
     """See the module's first line."""
     prepare()
     _make_folder(lab)
-    site = ClusterSite(lab, "portal.test", more=f'[forwards]\ndirectory = "{FOLDER}"\n')
+    site = ClusterSite(lab, "portal.test", more=f'[forwards]\ndirectory = "{FOLDER}"\n[scheduler]\nkind = "slurm"\n')
     lab.saw(f"SLURM with {len(site.cluster.nodes)} nodes; forwards in {FOLDER}")
     _fill_home(lab)
     with lab.browser(site.ca, *site.rules) as browser:
@@ -159,7 +159,8 @@ def _twice(lab: Lab, site: ClusterSite, page: Any) -> None:
     site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
     site.slurm.wait(job_id, "CANCELLED")
     said = _said(page, f"{site.url}/fw/{script.name}/")
-    lab.holds("several lines" in said and "nothing listens" in said, f"and when the job is over: {said!r}")
+    words = ("several lines", "nothing listens", f"Your job {job_id} there ended")
+    lab.holds(all(one in said for one in words), f"and when the job is over: {said!r}")
 
 
 def _told(lab: Lab, site: ClusterSite, page: Any) -> None:

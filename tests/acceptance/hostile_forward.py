@@ -17,7 +17,7 @@ _HOSTNAME = "portal.test"
 # What isolation.js asks an address for; alice's folder has files of these names.
 _NAMES = ("secret", "page", "script.js", "pixel.gif", "events", "socket")
 # Words of pages that bob's may not show in a frame.
-_TELLING = ("page of alice", "secret of alice", "file of alice", "Your applications", "Tokens", "events")
+_TELLING = ("page of alice", "secret of alice", "file of alice", "Your applications", "Sign out", "Tokens", "events")
 _HERS, _BOBS = "alices-lab", "bobs-show"
 _FILES = """async base => {
   const got = [];

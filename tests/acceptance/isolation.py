@@ -132,7 +132,7 @@ def _attack(lab: Lab, site: LocalSite, context: Any, page: Any, hers: Any, bobs:
     said = opened.value.inner_text("body")
     opened.value.close()
     other = context.new_page()
-    status, home = other.goto(f"{site.url}/").status, other.inner_text("body")
+    status, home = other.goto(f"{site.url}/open/").status, other.inner_text("body")
     other.close()
     lab.holds(
         "Signed out" not in said and status == 200 and "alice" in home,
@@ -170,7 +170,7 @@ def _cookies(lab: Lab, site: LocalSite, context: Any, page: Any, hers: Any, bobs
     other = context.new_page()
     other.goto(f"{_own(site, hers.port)}/page?after")
     text = other.inner_text("body")
-    other.goto(f"{site.url}/")
+    other.goto(f"{site.url}/open/")
     lab.holds(
         text == "page of alice" and "Your applications" in other.title(),
         f"{site.hostname}: after tossing alice is still alice at the portal and at her application",

@@ -70,7 +70,7 @@ def _work(lab: Lab, context: Any, url: str, way: str, portal: Any) -> None:
     lab.screenshot(page, f"{way}-launcher")
     lab.saw(f"{way}: the launcher is seen at {page.url.partition('?')[0]}")
     page.click('.jp-LauncherCard[data-category="Notebook"]')
-    _run_cell(page, "print('product', 123456 * 7)", "product 864192")
+    run_cell(page, "print('product', 123456 * 7)", "product 864192")
     kernels = [one for one in sockets if "/channels" in one]
     is_secure = kernels and all(one.startswith("wss://") for one in kernels)
     lab.holds(is_secure, f"{way}: a cell ran over the kernel's WebSocket, its output is seen")
@@ -93,13 +93,14 @@ def _work(lab: Lab, context: Any, url: str, way: str, portal: Any) -> None:
     page.wait_for_selector(".jp-Notebook", state="attached", timeout=60_000)
     lab.holds("/login" not in page.url, f"{way}: after the portal's restart the page opens without signing in again")
     page.click('.lm-TabBar-tab:has-text(".ipynb")')
-    _run_cell(page, "print('again', 1111 * 9)", "again 9999")
+    run_cell(page, "print('again', 1111 * 9)", "again 9999")
     lab.saw(f"{way}: a cell ran after the restart")
     lab.screenshot(page, f"{way}-restarted")
     page.close()
 
 
-def _run_cell(page: Any, code: str, output: str) -> None:
+def run_cell(page: Any, code: str, output: str) -> None:
+    """Run code in the last cell of the notebook that is open, until its output is seen."""
     cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").last
     cell.wait_for(timeout=30_000)
     # The kernel must be there before a cell can run.

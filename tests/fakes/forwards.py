@@ -11,6 +11,7 @@ from supercloud.errors import NoWorker
 from supercloud.identity import Principal
 from supercloud.monitor.wire import ForwardFile, ForwardOutcome, ForwardRead
 from supercloud.workers.forward_check import Checked
+from supercloud.workers.job_told import JobAt
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,10 @@ class FakeFile:
 
 
 class FakeForwards:
-    """Implements `routing.forwards.ForwardReader` and `ExecuteCheck`.
+    """Implements `routing.forwards.ForwardReader` and `WorkerAsk`.
 
     :ivar between: called after each check, before the file is read.
+    :ivar jobs: what workers know, by uid and node.
     :ivar checked, read: names that were asked for, in order.
     """
 
@@ -40,6 +42,7 @@ class FakeForwards:
         self.between: Callable[[], object] = lambda: None
         self.checked: list[tuple[str, str]] = []
         self.read: list[str] = []
+        self.jobs: dict[tuple[int, str], JobAt] = {}
         self.waiting: list[Deferred[None]] | None = None
         self.is_silent = False
 
@@ -71,6 +74,11 @@ class FakeForwards:
             answer = Checked(1, file.inode, file.ctime, file.uid, file.regular, allowed)
         self.between()
         return answer
+
+    async def job_at(self, principal: Principal, node: str) -> JobAt | None:
+        if self.is_silent:
+            raise NoWorker("no worker")
+        return self.jobs.get((principal.uid, node))
 
     async def read_forward(self, name: str) -> ForwardRead:
         self.read.append(name)

@@ -42,6 +42,10 @@ class FakeDownstream:
 
     def __init__(self) -> None:
         self.said: list[Any] = []
+        self.relay: Any = None
+
+    def carry(self, relay: Any) -> None:
+        self.relay = relay
 
     def start_request_body(self, relay: Any) -> None:
         self.said.append("take")

@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from supercloud.access import Access
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
+from supercloud.authn.handed import Handed
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs
 from supercloud.authn.scope import DAV, Scope
@@ -26,6 +27,8 @@ from supercloud.config import Limits
 from supercloud.errors import PortalError
 from supercloud.events import Audit
 from supercloud.front.door import Door
+from supercloud.front.live import Live
+from supercloud.front.opening import Opening
 from supercloud.front.pages import Listed
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
@@ -43,6 +46,7 @@ from supercloud.stages import Stages
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
 from supercloud.watch import Watch
+from supercloud.workers.asking import Asking
 from supercloud.workers.pool import One, Workers
 from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import ALICE, FakeAccounts
@@ -153,6 +157,7 @@ class FakePortal:
     """A portal at ``https://portal.test`` for alice, bob and carol.
 
     :param takes_programs: it takes passwords and tokens, at its form and from programs.
+    :param has_workers: it has workers, which answer ``/`` among others.
     """
 
     def __init__(
@@ -165,6 +170,7 @@ class FakePortal:
         paths_for_others: frozenset[str] = frozenset(),
         own: tuple[tuple[str, int], ...] = (),
         takes_programs: bool = False,
+        has_workers: bool = True,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -225,6 +231,10 @@ class FakePortal:
         closing = Closing(sessions, (self.tokens, self.passwords), self.watch, self.workers.end)
         self.standing.start(lambda: self.workers.in_use | self.watch.in_use, closing)
         self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
+        way = WayToWorker(self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns)
+        asking = Asking(self.workers, way, self.clock)
+        self.handed = Handed(self.clock)
+        self.live = Live(asking, self.clock)
         self.listed: list[Listed] = []
         self.site = Site(
             Parts(
@@ -238,6 +248,7 @@ class FakePortal:
                 listing=self._listing,
                 passwords=self.passwords if takes_programs else None,
                 tokens=self.tokens if takes_programs else None,
+                opening=Opening(asking, nodes, self.hosts, self.handed),
             )
         )
         self.pipeline = Pipeline(
@@ -256,7 +267,9 @@ class FakePortal:
                 clock=self.clock,
                 streams=streams,
                 ping=25.0,
-                worker=WayToWorker(self.workers, self.worker_dialer, self.workers_pool),
+                handed=self.handed,
+                worker=way if has_workers else None,
+                updates=self.live,
                 paths_for_others=paths_for_others,
             )
         )

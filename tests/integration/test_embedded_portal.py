@@ -346,7 +346,7 @@ class TestOtherAccounts:
         for other in (bobs, roots):
             assert curl(f"https://localhost:{port}/fw2/localhost:{other.port}/who").status == 404
             assert other.events("accepted") == []
-        listed = curl(f"https://localhost:{port}/", "-H", "Accept: text/html").text
+        listed = curl(f"https://localhost:{port}/open/", "-H", "Accept: text/html").text
         assert re.search(rf"localhost:{hers.port}\b", listed)
         assert str(bobs.port) not in listed
         assert json.loads(curl(f"https://localhost-{hers.port}.fh.localhost:{port}/who").body)["uid"] == alice.uid

@@ -12,7 +12,7 @@ from supercloud.errors import BadAddress, BadMessage, PortalError
 from supercloud.message.fields import HOP_BY_HOP
 from supercloud.message.head import parse_request, parse_response
 from supercloud.routing.hosts import Hosts
-from supercloud.routing.place import Place, inward, outward, rewrite_url
+from supercloud.routing.place import Place, inward, outward
 from supercloud.routing.prefixes import read_prefix
 from supercloud.target import Application, Origin
 
@@ -117,14 +117,14 @@ def test_a_rewritten_absolute_path_stays_on_its_origin(path: bytes, place: Place
     path = b"/" + path.strip(b" ")
     if path.startswith((b"//", b"/\\")):
         return
-    out = rewrite_url(path, place).decode()
+    out = place.links(path).decode()
     assert not out.startswith(("//", "/\\"))
     assert _origin_of(urljoin(place.origin.url, out)) == ("https", place.origin.host)
 
 
 @given(urls, places)
 def test_a_rewritten_url_leads_where_it_led_or_to_the_application(url: bytes, place: Place) -> None:
-    out = rewrite_url(url, place)
+    out = place.links(url)
     assert out == url.strip(b" \t") or out.startswith((b"/", place.origin.url.encode() + b"/"))
 
 

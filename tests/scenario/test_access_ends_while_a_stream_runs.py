@@ -22,6 +22,22 @@ def test_a_stream_of_a_session_that_ended_is_broken_off_and_not_finished(portal:
     assert last(portal) == ("refused", "alice: signed out")
 
 
+def test_a_page_that_is_rewritten_on_its_way_is_broken_off_too(portal: FakePortal) -> None:
+    session, field = session_of(portal, "portal.test")
+    request = f"GET /fw2/localhost:{PORT}/ HTTP/1.1\r\nHost: portal.test\r\n".encode() + field + b"\r\n"
+    browser = portal.browser()
+    browser.send(request)
+    upstream = portal.dialer[-1]
+    upstream.send(CHUNKED.replace(b"\r\nTransfer", b"\r\nContent-Type: text/html\r\nTransfer"))
+    assert b"first" in browser.received
+    session.end("signed out")
+    pass_time(portal)
+    assert browser.transport.aborted
+    assert b"0\r\n\r\n" not in browser.received
+    assert upstream.is_closing
+    assert last(portal) == ("refused", "alice: signed out")
+
+
 def test_streams_of_other_sessions_and_of_other_people_go_on(portal: FakePortal) -> None:
     session, field = session_of(portal)
     stream(portal, ask(field))

@@ -10,7 +10,18 @@ from tests.fakes.portal import ORIGIN, FakePortal, get, websocket_request
 _PAGE = b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
 PREFIXES = [b"/fw2/localhost:8080/", b"/node/localhost/8080/", b"/rnode/localhost/8080/", b"/fw/alice-tb/"]
 OWN = [b"/", b"/login", b"/logout", b"/.portal/ticket?to=" + ORIGIN.encode() + b"&nonce=" + b"n" * 43]
-UNKNOWN = [b"/api/", b"/dbfw/x/", b"/metrics", b"/.portal/enter", b"/.portal/x", b"/index"]
+UNKNOWN = [
+    b"/apix/",
+    b"/%61pi/",
+    b"/API/",
+    b"/launchx",
+    b"//",
+    b"/dbfw/x/",
+    b"/metrics",
+    b"/.portal/enter",
+    b"/.portal/x",
+    b"/index",
+]
 
 
 def _ask(portal: FakePortal, path: bytes, extra: bytes = b"", *, host: str = "portal.test", method: str = "GET") -> int:
@@ -56,7 +67,8 @@ def test_the_session_of_one_origin_is_none_on_another(portal: FakePortal) -> Non
     assert _ask(portal, PREFIXES[0], portal.cookie(origin=ORIGIN)) == 401
 
 
-def test_a_session_that_ended_is_none(portal: FakePortal) -> None:
+def test_a_session_that_ended_is_none() -> None:
+    portal = FakePortal(has_workers=False)
     browser = portal.browser()
     request = get(portal, b"/", origin="portal.test")
     browser.send(request)

@@ -131,7 +131,12 @@ def test_a_path_beside_the_prefix_leads_elsewhere(portal: FakePortal) -> None:
     cookie = portal.cookie()
     head = b"GET /fw2/localhost:8080/TARGET HTTP/1.1\r\nHost: portal.test\r\n" + cookie + b"\r\n"
     way = Way(portal, head)
-    for target in (b"/fw2/localhost:80801/x", b"/fw2/localhost:%d/x" % HIS_PORT, b"/", b"/fw2/localhost:8080.evil/x"):
+    for target in (
+        b"/fw2/localhost:80801/x",
+        b"/fw2/localhost:%d/x" % HIS_PORT,
+        b"/tokens",
+        b"/fw2/localhost:8080.evil/x",
+    ):
         way.browser.send(head.replace(b"/fw2/localhost:8080/TARGET", target))
         assert way.browser.status != 0
         assert way.upstream.received == b""

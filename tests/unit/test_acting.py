@@ -14,9 +14,20 @@ from twisted.internet.testing import MemoryReactorClock
 
 from supercloud import acting
 from supercloud.acting import Acting
-from supercloud.config import Authn, Dav, Forwards, Front, PasswordScheme, Settings, Workers, WrongSettings
+from supercloud.config import (
+    Applications,
+    Authn,
+    Dav,
+    Forwards,
+    Front,
+    PasswordScheme,
+    Scheduler,
+    Settings,
+    Workers,
+    WrongSettings,
+)
 from supercloud.identity import Principal
-from supercloud.monitor.wire import Holder, HoldersRead, ReadHolders, Request, Task
+from supercloud.monitor.wire import Holder, HoldersRead, ReadHolders, Request, Task, Workspace
 from supercloud.packets import Packets
 from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import FakeAccounts
@@ -99,8 +110,10 @@ def test_the_monitor_is_told_what_the_settings_say(host_of: Make, tmp_path: Path
         workers=Workers(umask="027"),
         authn=Authn(min_uid=500),
         forwards=Forwards(directory="/srv/fw"),
+        scheduler=Scheduler(kind="local"),
+        applications=Applications(folders=("/srv/apps",), shipped=False),
     )
-    host.acting().start()
+    host.acting(portal="https://portal.test").start()
     (task,) = host.tasks
     assert (task.front_uid, task.only_uid, task.min_uid, task.pam_service) == (
         PORTAL.uid,
@@ -109,6 +122,7 @@ def test_the_monitor_is_told_what_the_settings_say(host_of: Make, tmp_path: Path
         "supercloud-portal",
     )
     assert (task.roots, task.umask, task.forwards) == ({"/": "~"}, 0o027, "/srv/fw")
+    assert task.workspace == Workspace("https://portal.test", "local", ("/srv/apps",))
     assert (task.run, task.desk) == (str(tmp_path / "run"), str(tmp_path / "run/portal.sock"))
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
 
@@ -141,6 +155,8 @@ def test_nothing_is_built_without_a_monitor(host_of: Make) -> None:
         host_of().acting().build(FakeAccounts())  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         _ = host_of().acting().monitor
+    with pytest.raises(RuntimeError):
+        _ = host_of().acting().asking
 
 
 def test_forwards_are_found_where_the_settings_have_a_folder_for_them(host_of: Make, as_root: None) -> None:

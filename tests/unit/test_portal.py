@@ -95,6 +95,7 @@ class NoMonitor:
     sees_all = True
     steps: tuple[str, ...] = ()
     worker: Any = object()
+    asking: Any = object()
     in_use: Mapping[int, str] = {}
 
     async def read_account(self, uid: int) -> str:

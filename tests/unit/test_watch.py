@@ -46,6 +46,7 @@ class Bench:
         self.clock = Clock()
         self.clock.advance(1000)
         self.asked: list[tuple[str, str]] = []
+        self._waiting: list[Deferred[None]] = []
         self.answer: Forward | PortalError | None = FORWARD
         self.refused: dict[int, AccountClosed] = {}
         self.pool: Pool[Grant] = Pool(self.clock, most=10)
@@ -55,7 +56,9 @@ class Bench:
     async def find_again(self, principal: Principal, forward: Forward) -> Forward:
         self.asked.append((principal.login, forward.name))
         if self.answer is None:
-            await Deferred[None]()
+            # Kept, as a reactor keeps what is waited for: otherwise the collector may end the question.
+            self._waiting.append(Deferred())
+            await self._waiting[-1]
         if isinstance(self.answer, PortalError):
             raise self.answer
         assert self.answer is not None

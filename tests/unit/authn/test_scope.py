@@ -30,7 +30,9 @@ def test_addresses_for_programs(path: bytes, scope: str) -> None:
     assert needed_scope(path) == scope
 
 
-@pytest.mark.parametrize("path", [b"/", b"/tokens", b"/login", b"/davx", b"/DAV/", b"//dav/", b"/.portal/ticket"])
+@pytest.mark.parametrize(
+    "path", [b"/", b"/tokens", b"/login", b"/davx", b"/DAV/", b"//dav/", b"/.portal/ticket", b"/api/events"]
+)
 def test_everywhere_else_only_a_session_counts(path: bytes) -> None:
     assert needed_scope(path) is None
 

@@ -24,7 +24,8 @@ def _ask(portal: FakePortal, path: str, extra: bytes = b"", method: str = "GET")
     return browser
 
 
-def test_the_first_page_lists_the_viewers_own(portal: FakePortal) -> None:
+def test_without_workers_the_first_page_lists_the_viewers_own() -> None:
+    portal = FakePortal(has_workers=False)
     portal.listed = [Listed("jupyter <lab>", "localhost:8080", "https://x/", "/fw2/localhost:8080/", "a note")]
     browser = _ask(portal, "/", portal.cookie())
     assert browser.status == 200

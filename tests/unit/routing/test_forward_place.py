@@ -6,7 +6,7 @@ import pytest
 
 from supercloud.message.head import parse_request, parse_response
 from supercloud.routing.locate import ByName, place_of
-from supercloud.routing.place import Place, inward, outward, rewrite_url
+from supercloud.routing.place import Place, inward, outward
 from supercloud.target import Application, Forward, Origin, Reservation
 
 NODE = Application("node1", 8080)
@@ -61,7 +61,7 @@ def test_the_forwards_root_is_the_path_in_its_file(place: Place, target: bytes, 
     ],
 )
 def test_a_redirect_stays_in_the_forward(place: Place, url: bytes, shown: bytes) -> None:
-    assert rewrite_url(url, place) == shown
+    assert place.links(url) == shown
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from supercloud.errors import BadAddress, ForwardDisabled, NotAuthorized, NotFound, NothingListens, NoWorker
 from supercloud.routing.forwards import BELIEVED, Forwards
 from supercloud.target import Forward
+from supercloud.workers.job_told import JobAt
 from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.awaiting import run
 from tests.fakes.forwards import FakeForwards
@@ -105,13 +106,32 @@ def test_what_is_believed_is_bounded(site: Site, monkeypatch: pytest.MonkeyPatch
 def test_words_are_for_the_owner_only(site: Site) -> None:
     forward = site.find()
     for error, kind in ((NothingListens("log"), NothingListens), (BadAddress("log"), object)):
-        told = site.forwards.explained(error, forward, ALICE)
+        told = run(site.forwards.explained(error, forward, ALICE))
         assert isinstance(told, kind)
         assert str(told) == "log"
         assert "node1:8080" in told.public
-        assert site.forwards.explained(error, forward, BOB) is error
+        assert run(site.forwards.explained(error, forward, BOB)) is error
     taken = NotAuthorized("log")
-    assert site.forwards.explained(taken, forward, ALICE) is taken, "whose listener it is stands in the audit line only"
+    said = run(site.forwards.explained(taken, forward, ALICE))
+    assert said is taken, "whose listener it is stands in the audit line only"
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (JobAt("42", None), "Your job 42 runs there"),
+        (JobAt("42", 59.0), "Your job 42 there ended 59 seconds ago."),
+        (JobAt("42", 185.0), "Your job 42 there ended 3 minutes ago."),
+        (JobAt("42", 3700.0), "Your job 42 there ended 1 hour ago."),
+        (JobAt("42", 200_000.0), "Your job 42 there ended 2 days ago."),
+    ],
+)
+def test_the_owner_is_told_what_became_of_the_job(site: Site, job: JobAt, words: str) -> None:
+    forward = site.find()
+    site.files.jobs[ALICE.uid, "node1"] = job
+    assert words in run(site.forwards.explained(NothingListens("log"), forward, ALICE)).public
+    site.files.is_silent = True
+    assert "nothing listens" in run(site.forwards.explained(NothingListens("log"), forward, ALICE)).public
 
 
 def test_a_command_can_be_pasted_whatever_the_folder_is_called(site: Site) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from supercloud.errors import NotPassive
+from supercloud.errors import BadAddress, NotPassive
 from supercloud.message.head import parse_request, parse_response
-from supercloud.routing.own_worker import check_use, outward
+from supercloud.routing.own_worker import check_path, check_use, is_of_workspace, leads_to_worker, outward
 
 FILE = b"/dav/home/bob/evil.html"
 
@@ -121,3 +121,49 @@ def test_no_page_gets_a_file_as_a_part_that_acts(use: bytes) -> None:
 )
 def test_people_and_programs_get_files(fields: bytes) -> None:
     check_use(parse_request(b"GET /dav/a HTTP/1.1\r\nHost: a\r\n" + fields + b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    "path", [b"/", b"/launch", b"/launch/", b"/jobs/42/log", b"/forwards", b"/keys", b"/api/x", b"/dav"]
+)
+def test_addresses_of_the_worker(path: bytes) -> None:
+    assert leads_to_worker(path)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [b"//", b"//jobs", b"/%61pi/", b"/API/", b"/apix", b"/jobs;x", b"/job", b"/login", b"/tokens", b"/logout",
+     b"/open/42", b"/healthz", b"/.portal/workspace.js", b"/davx", b"/api%2fjobs"],
+)  # fmt: skip
+def test_addresses_that_are_not_the_workers(path: bytes) -> None:
+    assert not leads_to_worker(path)
+
+
+@pytest.mark.parametrize(
+    "path", [b"/api/../dav/", b"/api/%2e%2E/x", b"/jobs/.", b"/keys/a%2f..%2fb", b"/launch\\..\\x"]
+)
+def test_dots_are_no_segment_of_the_workspace(path: bytes) -> None:
+    if is_of_workspace(path):
+        with pytest.raises(BadAddress):
+            check_path(path)
+    else:
+        assert not leads_to_worker(path)
+
+
+@pytest.mark.parametrize("path", [b"/api/a..b", b"/jobs/.hidden", b"/dav/a/../b", b"/"])
+def test_other_dots_pass(path: bytes) -> None:
+    check_path(path)
+
+
+@pytest.mark.parametrize("path", [b"/", b"/jobs/42", b"/keys/"])
+def test_what_is_no_html_at_a_pages_address_is_as_inert_as_a_file(path: bytes) -> None:
+    for kind in (b"image/svg+xml", b"application/xhtml+xml", b"text/html, text/plain", b"text/xml"):
+        assert b"sandbox" in policy(b"Content-Type: " + kind + b"\r\n", path)
+    assert b"sandbox" in policy(b"", path)
+    assert b"script-src https://portal.test:8443/.portal/workspace.js" in policy(b"Content-Type: text/html\r\n", path)
+
+
+@pytest.mark.parametrize("path", [b"/api", b"/api/", b"/api/jobs"])
+def test_nothing_of_the_api_runs_not_even_at_a_folders_address(path: bytes) -> None:
+    assert b"sandbox" in policy(b"Content-Type: text/html\r\n", path)
+    assert b"sandbox" in policy(b"Content-Type: application/json\r\n", path)

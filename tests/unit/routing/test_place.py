@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from supercloud.message.head import parse_request, parse_response
-from supercloud.routing.place import Place, inward, names_via, outward, rewrite_url
-from supercloud.target import Application, Origin
+from supercloud.routing.place import Place, inward, inward_fields, names_via, outward
+from supercloud.target import Application, Forward, Origin, Reservation
 
 APPLICATION = Application("node1", 8080)
 OWN = Place(Origin("node1-8080.fh.portal.test", APPLICATION), APPLICATION)
@@ -105,7 +105,7 @@ def test_an_application_s_token_passes_and_the_portals_does_not() -> None:
     ],
 )
 def test_addresses_are_rewritten_to_the_outside(place: Place, url: bytes, written: bytes) -> None:
-    assert rewrite_url(url, place) == written
+    assert place.links(url) == written
 
 
 @pytest.mark.parametrize(
@@ -148,3 +148,23 @@ def test_service_worker_allowed_passes_on_an_own_origin_only() -> None:
     line = b"Service-Worker-Allowed: /"
     assert line in _outward(OWN, line)
     assert line not in _outward(CUT, line)
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [(b"", [b"token abc"]), (b"Authorization: token mine\r\n", [b"token mine"])],
+)
+def test_what_was_handed_over_is_for_requests_without_such_a_field(fields: bytes, said: list[bytes]) -> None:
+    head = parse_request(b"GET / HTTP/1.1\r\nHost: portal.test\r\n" + fields + b"\r\n")
+    told = inward_fields(head, OWN, login="alice", address="192.0.2.7", via=b"1.1 me", handed=b"token abc")
+    found = [line.partition(b": ")[2] for line in told.split(b"\r\n") if line.lower().startswith(b"authorization:")]
+    assert found == said
+
+
+def test_a_forwards_own_credential_goes_before_what_was_handed_over() -> None:
+    forward = Forward("tb", Reservation(1, 2, 3, 4, 5, 6), APPLICATION, authorization=b"Basic YTpi")
+    head = parse_request(b"GET / HTTP/1.1\r\nHost: portal.test\r\n\r\n")
+    place = Place(Origin("tb.fn.portal.test", forward="tb"), APPLICATION, forward=forward)
+    told = inward_fields(head, place, login="alice", address="192.0.2.7", via=b"1.1 me", handed=b"token abc")
+    assert b"Authorization: Basic YTpi\r\n" in told
+    assert b"abc" not in told

@@ -10,9 +10,10 @@ from twisted.internet.task import Clock
 
 from supercloud.errors import NoWorker
 from supercloud.upstream.pool import Pool
-from supercloud.workers.asking import MOST, WITHIN, Asking
+from supercloud.workers.asking import MOST, MOST_WORKSPACE, WITHIN, Asking
 from supercloud.workers.forward_check import Checked
 from supercloud.workers.pool import One, Workers
+from supercloud.workers.session_told import Told
 from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.workers import FakeMonitor, FakeWorkerDialer
@@ -31,10 +32,10 @@ class Asked:
         self.dialer = FakeWorkerDialer(self.clock)
         self.workers = Workers(FakeMonitor(), FakeAccounts(), self.clock, limit=2, idle=60.0)
         pool: Pool[One] = Pool(self.clock, most=3)
-        self._asking = Asking(self.workers, WayToWorker(self.workers, self.dialer, pool), self.clock)
+        self.asking = Asking(self.workers, WayToWorker(self.workers, self.dialer, pool), self.clock)
 
     def ask(self) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self._asking.may_execute(ALICE, "alice-tb"))
+        return Deferred.fromCoroutine(self.asking.may_execute(ALICE, "alice-tb"))
 
 
 @pytest.fixture
@@ -113,3 +114,51 @@ def test_a_worker_that_does_not_answer_is_waited_for_until_its_time_is_up(asked:
     assert asked.dialer[0].is_closing
     asked.ask()
     assert len(asked.dialer) == 2, "its connection is not used again"
+
+
+def test_a_job_tells_where_it_listens(asked: Asked) -> None:
+    answered = Deferred.fromCoroutine(asked.asking.session(ALICE, "42"))
+    assert asked.dialer[0].received == b"SESSION /42 HTTP/1.1\r\nHost: worker\r\n\r\n"
+    asked.dialer[0].send(response(b'{"node":"node1","port":8888,"path":"/lab","authorization":"token abc"}'))
+    assert answered.result == Told("node1", 8888, "/lab", "token abc")
+
+
+def test_a_job_that_has_not_announced_itself_tells_nothing(asked: Asked) -> None:
+    answered = Deferred.fromCoroutine(asked.asking.session(ALICE, "42"))
+    asked.dialer[0].send(response(b"", b"404 Not Found"))
+    assert answered.result is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{}", b'{"node":"n","port":22,"path":"/","authorization":""}',
+     b'{"node":"n","port":8888,"path":"//evil","authorization":""}',
+     b'{"node":"n","port":8888,"path":"/","authorization":"token a\\r\\nX-Evil: 1"}'],
+)  # fmt: skip
+def test_a_worker_that_was_taken_over_tells_nothing_of_another_form(asked: Asked, body: bytes) -> None:
+    answered = Deferred.fromCoroutine(asked.asking.session(ALICE, "42"))
+    asked.dialer[0].send(response(body))
+    assert isinstance(failed(answered), NoWorker)
+
+
+def test_the_workspace_is_what_its_page_says(asked: Asked) -> None:
+    answered = Deferred.fromCoroutine(asked.asking.workspace(ALICE))
+    assert asked.dialer[0].received == b"GET /api/workspace HTTP/1.1\r\nHost: worker\r\n\r\n"
+    asked.dialer[0].send(response(b'{"jobs":[]}'))
+    assert answered.result == b'{"jobs":[]}'
+
+
+@pytest.mark.parametrize(("length", "is_taken"), [(MOST_WORKSPACE, True), (MOST_WORKSPACE + 1, False)])
+def test_a_workspace_has_its_limit(asked: Asked, length: int, is_taken: bool) -> None:
+    answered = Deferred.fromCoroutine(asked.asking.workspace(ALICE))
+    asked.dialer[0].send(response(b"x" * length))
+    if is_taken:
+        assert len(answered.result) == length
+    else:
+        assert isinstance(failed(answered), NoWorker)
+
+
+def test_a_worker_without_a_workspace_is_none(asked: Asked) -> None:
+    answered = Deferred.fromCoroutine(asked.asking.workspace(ALICE))
+    asked.dialer[0].send(response(b"", b"404 Not Found"))
+    assert isinstance(failed(answered), NoWorker)

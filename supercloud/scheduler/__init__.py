@@ -1,0 +1,1 @@
+"""Where applications run as jobs: SLURM, or this one machine. Runs in the worker, as the user."""

@@ -1,0 +1,88 @@
+"""From a form to a job."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from supercloud.applications.catalogue import App
+from supercloud.applications.form import Unanswered
+from supercloud.scheduler.interface import Refused, Submission
+from tests.fakes.workspace import FakeWorkspace
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> FakeWorkspace:
+    return FakeWorkspace(tmp_path)
+
+
+def web(here: FakeWorkspace) -> App:
+    found = here.workspace.catalogue.find("web")
+    assert found is not None
+    return found
+
+
+def test_what_was_asked_for_reaches_the_scheduler(here: FakeWorkspace) -> None:
+    here.launching.launch(
+        web(here), {"command": "x", "partition": "gpu", "gpus": "2", "gpu_kind": "a100", "cpus": "8", "memory": "4G",
+                    "minutes": "2h"},
+    )  # fmt: skip
+    [sent] = here.scheduler.submitted
+    assert isinstance(sent, Submission)
+    assert (sent.partition, sent.gpus, sent.gpu_kind, sent.cpus, sent.memory, sent.minutes) == (
+        "gpu",
+        2,
+        "a100",
+        8,
+        4096,
+        120,
+    )
+    assert sent.comment == f"supercloud:web:{sent.script.parent.name}"
+    assert sent.output.parent == sent.script.parent
+    assert stat.S_IMODE(sent.script.parent.stat().st_mode) == 0o700
+
+
+def test_nothing_is_left_to_the_partition_that_was_asked_for_and_the_rest_is(here: FakeWorkspace) -> None:
+    here.launching.launch(web(here), {"command": "x", "memory": "0"})
+    [sent] = here.scheduler.submitted
+    assert isinstance(sent, Submission)
+    assert (sent.memory, sent.gpus, sent.gpu_kind) == (None, 0, "")
+
+
+def test_an_answer_that_is_wrong_leaves_nothing_behind(here: FakeWorkspace) -> None:
+    with pytest.raises(Unanswered):
+        here.launching.launch(web(here), {"command": "", "cpus": "1000"})
+    assert not here.scheduler.submitted
+    assert not (here.home / ".local/share/supercloud/jobs").exists()
+
+
+def test_a_job_that_was_refused_leaves_nothing_behind(here: FakeWorkspace) -> None:
+    app = web(here)
+    here.launching.asked(app)
+
+    def refuse(submission: Submission) -> str:
+        raise Refused("no")
+
+    here.scheduler.submit = refuse  # type: ignore[method-assign]
+    with pytest.raises(Refused):
+        here.launching.launch(app, {"command": "x"})
+    assert list((here.home / ".local/share/supercloud/jobs").iterdir()) == []
+
+
+def test_what_was_typed_is_there_the_next_time(here: FakeWorkspace) -> None:
+    app = web(here)
+    here.launching.launch(app, {"command": "serve {port}", "partition": "gpu", "minutes": "90m"})
+    asked = {one.name: one.default for one in here.launching.asked(app)}
+    assert (asked["command"], asked["partition"], asked["minutes"]) == ("serve {port}", "gpu", "90m")
+
+
+def test_what_cannot_be_any_more_is_not_there(here: FakeWorkspace) -> None:
+    app = web(here)
+    here.launching.launch(app, {"command": "x", "partition": "gpu"})
+    file = here.home / "state" / "web.json"
+    file.write_text(file.read_text().replace('"gpu"', '"gone"'))
+    assert {one.name: one.default for one in here.launching.asked(app)}["partition"] == "normal"
+    file.write_text("[]")
+    assert {one.name: one.default for one in here.launching.asked(app)}["command"] == ""

@@ -1,0 +1,216 @@
+"""Pages and API: what they show, and what they do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supercloud.scheduler.interface import Refused, Silent
+from supercloud.workers.job_told import JobAt
+from tests.fakes.workspace import FakeWorkspace
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> FakeWorkspace:
+    return FakeWorkspace(tmp_path)
+
+
+def api(here: FakeWorkspace, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    data = None if body is None else json.dumps(body)
+    answer = here.client.open(f"/api{path}", method=method, data=data)
+    return answer.status_code, json.loads(answer.data) if answer.data else None
+
+
+PAGES = ("/", "/launch", "/launch/web", "/jobs", "/jobs/7", "/forwards", "/keys")
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_each_page_is_whole(here: FakeWorkspace, path: str) -> None:
+    here.scheduler.has("7")
+    answer = here.client.get(path)
+    assert answer.status_code == 200
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.text.startswith("<!doctype html>") and answer.text.rstrip().endswith("</html>")
+    assert "<script>" not in answer.text and " style=" not in answer.text and " onclick" not in answer.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_names_are_text_wherever_they_come_from(here: FakeWorkspace, path: str) -> None:
+    evil = "<script>alert(1)</script>\"'><img src=x>"
+    here.scheduler.has("7", name=evil, reason=evil, partition=evil, nodes=(evil,), state="pending")
+    (here.site / "web").mkdir(parents=True)
+    (here.site / "web" / "app.toml").write_text(f"name = '''{evil}'''\nabout = '''{evil}'''\nicon = '<b>'\n")
+    (here.site / "web" / "script.sh.j2").write_text("")
+    (here.home / ".ssh").mkdir()
+    (here.home / ".ssh" / "authorized_keys").write_text(
+        f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA {evil}\n"
+    )
+    text = here.client.get(path).text
+    assert "<script>alert" not in text and "<img" not in text
+
+
+def test_an_application_is_started_from_its_form(here: FakeWorkspace) -> None:
+    answer = here.client.post("/launch/web", data={"command": "serve", "cpus": "2"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "/jobs/41")
+    assert len(here.scheduler.submitted) == 1
+
+
+def test_a_form_that_is_wrong_comes_back_with_what_was_typed(here: FakeWorkspace) -> None:
+    answer = here.client.post("/launch/web", data={"command": "a <b>", "cpus": "99"})
+    assert answer.status_code == 422
+    assert (
+        "a &lt;b&gt;" in answer.text and "Ask for 16 at most." in answer.text and 'aria-invalid="true"' in answer.text
+    )
+    assert not here.scheduler.submitted
+
+
+def test_what_the_scheduler_refuses_is_on_the_page(here: FakeWorkspace) -> None:
+    def refuse(submission: object) -> str:
+        raise Refused("SLURM refused this: invalid account")
+
+    here.scheduler.submit = refuse  # type: ignore[assignment]
+    answer = here.client.post("/launch/web", data={"command": "x"})
+    assert (answer.status_code, "invalid account" in answer.text) == (409, True)
+
+
+def test_while_the_scheduler_is_silent_the_rest_of_the_workspace_is_there(here: FakeWorkspace) -> None:
+    here.scheduler.trouble = Silent("SLURM does not answer now.")
+    home = here.client.get("/")
+    assert home.status_code == 200 and "SLURM does not answer now." in home.text and "JupyterLab" in home.text
+    assert here.client.get("/jobs").status_code == 200
+    assert here.client.get("/launch/web").status_code == 503
+    assert api(here, "GET", "/workspace")[0] == 503
+
+
+def test_a_job_is_stopped(here: FakeWorkspace) -> None:
+    here.scheduler.has("7")
+    assert here.client.post("/jobs/7/stop").headers["Location"] == "/jobs/7"
+    assert here.scheduler.cancelled == ["7"]
+    assert here.client.post("/jobs/8/stop").status_code == 404
+
+
+def test_tokens_are_never_told(here: FakeWorkspace) -> None:
+    here.scheduler.has("7")
+    here.announce("7")
+    for path in (*PAGES, "/api/workspace", "/api/jobs", "/api/jobs/7"):
+        answer = here.client.get(path)
+        assert "very-secret" not in answer.text, path
+    assert 'href="/open/7"' in here.client.get("/").text
+    assert api(here, "GET", "/jobs/7")[1]["open"] == "/open/7"
+
+
+def test_the_api_starts_shows_and_ends_jobs(here: FakeWorkspace) -> None:
+    status, told = api(here, "POST", "/jobs", {"app": "web", "values": {"command": "x", "cpus": 2}})
+    assert (status, told) == (201, {"id": "41"})
+    assert [one["id"] for one in api(here, "GET", "/jobs")[1]["jobs"]] == ["41"]
+    assert api(here, "GET", "/jobs/41/log")[1] == {"text": "", "offset": 0, "over": False}
+    assert api(here, "DELETE", "/jobs/41") == (204, None)
+    assert here.scheduler.cancelled == ["41"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "words"),
+    [
+        ("POST", "/jobs", {"app": "web"}, 422, "command"),
+        ("POST", "/jobs", {"app": "web", "values": []}, 422, "object"),
+        ("POST", "/jobs", {"app": 5}, 422, "app"),
+        ("POST", "/jobs", [], 400, "object"),
+        ("POST", "/jobs", {"app": "none"}, 404, "application"),
+        ("GET", "/jobs/99", None, 404, "no job 99"),
+        ("GET", "/jobs/99/log", None, 404, "no job"),
+        ("GET", "/apps/none", None, 404, "application"),
+        ("POST", "/keys", {"key": "x"}, 409, "public key"),
+        ("DELETE", "/keys?fingerprint=x", None, 404, "key"),
+        ("PUT", "/forwards/x", {"url": "nothing"}, 409, ""),
+        ("DELETE", "/forwards/x", None, 409, "no forward x"),
+        ("POST", "/forwards/x/share", {}, 422, "group"),
+        ("PATCH", "/jobs", None, 405, ""),
+        ("GET", "/none", None, 404, ""),
+    ],
+)
+def test_what_the_api_refuses_it_refuses_in_words(
+    here: FakeWorkspace, method: str, path: str, body: Any, status: int, words: str
+) -> None:
+    answered, told = api(here, method, path, body)
+    assert answered == status == told["status"]
+    assert words in json.dumps(told)
+
+
+def test_a_body_that_is_too_long_is_refused(here: FakeWorkspace) -> None:
+    assert here.client.post("/api/jobs", data=b"x" * 300_000).status_code == 413
+    assert here.client.post("/launch/web", data={"command": "x" * 300_000}).status_code == 413
+
+
+def test_a_mistake_of_our_own_tells_nothing(here: FakeWorkspace, caplog: pytest.LogCaptureFixture) -> None:
+    here.scheduler.trouble = KeyError("secret-detail")
+    answer = here.client.get("/jobs")
+    assert answer.status_code == 500 and "secret-detail" not in answer.text
+    assert "secret-detail" in caplog.text
+
+
+def test_forwards_are_made_switched_and_removed(here: FakeWorkspace) -> None:
+    def do(**form: str) -> int:
+        return here.client.post("/forwards", data=form).status_code
+
+    assert do(do="add", name="alice-tb", url="http://node1:12001/") == 303
+    assert (here.forwards / "alice-tb").read_text() == "http://node1:12001/\n"
+    assert do(do="disable", name="alice-tb") == 303
+    assert "Switch on" in here.client.get("/forwards").text
+    assert do(do="add", name="../x", url="http://node1:12001/") == 409
+    assert do(do="share", name="alice-tb", group="nothing-such") == 409
+    assert do(do="remove", name="alice-tb") == 303
+    assert do(do="other", name="x") == 400
+    assert list(here.forwards.iterdir()) == []
+
+
+def test_a_private_key_is_not_given_back(here: FakeWorkspace) -> None:
+    answer = here.client.post("/keys", data={"do": "add", "key": "-----BEGIN OPENSSH PRIVATE KEY-----\nabcdef"})
+    assert answer.status_code == 409
+    assert "private key" in answer.text and "abcdef" not in answer.text
+
+
+def test_what_is_printed_is_text(here: FakeWorkspace) -> None:
+    job_id = api(here, "POST", "/jobs", {"app": "web", "values": {"command": "x"}})[1]["id"]
+    folder = Path(here.sessions.find(job_id).folder)
+    (folder / "output.log").write_bytes(b"\x1b[31mred\x1b[0m \x1b]0;title\x07<b>\r\n50%\r100%\n\xff")
+    assert api(here, "GET", f"/jobs/{job_id}/log")[1]["text"] == "red <b>\n50%\n100%\n\ufffd"
+    assert "red &lt;b&gt;" in here.client.get(f"/jobs/{job_id}").text
+
+
+def test_every_address_of_the_api_is_described(here: FakeWorkspace) -> None:
+    described = {
+        (method.upper(), path.replace("{", "<").replace("}", ">"))
+        for path, operations in api(here, "GET", "/openapi.json")[1]["paths"].items()
+        for method in operations
+    }
+    from flask import Flask
+
+    from supercloud.pages.api import make_api
+
+    app = Flask("x", static_folder=None)
+    app.register_blueprint(make_api(here.workspace))
+    there = {
+        (method, rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule != "/api/openapi.json"
+    }
+    assert described == there
+
+
+def test_the_last_job_on_a_node_is_told_to_the_front(here: FakeWorkspace) -> None:
+    assert here.workspace.job_at("node1") is None
+    here.scheduler.has("7", state="cancelled", ends=940.0)
+    here.scheduler.has("8", state="done", ends=None, nodes=("node2",))
+    here.sessions.forget()
+    assert here.workspace.job_at("node1.cluster") == JobAt("7", 60.0)
+    assert here.workspace.job_at("node2") is None
+    here.scheduler.has("6", nodes=("Node1",))
+    here.sessions.forget()
+    assert here.workspace.job_at("node1") == JobAt("6", None)
+    here.scheduler.trouble = Silent("x")
+    here.sessions.forget()
+    assert here.workspace.job_at("node1") is None
