@@ -102,13 +102,13 @@ def test_whoever_stalls_what_looks_at_their_files_delays_nobody_else(site: Forwa
                 stopped.add(pid)
             time.sleep(0.001)
 
-    stall = threading.Thread(target=stop_all)
-    stall.start()
+    stall = threading.Thread(target=stop_all, daemon=True)
     visits = [("alice", one) for one in mine] + [("bob", mine[0])]
-    # Each with a browser of its own, as two may not write one cookie jar.
+    # Each with a browser of its own, as two may not write one cookie jar; signed in while bob's worker still answers.
     others = [replace(site, people={who: site.head.signed_in(who)}) for who, _ in visits]
     asked = [threading.Thread(target=visit, args=(at, *one)) for at, one in zip(others, visits, strict=True)]
     try:
+        stall.start()
         until(lambda: stopped, "a process of bob's that he stops")
         for one in asked:
             one.start()
