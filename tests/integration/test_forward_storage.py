@@ -99,7 +99,7 @@ def test_whoever_stalls_what_looks_at_their_files_delays_nobody_else(site: Forwa
     others = [replace(site, people={who: site.head.signed_in(who)}) for who, _ in visits]
     asked = [threading.Thread(target=visit, args=(at, *one)) for at, one in zip(others, visits, strict=True)]
     took = []
-    with _stopping(site.accounts["bob"].uid) as stopped:
+    with _stopping(site, site.accounts["bob"].uid) as stopped:
         until(lambda: stopped, "a process of bob's that he stops")
         for one in asked:
             one.start()
@@ -114,13 +114,13 @@ def test_whoever_stalls_what_looks_at_their_files_delays_nobody_else(site: Forwa
 
 
 @contextmanager
-def _stopping(uid: int) -> Iterator[set[int]]:
-    """Stop every process of the portal's that runs as an account, and let them go on at the end."""
+def _stopping(site: ForwardSite, uid: int) -> Iterator[set[int]]:
+    """Stop every process of this portal's that runs as an account, and let them go on at the end."""
     over, stopped = threading.Event(), set[int]()
 
     def stop_all() -> None:
         while not over.wait(0.001):
-            for pid in _of(uid, "sc-"):
+            for pid in _acting_as(site, uid):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGSTOP)
                     stopped.add(pid)
@@ -132,16 +132,16 @@ def _stopping(uid: int) -> Iterator[set[int]]:
     finally:
         over.set()
         thread.join()
-        for pid in stopped & set(_of(uid, "sc-")):
+        for pid in stopped & set(_acting_as(site, uid)):
             os.kill(pid, signal.SIGCONT)
 
 
-def _of(uid: int, name: str) -> list[int]:
-    """Processes of an account whose name begins so."""
+def _acting_as(site: ForwardSite, uid: int) -> list[int]:
+    """Processes that a portal has as an account; other portals on this machine may have some of the same."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if _real_uid(folder) == uid and (folder / "comm").read_text().startswith(name):
+            if _real_uid(folder) == uid and str(site.head.folder).encode() in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except OSError:
             continue
