@@ -223,7 +223,8 @@ def _told(lab: Lab, site: ClusterSite, page: Any) -> None:
     file = FOLDER / "alice-others"
     _write(file, "http://node1:18264/", 0o700, alice)
     until(lambda: site.of("alice")(f"{site.url}/fw/{file.name}/").status == 404, "bob's listener", within=20)
-    lab.saw("somebody else's listener: 404 for alice too")
+    said = _said(page, f"{site.url}/fw/{file.name}/")
+    lab.holds("is not yours" in said and "bob" not in said, f"somebody else's listener: alice is told {said!r}")
     site.slurm.run_as(lab.accounts, "bob", ["scancel", job_id])
 
 
