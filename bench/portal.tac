@@ -20,7 +20,6 @@ _settings = replace(
     _settings,
     front=replace(_settings.front, per_principal=_principal),
     nodes=replace(_settings.nodes, allow=(*_settings.nodes.allow, *_room["nodes"])),
-    forwards=replace(_settings.forwards, directory=_room["forwards"]),
     ident2=replace(_settings.ident2, udp=UdpAddresses.parse(_room["udp"]), peers=tuple(map(Network.parse, _room["peers"]))),
 )
 
