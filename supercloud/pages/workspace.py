@@ -117,7 +117,9 @@ class Workspace:
         except SchedulerError:
             return None
         there = [job for job in jobs if short in {name.partition(".")[0].lower() for name in job.nodes}]
-        last = next((job for job in there if not job.is_over), None) or next(iter(there), None)
+        last = next((job for job in there if not job.is_over), None) or max(
+            there, key=lambda job: job.ends or 0.0, default=None
+        )
         if last is None or (last.is_over and last.ends is None):
             return None
         return JobAt(last.id, max(0.0, self.sessions.now() - last.ends) if last.is_over and last.ends else None)

@@ -21,6 +21,7 @@ from supercloud.errors import (
     Busy,
     ForwardDisabled,
     ForwardUnusable,
+    NotAuthorized,
     NotFound,
     NothingListens,
     PortalError,
@@ -37,6 +38,7 @@ from supercloud.workers.job_told import JobAt
 BELIEVED: Final = 1.0
 _MOST_BELIEVED: Final = 4096
 _TRIES: Final = 2
+_WRITABLE_BY_OTHERS: Final = 0o022
 
 # What the owner is told about a file that was not read; the command mends it.
 _MENDING: Final[dict[ForwardOutcome, str]] = {
@@ -152,6 +154,11 @@ class Forwards:
                 public=f"{to}, where nothing listens yet. {await self._about_job(forward, principal)}"
                 f"This page opens it by itself as soon as it answers.{note}",
             )
+        if isinstance(error, NotAuthorized):
+            # That somebody listens is no secret: where nobody does, the answer is another one for everybody.
+            return NotAuthorized(
+                str(error), public=f"{to}, and what listens there is not yours.{self._whose(forward)}{note}"
+            )
         if isinstance(error, BadAddress):
             return ForwardUnusable(
                 str(error),
@@ -159,6 +166,14 @@ class Forwards:
                 f"Write another one: echo http://NODE:PORT/ > {self._file(forward.name)}",
             )
         return error
+
+    def _whose(self, forward: Forward) -> str:
+        if forward.reservation.mode & _WRITABLE_BY_OTHERS:
+            return (
+                " Or it is, but others may write the forward's file, so that it does not count as yours: "
+                f"chmod go-w {self._file(forward.name)}"
+            )
+        return f" Write the port that your program has: echo http://NODE:PORT/ > {self._file(forward.name)}"
 
     async def _about_job(self, forward: Forward, principal: Principal) -> str:
         """What became of the job, where somebody knows it."""

@@ -59,7 +59,9 @@ class Slurm:
 
     def jobs(self) -> list[Job]:
         """All that slurmctld remembers: those that are over for MinJobAge, five minutes by default."""
-        return slurm_text.read_jobs(self._ask(self._query("--user", str(os.getuid()))))
+        found = slurm_text.read_jobs(self._ask(self._query("--user", str(os.getuid()))))
+        # squeue sorts by priority and the like, and those that are over by no rule.
+        return sorted(found, key=lambda job: (job.submitted or 0.0, int(job.id)), reverse=True)
 
     def job(self, job_id: str) -> Job:
         """One of them."""

@@ -123,6 +123,7 @@ def run(lab: Lab) -> None:
         for script in SCRIPTS:
             _script(lab, site, page, script)
         _twice(lab, site, page)
+        _kept(lab, site, page)
         _told(lab, site, page)
         _opens_by_itself(lab, site, page)
         context.close()
@@ -163,6 +164,41 @@ def _twice(lab: Lab, site: ClusterSite, page: Any) -> None:
     lab.holds(all(one in said for one in words), f"and when the job is over: {said!r}")
 
 
+def _kept(lab: Lab, site: ClusterSite, page: Any) -> None:
+    """What one does with a name on the command line, and what others then see."""
+    job_id = site.submit("alice", f"#!/bin/bash\nexec srun {_SERVE} 18266\n", "-w", "node1")
+    name = "alice-kept"
+    path = f"{site.url}/fw/{name}/"
+
+    def do(login: str, *words: str) -> str:
+        return site.slurm.run_as(lab.accounts, login, [str(_SUPERCLOUD), "forward", *words]).strip()
+
+    do("alice", "add", name, "http://node1:18266/")
+    _shows(page, path, "page of alice")
+    try:
+        do("bob", "add", name, "http://node1:18266/")
+    except RuntimeError as error:
+        lab.saw(f"add: it opens; bob, who wants the name too, is told {str(error).splitlines()[-1]!r}")
+    else:
+        raise NotHeld("bob took the name")
+    listed = next(line for line in do("alice", "list").splitlines() if line.startswith(f"{name} "))
+    lab.holds(listed.endswith("on") and not do("bob", "list").count(name), f"list: {listed!r}, for alice only")
+    lab.holds(site.of("bob")(path).status == 404, "bob is told 404")
+    do("alice", "share", name, "proj")
+    answer = site.of("bob")(path)
+    lab.holds("page of alice" in answer.text, "share: bob, who is in the group, sees it")
+    lab.holds(site.of("carol")(path).status == 404, "    carol, who is not, is told 404")
+    do("alice", "disable", name)
+    until(lambda: site.of("bob")(path).status == 404, "bob's end", within=3)
+    lab.holds("chmod u+x" in _said(page, path), "disable: bob is told 404, alice how to switch it on")
+    do("alice", "remove", name)
+    until(lambda: site.of("alice")(path).status == 404, "the name's end", within=3)
+    do("bob", "add", name, "http://node1:18266/")
+    lab.holds((FOLDER / name).owner() == "bob", "remove: the name is bob's, who asked next")
+    lab.holds(site.of("bob")(path).status == 404, "    and leads him to nobody's application but his own")
+    site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
+
+
 def _told(lab: Lab, site: ClusterSite, page: Any) -> None:
     """What the owner is told; what is there at all is nobody else's business."""
     alice = lab.accounts["alice"]
@@ -187,7 +223,8 @@ def _told(lab: Lab, site: ClusterSite, page: Any) -> None:
     file = FOLDER / "alice-others"
     _write(file, "http://node1:18264/", 0o700, alice)
     until(lambda: site.of("alice")(f"{site.url}/fw/{file.name}/").status == 404, "bob's listener", within=20)
-    lab.saw("somebody else's listener: 404 for alice too")
+    said = _said(page, f"{site.url}/fw/{file.name}/")
+    lab.holds("is not yours" in said and "bob" not in said, f"somebody else's listener: alice is told {said!r}")
     site.slurm.run_as(lab.accounts, "bob", ["scancel", job_id])
 
 

@@ -208,6 +208,9 @@ def test_the_last_job_on_a_node_is_told_to_the_front(here: FakeWorkspace) -> Non
     here.sessions.forget()
     assert here.workspace.job_at("node1.cluster") == JobAt("7", 60.0)
     assert here.workspace.job_at("node2") is None
+    here.scheduler.has("9", state="done", ends=900.0)
+    here.sessions.forget()
+    assert here.workspace.job_at("node1") == JobAt("7", 60.0), "the one that ended last"
     here.scheduler.has("6", nodes=("Node1",))
     here.sessions.forget()
     assert here.workspace.job_at("node1") == JobAt("6", None)

@@ -111,9 +111,17 @@ def test_words_are_for_the_owner_only(site: Site) -> None:
         assert str(told) == "log"
         assert "node1:8080" in told.public
         assert run(site.forwards.explained(error, forward, BOB)) is error
-    taken = NotAuthorized("log")
-    said = run(site.forwards.explained(taken, forward, ALICE))
-    assert said is taken, "whose listener it is stands in the audit line only"
+
+
+def test_that_somebody_else_listens_is_told_to_the_owner_and_whose_it_is_to_nobody(site: Site) -> None:
+    taken, forward = NotAuthorized("uid 1002"), site.find()
+    told = run(site.forwards.explained(taken, forward, ALICE))
+    assert (told.status, "is not yours" in told.public, "1002" in told.public) == (404, True, False)
+    assert run(site.forwards.explained(taken, forward, BOB)) is taken
+    site.files.change("alice-tb", mode=0o720)
+    site.clock.advance(BELIEVED)
+    told = run(site.forwards.explained(taken, site.find(), ALICE))
+    assert "chmod go-w '/fw dir/alice-tb'" in told.public
 
 
 @pytest.mark.parametrize(

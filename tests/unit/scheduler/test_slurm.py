@@ -90,7 +90,7 @@ def test_a_batch_script_of_the_persons_own_runs_as_it_is() -> None:
 def test_only_the_persons_own_jobs_are_asked_for() -> None:
     programs = Programs(record("7") + record("8"), record("7"))
     slurm = Slurm(programs)
-    assert [job.id for job in slurm.jobs()] == ["7", "8"]
+    assert [job.id for job in slurm.jobs()] == ["8", "7"], "the newest first, which squeue does not do"
     assert slurm.job("7").name == "lab"
     assert all(argv[argv.index("--user") + 1] == ME for argv in programs.asked)
 
