@@ -113,7 +113,10 @@ def forward_site(accounts: Accounts, copies: PublicCopies, more: str = "", **how
         for key, (login, group) in _HOLDERS.items()
     }
     holders["root"] = Recorder(processes.start(argv, stdout=subprocess.PIPE))
-    head = Head(place, Certificates(copies.folder), address="127.0.0.1")
+    # Its own: another site's would take their place in a shared folder.
+    certificates = place.with_suffix(".tls")
+    certificates.mkdir(mode=0o755)
+    head = Head(place, Certificates(certificates), address="127.0.0.1")
     try:
         head.start(
             processes,
