@@ -113,7 +113,8 @@ def forward_site(accounts: Accounts, copies: PublicCopies, more: str = "", **how
         for key, (login, group) in _HOLDERS.items()
     }
     holders["root"] = Recorder(processes.start(argv, stdout=subprocess.PIPE))
-    head = Head(place, Certificates(copies.folder), address="127.0.0.1")
+    place.mkdir(mode=0o755)
+    head = Head(place, Certificates(place), address="127.0.0.1")
     try:
         head.start(
             processes,
