@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -29,11 +30,13 @@ from supercloud.desk.make import make_desk
 from supercloud.front.listing import Listing
 from supercloud.front.live import Live
 from supercloud.front.opening import Opening
+from supercloud.front.origin_page import OriginPage
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
 from supercloud.membership import Membership
 from supercloud.offload import Offload
+from supercloud.origin_check import look
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.owners import Owners
@@ -189,6 +192,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             tokens=credentials.tokens,
             opening=Opening(on.acting.asking, nodes, hosts, handed),
             files=files_of(settings.dav.roots),
+            origins=OriginPage(lambda: on.offload.run(look, front, datetime.fromtimestamp(on.now(), UTC))),
         )
     )
     pipeline = Pipeline(

@@ -247,6 +247,7 @@ class NeedsOrigin(PortalError):
     public = (
         "This application is somebody else's. It could act in your name under the portal's own address, so it is only "
         "shown at an address of its own. The site can make one: a DNS record and a certificate for *.fh and *.fn under "
-        "the portal's name, and a node or forward whose name is of lower-case letters, digits and dashes."
+        "the portal's name (/.portal/origins says what is lacking), and a node or forward whose name is of lower-case "
+        "letters, digits and dashes."
     )
     outcome = "refused"

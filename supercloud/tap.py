@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from time import time as wall_clock
 from typing import Any
@@ -15,6 +16,7 @@ from supercloud import config, preflight
 from supercloud.config import Settings, WrongSettings
 from supercloud.ident2.responder import Responder
 from supercloud.node import make_responder
+from supercloud.origin_check import look
 from supercloud.portal import Portal
 
 
@@ -80,6 +82,8 @@ def describe(settings: Settings, *, is_embedded: bool = False) -> str:
         lines += [f"files: {', '.join(f'{folder} at /dav{one}' for one, folder in settings.dav.roots.items())}"]
         if not is_embedded:
             preflight.check(settings)
+            for name in look(front, datetime.fromtimestamp(wall_clock(), UTC)):
+                lines += [f"applications: {name.shown}: {words}" for words in name.lacks]
     if settings.ident2.responder:
         udp = ", ".join(f"udp {host} port {port}" for host, port in settings.ident2.udp)
         lines += [f"ident2: {', '.join(filter(None, (settings.ident2.socket, udp))) or 'in this process only'}"]

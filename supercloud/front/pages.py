@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from supercloud.origin_check import Name
+
 Fields = list[tuple[bytes, bytes]]
 
 
@@ -202,6 +204,21 @@ def _row(one: Listed) -> str:
     beside = f' <a class="soft" href="{escape(one.path)}">by path</a>' if one.own else ""
     note = f'<span class="soft">{escape(one.note)}</span>' if one.note else ""
     return f'<li>{link}<span class="soft"><code>{escape(one.where)}</code></span>{note}{beside}</li>'
+
+
+def origins(login: str, names: list[Name]) -> bytes:
+    """What browsers need for applications' own origins."""
+    rows = "".join(
+        f"<li><strong><code>{escape(one.shown)}</code></strong>"
+        + ("".join(f"<span>{escape(words)}</span>" for words in one.lacks) or '<span class="soft">is all right</span>')
+        + "</li>"
+        for one in names
+    )
+    about = (
+        "Each application has an address of its own below the portal's name, so that none can act for another. "
+        "Browsers find them by wildcards in DNS, and trust them by wildcards in the certificate."
+    )
+    return page("Addresses of applications", f'<p>{about}</p><ul class="list">{rows}</ul>', login=login)
 
 
 def signed_out() -> bytes:

@@ -43,6 +43,8 @@ from supercloud.front.exchange import Exchange
 from supercloud.front.form import read_form
 from supercloud.front.opening import PREFIX as OPEN
 from supercloud.front.opening import Opening
+from supercloud.front.origin_page import PATH as ORIGINS
+from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
 from supercloud.front.signin import SignIn
 from supercloud.front.token_page import TokenPage
@@ -80,6 +82,7 @@ class Parts:
     :ivar tokens: for ``/tokens``; None where the site takes none.
     :ivar opening: for ``/open/``; None where there are no workers.
     :ivar files: address of the viewer's files, for the first page.
+    :ivar origins: says what the site's DNS and certificate lack.
     """
 
     hosts: Hosts
@@ -94,6 +97,7 @@ class Parts:
     tokens: Tokens | None = None
     opening: Opening | None = None
     files: str = ""
+    origins: OriginPage | None = None
 
 
 class Site:
@@ -129,6 +133,8 @@ class Site:
             await self._token_page.answer(exchange, await self._viewer(exchange, origin), origin)
         elif path.startswith(OPEN) and self._on.opening is not None:
             await self._on.opening.lead(exchange, await self._viewer(exchange, origin))
+        elif path == ORIGINS and self._on.origins is not None:
+            await self._on.origins.answer(exchange, (await self._viewer(exchange, origin)).principal)
         elif path == b"/.portal/ticket":
             await self._ticket(exchange, origin, query_of(head))
         elif path == b"/healthz":

@@ -29,11 +29,13 @@ from supercloud.events import Audit
 from supercloud.front.door import Door
 from supercloud.front.live import Live
 from supercloud.front.opening import Opening
+from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.identity import Principal
 from supercloud.membership import Membership
+from supercloud.origin_check import Name
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
@@ -236,6 +238,7 @@ class FakePortal:
         self.handed = Handed(self.clock)
         self.live = Live(asking, self.clock)
         self.listed: list[Listed] = []
+        self.lacking: list[Name] = []
         self.site = Site(
             Parts(
                 hosts=self.hosts,
@@ -249,6 +252,7 @@ class FakePortal:
                 passwords=self.passwords if takes_programs else None,
                 tokens=self.tokens if takes_programs else None,
                 opening=Opening(asking, nodes, self.hosts, self.handed),
+                origins=OriginPage(self._look),
             )
         )
         self.pipeline = Pipeline(
@@ -282,6 +286,9 @@ class FakePortal:
         self.membership.stop()
         self.watch.stop()
         self.pool.close()
+
+    async def _look(self) -> list[Name]:
+        return self.lacking
 
     async def _listing(self, principal: Principal) -> list[Listed]:
         return self.listed

@@ -7,6 +7,7 @@ import pytest
 from supercloud.authn.link import Links
 from supercloud.front.pages import Listed
 from supercloud.front.signin import LinkSignIn
+from supercloud.origin_check import Name
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.portal import Browser, FakePortal, get
 
@@ -101,3 +102,15 @@ def test_an_application_never_sees_the_portals_own_addresses(portal: FakePortal)
         browser.send(get(portal, path))
         assert browser.status == 404
     assert portal.dialer.dialled == []
+
+
+def test_what_dns_and_the_certificate_lack_is_told_to_whoever_is_signed_in(portal: FakePortal) -> None:
+    portal.lacking = [Name("*.fn.portal.test", ("DNS has no <b>.",)), Name("portal.test", ())]
+    browser = portal.browser()
+    browser.send(get(portal, b"/.portal/origins", origin="portal.test"))
+    assert browser.status == 200
+    assert b"DNS has no &lt;b&gt;." in browser.received
+    assert b"is all right" in browser.received
+    stranger = portal.browser()
+    stranger.send(b"GET /.portal/origins HTTP/1.1\r\nHost: portal.test\r\n\r\n")
+    assert stranger.status == 401

@@ -1,0 +1,28 @@
+"""``/.portal/origins``: what the site's DNS and certificate lack for applications to have origins of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from supercloud.front import pages
+from supercloud.front.exchange import Exchange
+from supercloud.identity import Principal
+from supercloud.origin_check import Name
+
+PATH = b"/.portal/origins"
+Look = Callable[[], Awaitable[list[Name]]]
+
+
+class OriginPage:
+    """Answers whoever is signed in: it says what everybody can see of the site.
+
+    :param look: beside the reactor.
+    """
+
+    def __init__(self, look: Look) -> None:
+        self._look = look
+
+    async def answer(self, exchange: Exchange, principal: Principal) -> None:
+        """Look, and say it."""
+        names = await self._look()
+        exchange.respond(200, pages.FIELDS, pages.origins(principal.login, names))
