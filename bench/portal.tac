@@ -19,6 +19,7 @@ _principal = PerPrincipal(connections=_room["connections"], streams=_room["strea
 _settings = replace(
     _settings,
     front=replace(_settings.front, per_principal=_principal),
+    forwards=replace(_settings.forwards, directory=_room["forwards"]),
     nodes=replace(_settings.nodes, allow=(*_settings.nodes.allow, *_room["nodes"])),
     ident2=replace(_settings.ident2, udp=UdpAddresses.parse(_room["udp"]), peers=tuple(map(Network.parse, _room["peers"]))),
 )

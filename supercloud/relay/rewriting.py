@@ -200,6 +200,7 @@ class Rewriting:
 
     def _stop(self) -> None:
         self._is_over = True
+        self._body.leave()
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None

@@ -64,6 +64,19 @@ class Manifest:
         return rewrite_all(self._held.decode("latin-1"), self._links).encode("latin-1")
 
 
+class _Nothing:
+    def feed(self, data: bytes) -> bytes:
+        """See `Document.feed`."""
+        return b""
+
+    def end(self) -> bytes:
+        """See `Document.end`."""
+        return b""
+
+
+_NOTHING: Final = _Nothing()
+
+
 class Body:
     """Takes a response's body as it comes, and gives the browser's slice by slice.
 
@@ -101,6 +114,13 @@ class Body:
     def finish(self) -> None:
         """The application's body is complete."""
         self._has_come = True
+
+    def leave(self) -> None:
+        """Nobody wants more.
+
+        lol_html's parser must go in the thread that made it, and not when whichever thread collects garbage finds it.
+        """
+        self._document = _NOTHING
 
     def step(self) -> tuple[bytes, bool]:
         """The next slice for the browser, which may be empty, and whether there may be more at once.

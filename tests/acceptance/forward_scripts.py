@@ -133,7 +133,11 @@ def run(lab: Lab) -> None:
 def _script(lab: Lab, site: ClusterSite, page: Any, script: Script) -> None:
     job_id = site.submit("alice", _batch(script))
     file = FOLDER / script.name
-    until(lambda: file.exists() and file.read_text().strip(), f"the forward {script.name}", within=30)
+
+    def is_made() -> bool:
+        return file.exists() and bool(file.read_text().strip()) and bool(file.stat().st_mode & 0o100)
+
+    until(is_made, f"the forward {script.name}", within=30)
     addresses = [f"{site.url}/fw/{script.name}/"]
     if script.name == script.name.lower() and "." not in script.name:
         addresses.append(f"{site.forward(script.name)}/")

@@ -7,6 +7,8 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -92,49 +94,54 @@ def test_whoever_stalls_what_looks_at_their_files_delays_nobody_else(site: Forwa
     hers = [site.write("alice", f"http://localhost:{port}/") for _ in range(20)]
     assert visit(site, "bob", mine[0]).status == 404
     assert visit(site, "alice", hers[0]).status == 200
-    stopping, stopped = threading.Event(), set()
-    uid = site.accounts["bob"].uid
-
-    def stop_all() -> None:
-        while not stopping.is_set():
-            for pid in _of(uid, "sc-"):
-                os.kill(pid, signal.SIGSTOP)
-                stopped.add(pid)
-            time.sleep(0.001)
-
-    stall = threading.Thread(target=stop_all, daemon=True)
     visits = [("alice", one) for one in mine] + [("bob", mine[0])]
-    # Each with a browser of its own, as two may not write one cookie jar; signed in while bob's worker still answers.
+    # Each with a browser of its own, as two may not write one cookie jar; bob's pages come from his worker.
     others = [replace(site, people={who: site.head.signed_in(who)}) for who, _ in visits]
     asked = [threading.Thread(target=visit, args=(at, *one)) for at, one in zip(others, visits, strict=True)]
-    try:
-        stall.start()
+    took = []
+    with _stopping(site, site.accounts["bob"].uid) as stopped:
         until(lambda: stopped, "a process of bob's that he stops")
         for one in asked:
             one.start()
-        took = []
         for name in hers:
             began = time.monotonic()
             assert visit(site, "alice", name).status == 200
             took.append(time.monotonic() - began)
-    finally:
-        stopping.set()
-        stall.join()
-        for pid in stopped:
-            if Path(f"/proc/{pid}").exists():
-                os.kill(pid, signal.SIGCONT)
-        for one in asked:
-            one.join()
+    for one in asked:
+        one.join()
     assert sorted(took)[-2] < 1.0, took
     until(lambda: visit(site, "bob", mine[0]).status == 404, "an answer for bob again", within=20)
 
 
-def _of(uid: int, name: str) -> list[int]:
-    """Processes of an account whose name begins so."""
+@contextmanager
+def _stopping(site: ForwardSite, uid: int) -> Iterator[set[int]]:
+    """Stop every process of this portal's that runs as an account, and let them go on at the end."""
+    over, stopped = threading.Event(), set[int]()
+
+    def stop_all() -> None:
+        while not over.wait(0.001):
+            for pid in _acting_as(site, uid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGSTOP)
+                    stopped.add(pid)
+
+    thread = threading.Thread(target=stop_all, daemon=True)
+    thread.start()
+    try:
+        yield stopped
+    finally:
+        over.set()
+        thread.join()
+        for pid in stopped & set(_acting_as(site, uid)):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _acting_as(site: ForwardSite, uid: int) -> list[int]:
+    """Processes that a portal has as an account; other portals on this machine may have some of the same."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            if _real_uid(folder) == uid and (folder / "comm").read_text().startswith(name):
+            if _real_uid(folder) == uid and str(site.head.folder).encode() in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
         except OSError:
             continue

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import sys
+import threading
+
+import pytest
 from twisted.internet.task import Clock
 
 from supercloud.errors import Unreachable
@@ -131,3 +136,30 @@ def test_the_request_goes_on_meanwhile() -> None:
     one.relay.upstream_choked()
     one.relay.upstream_drained()
     assert one.down.said[-2:] == ["pause", "resume"]
+
+
+@pytest.mark.parametrize("ends", ["complete", "the browser leaves", "the application fails"])
+def test_a_parser_is_not_left_to_whichever_thread_collects_garbage(ends: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """lol_html's cannot be freed in another thread: it would say so in the log, and keep its memory."""
+    wrong: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", wrong.append)
+    gc.collect()
+    gc.disable()
+    try:
+        one = Rewritten()
+        one.relay.response_body(b"<a href=/x>")
+        match ends:
+            case "complete":
+                one.relay.response_ended(())
+            case "the browser leaves":
+                one.down.relay.downstream_lost()
+            case _:
+                one.relay.upstream_lost(Unreachable("reset"))
+        one.down.cycle = one  # type: ignore[attr-defined]
+        del one
+        collecting = threading.Thread(target=gc.collect)
+        collecting.start()
+        collecting.join()
+    finally:
+        gc.enable()
+    assert wrong == []
