@@ -52,7 +52,8 @@ def read_forward(data: bytes) -> ForwardUrl | None:
         text = data.decode("ascii")
     except UnicodeDecodeError:
         raise Unreadable("the file holds something else than plain letters") from None
-    lines = [line for line in map(str.strip, text.splitlines()) if line]
+    # As a shell writes lines: str.splitlines would end them at separators too that no editor shows.
+    lines = [line for one in text.split("\n") if (line := one.strip(" \t\r"))]
     return _read_url(lines[-1], len(lines)) if lines else None
 
 

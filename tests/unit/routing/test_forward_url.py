@@ -56,6 +56,8 @@ def test_an_empty_file_keeps_the_name_and_leads_nowhere(data: bytes) -> None:
         (b"ftp://node1:21/", "not a URL"),
         (b"http://node1:12000/a b", "not a URL"),
         (b"http://node1:12000/\x00", "not a URL"),
+        (b"\x1c", "not a URL"),
+        (b"http://node1:12000/\x1dhttp://node2:1/", "not a URL"),
         (b"http://n\xc3\xb6de:1/", "something else than plain letters"),
         (b"http://node1/", "no port"),
         (b"http://node1:/", "$SLURM_STEP_RESV_PORTS"),
