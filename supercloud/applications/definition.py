@@ -108,7 +108,6 @@ class Definition(Section, frozen=True):
     :ivar order: applications are listed by it, then by name.
     :ivar ports: TCP ports that the job gets.
     :ivar script: file beside this one: a template of a bash script.
-    :ivar idle: minutes without use after which its owner is warned and it is ended; 0: never.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
@@ -117,7 +116,6 @@ class Definition(Section, frozen=True):
     order: int = 100
     ports: Annotated[int, msgspec.Meta(ge=0, le=16)] = 1
     script: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+$")] = "script.sh.j2"
-    idle: Annotated[int, msgspec.Meta(ge=0)] = 0
     resources: Resources = Resources()
     field: list[Field] = []
     open: Opening = Opening()
