@@ -73,11 +73,11 @@ def addresses_of(name: str) -> frozenset[str]:
 
 
 def _dns(shown: str, found: frozenset[str], home: frozenset[str]) -> Iterable[str]:
-    there = ", ".join(sorted(home)) or "the portal's address"
+    there = f"the address {', '.join(sorted(home))}" if home else "the portal's address"
     if not found:
-        yield f"DNS has no {shown}. Add a record: {shown}. with the address {there}."
+        yield f"DNS has no {shown}. Add a record: {shown}. with {there}."
     elif home and found != home:
-        yield f"DNS leads {shown} to {', '.join(sorted(found))}, and the portal's name to {there}: make them the same."
+        yield f"DNS leads {shown} to {', '.join(sorted(found))}, and the portal's name to {', '.join(sorted(home))}: make them the same."
 
 
 def _covers(shown: str, certificate: x509.Certificate) -> Iterable[str]:
