@@ -73,11 +73,12 @@ def addresses_of(name: str) -> frozenset[str]:
 
 
 def _dns(shown: str, found: frozenset[str], home: frozenset[str]) -> Iterable[str]:
-    there = f"the address {', '.join(sorted(home))}" if home else "the portal's address"
+    here, there = ", ".join(sorted(home)), ", ".join(sorted(found))
     if not found:
-        yield f"DNS has no {shown}. Add a record: {shown}. with {there}."
+        to = f"the address {here}" if home else "the portal's address"
+        yield f"DNS has no {shown}. Add a record: {shown}. with {to}."
     elif home and found != home:
-        yield f"DNS leads {shown} to {', '.join(sorted(found))}, and the portal's name to {', '.join(sorted(home))}: make them the same."
+        yield f"DNS leads {shown} to {there}, and the portal's name to {here}: make them the same."
 
 
 def _covers(shown: str, certificate: x509.Certificate) -> Iterable[str]:
