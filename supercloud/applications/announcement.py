@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
 
 import msgspec
+
+from supercloud.applications.own_file import read_own_file
 
 MOST_BYTES: Final = 64 * 1024
 _MOST_FILES: Final = 200
@@ -88,19 +89,8 @@ def jupyter_servers(folder: Path) -> Iterator[tuple[int, Announcement]]:
 
 
 def _read(file: Path) -> tuple[bytes, float] | None:
-    """A regular file of this account's, not through a link, and when it was changed."""
-    try:
-        descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_size > MOST_BYTES:
-            return None
-        if status.st_mode & 0o077:  # what others may read holds no secret, and what they may write says nothing
-            return None
-        return os.read(descriptor, MOST_BYTES), status.st_mtime
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
+    """A file of this account's, and when it was changed; what others may read holds no secret, and what they may write
+    says nothing.
+    """
+    found = read_own_file(file, most=MOST_BYTES, closed=0o077)
+    return None if found is None else (found[0], found[1].st_mtime)

@@ -116,11 +116,18 @@ class Sessions:
 
         :raises SchedulerError: nobody could say.
         """
-        jobs = self._jobs()
-        sessions = [self._of(job) for job in jobs]
+        sessions = self.of_jobs()
         known = {(one.place.node, one.place.port) for one in sessions if one.place is not None}
-        nodes = {node for job in jobs if job.state == "running" for node in job.nodes}
+        running = [one.job for one in sessions if one.job is not None and one.job.state == "running"]
+        nodes = {node for job in running for node in job.nodes}
         return [*sessions, *(one for one in self._found(nodes) if _at(one) not in known)]
+
+    def of_jobs(self) -> list[Session]:
+        """Those that are jobs.
+
+        :raises SchedulerError: nobody could say.
+        """
+        return [self._of(job) for job in self._jobs()]
 
     def find(self, session_id: str) -> Session:
         """One of them, asked about afresh.

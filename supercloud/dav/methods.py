@@ -86,8 +86,8 @@ class Methods:
             failed = self._copy(request, target, there, members=depth == "infinity")
         if not failed:
             self._guard.drop_locks(locks)
-        if stamp is not None and not failed:
-            self._stamp(target, stamp)
+        if stamp is not None and not failed and not self._stamp(target, stamp):
+            del request.environ["HTTP_X_OC_MTIME"]  # which would be answered as accepted
         status = HTTPStatus.CREATED if there is None else HTTPStatus.NO_CONTENT
         return self._report(request, start_response, request.located, failed, status)
 
@@ -164,9 +164,14 @@ class Methods:
         finally:
             os.close(handle)
 
-    def _stamp(self, target: Located, stamp: int) -> None:
+    def _stamp(self, target: Located, stamp: int) -> bool:
+        """Whether the time could be set: what was moved can be somebody else's, and is moved all the same."""
         with self._tree.seen(target) as (handle, _status):
-            os.utime(f"/proc/self/fd/{handle}", ns=(stamp, stamp))
+            try:
+                os.utime(f"/proc/self/fd/{handle}", ns=(stamp, stamp))
+            except PermissionError:
+                return False
+        return True
 
     def _report(
         self, request: Request, start_response: StartResponse, base: Located, failed: list[Failure], good: HTTPStatus

@@ -54,7 +54,7 @@ class Slurm:
 
     def submit_batch(self, file: Path, output: Path) -> str:
         """Hand over a script as it is; what its ``#SBATCH`` lines say about the output gives way."""
-        argv = ["sbatch", "--parsable", f"--chdir={file.parent}", f"--output={output}", "--", str(file)]
+        argv = ["sbatch", "--parsable", f"--chdir={file.parent}", f"--output={_plain(output)}", "--", str(file)]
         return self._submitted(self._ask(argv))
 
     def jobs(self) -> list[Job]:
@@ -110,7 +110,13 @@ class Slurm:
 
 def _options(submission: Submission) -> list[str]:
     one = submission
-    options = ["sbatch", "--parsable", f"--job-name={one.name}", f"--chdir={one.folder}", f"--output={one.output}"]
+    options = [
+        "sbatch",
+        "--parsable",
+        f"--job-name={one.name}",
+        f"--chdir={one.folder}",
+        f"--output={_plain(one.output)}",
+    ]
     options += [f"--nodes={one.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={one.cpus}", "--no-requeue"]
     if one.comment:
         options.append(f"--comment={one.comment}")
@@ -136,6 +142,11 @@ def _batch(submission: Submission) -> str:
     if submission.ports:
         step.append(f"--resv-ports={submission.ports}")
     return f"#!/bin/sh\nexec {shlex.join([*step, '/bin/bash', str(submission.script)])}\n"
+
+
+def _plain(output: Path) -> str:
+    """A file's name in which nothing stands for the job's number and the like; sbatch(1), filename pattern."""
+    return str(output).replace("%", "%%")
 
 
 def _words(said: str) -> str:

@@ -1,20 +1,23 @@
-"""What a worker serves to its account: the file system below /dav, and everywhere else the workspace. And what it tells
-the front: about forwards, and about the jobs that listen.
+"""What a worker serves to its account: the file system below /dav, with a drop-box for jobs in it, and everywhere else
+the workspace. And what it tells the front: about forwards, and about the jobs that listen.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
 import msgspec
 
+from supercloud.applications.dropbox import FOLDER, DropBox
 from supercloud.dav.app import make_app
 from supercloud.monitor.wire import Task
 from supercloud.pages.app import make_app as make_pages
 from supercloud.pages.workspace import Workspace
 from supercloud.workers import forward_check, job_told, session_told
+from supercloud.workers.dropping import Dropping
 from supercloud.workers.forward_check import check
 
 _DAV: Final = "/dav"
@@ -28,10 +31,13 @@ def make(task: Task, home: str) -> Application:
 
     :param home: the account's.
     """
-    dav = make_app(task.roots, home, task.desk)
+    files = make_app(task.roots, home, task.desk)
+    dav: Application = files
     workspace = (
         None if task.workspace is None else Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
     )
+    if workspace is not None:
+        dav = Dropping(files, files.tree, DropBox(workspace.scheduler, workspace.sessions, Path(home) / FOLDER))
     pages = _answer_nothing if workspace is None else _Late(lambda: make_pages(workspace))
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:

@@ -17,6 +17,20 @@ from tests.acceptance.site_of import PEOPLE, Site
 NODES = 3
 
 
+def slurm_of(lab: Lab, processes: Processes) -> Slurm:
+    """A SLURM on a cluster of `NODES` nodes, both there until the lab ends."""
+    lab.enter(shared("cluster", lambda: lab_cluster.make(NODES), lab_cluster.remove))
+    # Port 99 of the cluster's addresses, and SLURM's, can be had once on this machine.
+    lab.enter(shared("ident2-port-99", lambda: None, lambda: None))
+    folder = lab.folder / "slurm"
+    folder.mkdir()
+    folder.chmod(0o755)
+    slurm = Slurm(folder, Cluster(processes, NODES), processes)
+    slurm.start()
+    lab.at_end(slurm.stop)
+    return slurm
+
+
 class ClusterSite(Site):
     """The portal, for applications on its nodes.
 
@@ -24,19 +38,11 @@ class ClusterSite(Site):
     """
 
     def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
-        lab.enter(shared("cluster", lambda: lab_cluster.make(NODES), lab_cluster.remove))
         super().__init__(lab, lab.folder / "site-cluster", address="10.77.0.1", hostname=hostname)
         processes = Processes()
         lab.at_end(processes.stop)
-        self.cluster = Cluster(processes, NODES)
-        # Port 99 of the cluster's addresses, and SLURM's, can be had once on this machine.
-        lab.enter(shared("ident2-port-99", lambda: None, lambda: None))
-        folder = lab.folder / "slurm"
-        folder.mkdir()
-        folder.chmod(0o755)
-        self.slurm = Slurm(folder, self.cluster, processes)
-        self.slurm.start()
-        lab.at_end(self.slurm.stop)
+        self.slurm = slurm_of(lab, processes)
+        self.cluster = self.slurm.cluster
         self.folder.mkdir(parents=True)
         for node in self.cluster.nodes:
             start_node(self.cluster, processes, self.folder, node)

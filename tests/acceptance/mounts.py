@@ -55,7 +55,7 @@ def rclone_of(lab: Lab, site: PasswordSite, login: str, path: str = "/~/") -> li
 
 
 @contextmanager
-def _mounted(lab: Lab, command: list[str]) -> Iterator[tuple[Path, Callable[[], Any]]]:
+def mounted(lab: Lab, command: list[str]) -> Iterator[tuple[Path, Callable[[], Any]]]:
     """rclone's mount, and what it says about uploads that are still to be done."""
     at, port = lab.folder / "mnt", free_port()
     at.mkdir()
@@ -77,7 +77,7 @@ def _mounted(lab: Lab, command: list[str]) -> Iterator[tuple[Path, Callable[[], 
 
 
 def _rclone(lab: Lab, site: PasswordSite, source: Path, home: Path) -> None:
-    with _mounted(lab, rclone_of(lab, site, "alice")) as (at, waiting):
+    with mounted(lab, rclone_of(lab, site, "alice")) as (at, waiting):
         copied = subprocess.run(["cp", "-a", f"{source}/supercloud", f"{at}/tree"], capture_output=True, text=True)
         # rclone answers the setting of access lists with EIO, on a local folder too; cp goes on, and says so.
         complaints = [line for line in copied.stderr.splitlines() if "preserving permissions" not in line]

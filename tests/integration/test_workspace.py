@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lab.portal import ROOT, Curl, is_readable_by_all, start_embedded
+from lab.portal import ROOT, Curl, is_readable_by_all, start_embedded, until
 from lab.processes import Processes, free_port
 
 pytestmark = pytest.mark.root
@@ -134,3 +134,21 @@ def test_a_file_that_others_may_read_tells_nothing(hers: Any) -> None:
     answer = hers.curl(f"{hers.url}/open/{job}", *_PAGE)
     assert answer.status == 503
     assert "has not said where it listens" in answer.text
+
+
+def test_a_job_saved_on_a_drive_runs_is_followed_and_cancelled(hers: Any) -> None:
+    def dav(name: str, *how: str) -> Any:
+        return hers.curl(f"{hers.url}/dav/~/portal-jobs{name}", *how, "-H", "Sec-Fetch-Site: same-origin")
+
+    def save(name: str, text: str) -> int:
+        origin = ("-H", f"Origin: {hers.url}")
+        return int(dav(f"/{name}", "-X", "PUT", "--data-binary", text, *origin).status)
+
+    assert dav("", "-X", "MKCOL", "-H", f"Origin: {hers.url}").status == 201
+    assert save("sim.job", "#!/bin/sh\nid -u\nsleep 600\n") == 201
+    until(lambda: dav("/sim.out").text == f"{hers.account.uid}\n", "its output")
+    until(lambda: dav("/sim.status").json()["state"] == "running", "its status")
+    assert save("sim.cancel", "now") == 201
+    until(lambda: dav("/sim.status").json()["state"] == "cancelled", "its end")
+    told = dav("/sim.status").json()
+    assert (told["node"], told["message"]) == ("localhost", "It was stopped.")

@@ -360,3 +360,17 @@ def denying(call: Callable[..., Any], name: str) -> Callable[..., Any]:
         return call(path, *args, **named)
 
     return denies
+
+
+def test_what_is_moved_and_is_somebody_elses_keeps_its_time(
+    dav: Caller, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "theirs").write_text("x")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr("supercloud.dav.methods.os.utime", refuse)
+    answer = ask(dav, "MOVE", "/theirs", "/hers", x_oc_mtime="1500000000")
+    assert (answer.status, "x-oc-mtime" in answer.fields) == (201, False)
+    assert (folder / "hers").read_text() == "x"

@@ -37,11 +37,13 @@ class Dav:
         self.made: list[object] = []
         self.called: list[tuple[str, str]] = []
 
-    def make(self, *arguments: object) -> Callable[..., Iterable[bytes]]:
-        self.made.append(arguments)
-        return self.serve
+    tree = None
 
-    def serve(self, environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
+    def make(self, *arguments: object) -> Dav:
+        self.made.append(arguments)
+        return self
+
+    def __call__(self, environ: dict[str, Any], start: Callable[..., object]) -> Iterable[bytes]:
         self.called.append((environ["SCRIPT_NAME"], environ["PATH_INFO"]))
         return [b"dav"]
 
