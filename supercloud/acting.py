@@ -79,8 +79,11 @@ class Acting:
         _make_run(self._settings.run, self._account)
         self._connected, self._process = self._start(self._task())
 
-    def build(self, accounts: Accounts) -> WayToWorker:
-        """The way that requests take to workers."""
+    def build(self, accounts: Accounts, notices: Callable[[], bytes] = bytes) -> WayToWorker:
+        """The way that requests take to workers.
+
+        :param notices: see `WayToWorker`.
+        """
         if self._connected is None:
             raise RuntimeError("the monitor was not started")
         front, reactor, settings = self._front, self._reactor, self._settings.workers
@@ -89,7 +92,7 @@ class Acting:
         workers.start()
         pool: Pool[One] = Pool(reactor, most=front.per_principal.connections)
         dialer = UnixDialer(reactor, timeout=float(front.limits.connect))
-        self._way = WayToWorker(workers, dialer, pool, applications=self._applications)
+        self._way = WayToWorker(workers, dialer, pool, applications=self._applications, notices=notices)
         self._asking = Asking(workers, self._way, reactor)
         return self._way
 
@@ -162,7 +165,9 @@ class Acting:
             desk=str(settings.run / "portal.sock"),
             roots=dict(settings.dav.roots),
             forwards=settings.forwards.directory,
-            workspace=Workspace(self._portal, settings.scheduler.kind, settings.applications.all_folders),
+            workspace=Workspace(
+                self._portal, settings.scheduler.kind, settings.applications.all_folders, settings.applications.idle
+            ),
             umask=int(settings.workers.umask, 8) if settings.workers.umask else None,
         )
 

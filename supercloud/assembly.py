@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from supercloud.access import Access
@@ -16,6 +17,7 @@ from supercloud.authn import lock_store
 from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.handed import Handed
 from supercloud.authn.lock_store import SqliteLockStore
+from supercloud.authn.notices import Board
 from supercloud.authn.recurring import Recurring
 from supercloud.authn.seal import Sealer, make_key
 from supercloud.authn.session import Session, Sessions
@@ -97,7 +99,9 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     reactor = on.reactor
     key = make_key(settings.state / "sealing.key")
     accounts = Accounts(on.offload, min_uid=settings.authn.min_uid, only=on.only)
-    worker = on.acting.build(accounts)
+    board = Board(Path(front.notices) if front.notices else None, storage=on.storage, clock=reactor, now=on.now)
+    board.start()
+    worker = on.acting.build(accounts, board.field)
     forwards = on.acting.forwards()
     sealer = Sealer([key])
     store = SqliteStore(settings.state / "sessions.sqlite", now=on.now)
@@ -122,7 +126,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     standing = Standing(
         store=locks, storage=on.storage, accounts=accounts, state_of=on.acting.monitor.read_account, clock=reactor
     )
-    authenticator = Authenticator(sessions, accounts, standing, credentials.programs)
+    authenticator = Authenticator(sessions, accounts, standing, credentials.programs, board.refusal)
     hosts = on.hosts
     nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
     authorizer = Authorizer(
@@ -193,6 +197,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             opening=Opening(on.acting.asking, nodes, hosts, handed),
             files=files_of(settings.dav.roots),
             origins=OriginPage(lambda: on.offload.run(look, front, datetime.fromtimestamp(on.now(), UTC))),
+            notices=board.shown,
         )
     )
     pipeline = Pipeline(
@@ -217,7 +222,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             paths_for_others=frozenset(front.paths_for_others),
         )
     )
-    looking = (standing.stop, certificates.stop, membership.stop, watch.stop)
+    looking = (board.stop, standing.stop, certificates.stop, membership.stop, watch.stop)
     keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close, handed.stop)
     reloads = {"the certificates of forwards": tls.reload} if isinstance(tls, Tls) else {}
     return Assembled(pipeline, site, (desk.stop, looks.stop, *looking, *keeping), reloads)

@@ -148,6 +148,7 @@ class Front(Section, frozen=True):
     :ivar private_key: readable by the front's group, so that a reload works without root.
     :ivar account: whom the front runs as once its ports are bound; ``""`` means whoever started it.
     :ivar stop_within: for exchanges under way when the portal stops.
+    :ivar notices: TOML file of what the site tells everybody, and of maintenance; ``""``: none; see authn.notices.
     :ivar audit: file of audit lines; ``""`` means the service's own log.
     :ivar paths_for_others: node names whose applications may be served under the portal's own origin even when
         somebody else owns them. It hands that owner whatever the viewer can do on the portal.
@@ -161,6 +162,7 @@ class Front(Section, frozen=True):
     private_key: Path = Path("/etc/supercloud/tls/key.pem")
     account: str = "supercloud"
     stop_within: Duration = Duration(10)
+    notices: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = "/etc/supercloud/notices.toml"
     audit: str = ""
     paths_for_others: tuple[str, ...] = ()
     per_principal: PerPrincipal = PerPrincipal()
@@ -305,10 +307,13 @@ class Applications(Section, frozen=True):
 
     :ivar folders: with a folder for each application that people can start.
     :ivar shipped: offer those too that come with the portal; one in ``folders`` of the same name goes before.
+    :ivar idle: without use, after which those end that say how it is judged; their owners are warned in the last
+        quarter of the time; ``"0s"`` ends none.
     """
 
     folders: tuple[Annotated[str, msgspec.Meta(pattern=r"^/")], ...] = ("/etc/supercloud/apps",)
     shipped: bool = True
+    idle: Duration = Duration(12 * 3600)
 
     @property
     def all_folders(self) -> tuple[str, ...]:
@@ -485,6 +490,7 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
             listen=(Listen.parse(f"tls:127.0.0.1:{port}"), Listen.parse(f"tls:[::1]:{port}")),
             hostname="localhost",
             account="",
+            notices="",
             certificate=state / "tls" / "fullchain.pem",
             private_key=state / "tls" / "key.pem",
         ),
@@ -492,4 +498,5 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
         nodes=Nodes(allow=("localhost", "127.0.0.1/32", "::1/128")),
         ident2=Ident2(responder=True, socket="", udp=UdpAddresses()),
         scheduler=Scheduler(kind="local"),
+        applications=Applications(idle=Duration(0)),
     )

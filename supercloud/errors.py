@@ -15,11 +15,13 @@ class PortalError(Exception):
     :cvar status: what HTTP says.
     :cvar public: what the page says; holds nothing that the viewer may not know.
     :cvar outcome: the last word of the audit line.
+    :cvar retry_after: seconds until it may be worth trying again, where the status is 503.
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
     public: str = "The portal made a mistake. It was logged; try again, and tell the site if it stays."
     outcome: str = "broken"
+    retry_after: int = 2
 
     def __init__(self, log: str = "", *, public: str | None = None) -> None:
         super().__init__(log or type(self).__name__)
@@ -197,6 +199,14 @@ class AccountClosed(PortalError):
 
     status = HTTPStatus.FORBIDDEN
     public = "This account may not be used now."
+    outcome = "refused"
+
+
+class UnderMaintenance(PortalError):
+    """The site has closed the portal for a while; ``public`` is what it says about that."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    public = "The portal is closed for maintenance."
     outcome = "refused"
 
 

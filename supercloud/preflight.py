@@ -8,6 +8,7 @@ from stat import S_ISDIR
 
 from supercloud import acting
 from supercloud.accounts import read_account
+from supercloud.authn import notices
 from supercloud.config import Front, Settings, WrongSettings
 from supercloud.front.signin import Book
 from supercloud.front.tls import TlsFiles, TlsMaterial
@@ -99,5 +100,10 @@ def _look_at_files(settings: Settings, front: Front) -> None:
             raise WrongSettings(f"front.certificate, front.private_key or authn.certificate: {error}") from None
     if settings.forwards.ca or not settings.forwards.verify:
         read_creator(settings.forwards)
+    if front.notices:
+        try:
+            notices.read(Path(front.notices))
+        except notices.WrongNotices as error:
+            raise WrongSettings(f"front.notices: {error}") from None
     if settings.authn.certificate.map:
         Book.read(settings.authn.certificate)

@@ -108,6 +108,8 @@ class Definition(Section, frozen=True):
     :ivar order: applications are listed by it, then by name.
     :ivar ports: TCP ports that the job gets.
     :ivar script: file beside this one: a template of a bash script.
+    :ivar idle: how it is judged whether anybody uses it, where the site ends what nobody uses: by its processes, or by
+        what Jupyter says as well; "" ends it never.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=60)]
@@ -116,6 +118,7 @@ class Definition(Section, frozen=True):
     order: int = 100
     ports: Annotated[int, msgspec.Meta(ge=0, le=16)] = 1
     script: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]+$")] = "script.sh.j2"
+    idle: Literal["", "processes", "jupyter"] = ""
     resources: Resources = Resources()
     field: list[Field] = []
     open: Opening = Opening()

@@ -23,6 +23,8 @@ MARK: Final = "supercloud"
 SCRIPT: Final = "script.sh"
 OUTPUT: Final = "output.log"
 _PRELUDE: Final = resources.files("supercloud.applications").joinpath("prelude.sh").read_text(encoding="utf-8")
+# Nodes need not have the portal's program.
+_JUDGE: Final = resources.files("supercloud.applications").joinpath("idle.py").read_text(encoding="utf-8")
 _MOST_REMEMBERED: Final = 16 * 1024  # bytes
 
 
@@ -31,14 +33,18 @@ class Launching:
 
     :param data: folder of all jobs' folders; see `sessions`.
     :param state: what was typed last is kept there.
+    :param idle: seconds without use, after which applications end; 0 for never.
     """
 
-    def __init__(self, scheduler: Scheduler, *, home: Path, login: str, data: Path, state: Path) -> None:
+    def __init__(
+        self, scheduler: Scheduler, *, home: Path, login: str, data: Path, state: Path, idle: float = 0.0
+    ) -> None:
         self._scheduler = scheduler
         self._home = home
         self._login = login
         self._data = data
         self._state = state
+        self._idle = idle
 
     def asked(self, app: App) -> list[Asked]:
         """What its form asks, with what was typed the last time where that still can be.
@@ -72,6 +78,9 @@ class Launching:
         folder.mkdir(parents=True, mode=0o700)
         script = folder / SCRIPT
         begin = f"#!/bin/bash\nexport SUPERCLOUD_FOLDER={shlex.quote(str(folder))}\n"
+        if app.definition.idle and self._idle:
+            begin += f"export SUPERCLOUD_IDLE={self._idle:g} SUPERCLOUD_IDLE_BY={app.definition.idle}\n"
+            (folder / "idle.py").write_text(_JUDGE, encoding="utf-8")
         script.write_text(begin + _PRELUDE + text, encoding="utf-8")
         try:
             job_id = self._scheduler.submit(self._submission(app, values, cluster, folder=folder))

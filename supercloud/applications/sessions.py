@@ -15,6 +15,7 @@ import msgspec
 from supercloud.applications.announcement import Announcement, jupyter_servers, read_announcement
 from supercloud.applications.catalogue import Catalogue
 from supercloud.applications.launching import MARK, OUTPUT
+from supercloud.applications.own_file import read_own_file
 from supercloud.scheduler.interface import Job, NoSuchJob, Scheduler
 
 Stage = Literal["waiting", "starting", "ready", "ending", "over"]
@@ -23,7 +24,11 @@ Stage = Literal["waiting", "starting", "ready", "ending", "over"]
 SHARED: Final = 2.0
 MOST_LOG: Final = 64 * 1024  # bytes of the output in one answer
 KEPT_FOLDERS: Final = 100
+MOST_WARNING: Final = 3600.0  # seconds; its owner is told in the last quarter of the time
 _MOST_TROUBLE: Final = 2000  # bytes
+_LATE: Final = 120.0  # seconds that a judge's look may take
+# In a job's folder: what its script and its judge leave there (prelude.sh, idle.py), and what a person's page does.
+_TROUBLE, _IDLE, _ENDED, _RENEWED = "trouble", "idle.json", "ended", "renewed"
 _FOLDER: Final = re.compile(r"\d{8}-\d{6}-[a-z0-9][a-z0-9_-]{0,39}-[0-9a-f]{6}")
 _REASONS: Final = {
     "Priority": "Others are before it in the queue.",
@@ -56,6 +61,17 @@ _OVER: Final = {
 }
 
 
+class Idle(msgspec.Struct, frozen=True, kw_only=True):
+    """What a job's own judge says (see `idle`), in seconds since the epoch.
+
+    :ivar since: when it was used last.
+    :ivar ends: when it ends unless it is used or renewed.
+    """
+
+    since: float
+    ends: float
+
+
 class Session(msgspec.Struct, frozen=True, kw_only=True):
     """One job, or one server that was found.
 
@@ -64,6 +80,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     :ivar words: what is going on, and what to do.
     :ivar place: where it is opened, once it says so.
     :ivar folder: of its files; "" where it has none here.
+    :ivar idle: that nobody uses it, when its owner has to be told.
     """
 
     id: str
@@ -75,6 +92,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     job: Job | None = None
     place: Announcement | None = None
     folder: str = ""
+    idle: Idle | None = None
 
     @property
     def can_open(self) -> bool:
@@ -149,6 +167,18 @@ class Sessions:
         self._scheduler.cancel(session_id)
         self._shared = None
 
+    def renew(self, session_id: str) -> None:
+        """Have it go on though nobody uses it: as if somebody had just used it.
+
+        :raises NoSuchJob, SchedulerError: there is none.
+        :raises OSError: it cannot be noted.
+        """
+        session = self.find(session_id)
+        if not session.folder or session.stage == "over":
+            raise NoSuchJob("There is nothing to renew: it is over, or was not started here.")
+        mark = Path(session.folder) / _RENEWED
+        mark.touch(mode=0o600)
+
     def now(self) -> float:
         """Seconds since the epoch."""
         return self._clock()
@@ -195,19 +225,45 @@ class Sessions:
         place = None if job.is_over else self._place(job)
         stage = _stage(job, place)
         within = app.definition.open.within if app is not None else None
+        idle = self._idle(self._data / folder) if folder and stage in ("starting", "ready") else None
         if stage == "starting" and app is None:
             stage = "ready"  # a job of the person's own: nobody knows whether there is something to open
         return Session(
             id=job.id,
             name=app.definition.name if app is not None else job.name,
             stage=stage,
-            words=self._words(job, stage, within),
+            words=self._words(job, stage, within) if idle is None else self._warning(idle),
             app=app_id,
             icon=app.definition.icon if app is not None else "",
             job=job,
             place=place,
             folder=str(self._data / folder) if folder and (self._data / folder).is_dir() else "",
+            idle=idle,
         )
+
+    def _idle(self, folder: Path) -> Idle | None:
+        """What its owner has to be told: that it ends soon, as nobody uses it."""
+        found = read_own_file(folder / _IDLE, most=_MOST_TROUBLE, closed=0o022)
+        try:
+            told = None if found is None else msgspec.json.decode(found[0], type=Idle)
+        except msgspec.MsgspecError:
+            return None
+        if told is None:
+            return None
+        now = self._clock()
+        try:
+            if (folder / _RENEWED).stat().st_mtime > told.since:
+                return None
+        except OSError:
+            pass
+        warned = max(told.ends - MOST_WARNING, (told.since + 3 * told.ends) / 4)
+        # One that is long past is of a judge that was ended itself.
+        return told if warned <= now < told.ends + _LATE else None
+
+    def _warning(self, idle: Idle) -> str:
+        left = max(0, round((idle.ends - self._clock()) / 60))
+        when = "within a minute" if left < 1 else f"in {left} minute{'s' if left > 1 else ''}"
+        return f"Nobody uses it. It ends {when}, unless it is used or renewed."
 
     def _place(self, job: Job) -> Announcement | None:
         """What a job announced, unless an earlier job of the same number did."""
@@ -220,9 +276,12 @@ class Sessions:
         if stage == "waiting":
             return _REASONS.get(job.reason, f"It waits ({job.reason})." if job.reason else "It waits for its turn.")
         if stage == "over":
-            said = _trouble(self._data / _folder_of(job)) if job.state == "failed" else ""
-            reason = f" ({job.reason})" if job.reason and not said else ""
-            return _OVER.get(job.state, "It is over.") + reason + said
+            ended = _said(self._data / _folder_of(job) / _ENDED)
+            if ended and job.state != "lost":
+                return ended
+            said = _said(self._data / _folder_of(job) / _TROUBLE) if job.state == "failed" else ""
+            reason = f"({job.reason})" if job.reason else ""
+            return " ".join(filter(None, (_OVER.get(job.state, "It is over."), said or reason)))
         if stage == "starting" and within is not None and job.starts is not None:
             late = self._clock() - job.starts - within
             if late > 0:
@@ -276,11 +335,11 @@ def _folder_of(job: Job) -> str:
     return _mark(job)[1]
 
 
-def _trouble(folder: Path) -> str:
-    """What its script said when it gave up."""
+def _said(file: Path) -> str:
+    """What its script said when it gave up, or its judge when it was ended; "" where nothing was said."""
     try:
-        with (folder / "trouble").open("rb") as told:
-            return " " + told.read(_MOST_TROUBLE).decode("utf-8", "replace").strip()
+        with file.open("rb") as told:
+            return told.read(_MOST_TROUBLE).decode("utf-8", "replace").strip()
     except OSError:
         return ""
 

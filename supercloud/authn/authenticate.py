@@ -4,6 +4,7 @@ field of each request.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -74,6 +75,7 @@ class Authenticator:
 
     :param standing: asked whenever somebody is verified; whoever closes an account ends what was verified before.
     :param programs: None where only sessions count.
+    :param closed: what an account is refused with while the portal is closed; None while it is not.
     """
 
     def __init__(
@@ -82,11 +84,13 @@ class Authenticator:
         accounts: PrincipalLookup,
         standing: AccountStanding,
         programs: FieldCheck | None = None,
+        closed: Callable[[str], PortalError | None] = lambda _login: None,
     ) -> None:
         self._sessions = sessions
         self._accounts = accounts
         self._standing = standing
         self._programs = programs
+        self._closed = closed
 
     @property
     def takes_programs(self) -> bool:
@@ -101,16 +105,28 @@ class Authenticator:
         *,
         need: Scope | None = None,
         address: str = "",
+        is_leaving: bool = False,
     ) -> Viewer:
         """The viewer of a request. Where there is a session cookie, nothing else is looked at.
 
         :param memory: of the downstream connection: what is shown is verified once, then compared by its bytes.
         :param need: what a program's token must be for; None where only a session counts.
         :param address: the browser's.
+        :param is_leaving: they sign out, which can be done while the portal is closed.
         :raises AccountClosed: the account may not be used now.
+        :raises UnderMaintenance: the portal is closed.
         :raises NotAuthenticated: no session, or not one of this origin, or over, or its account is not admitted.
         :raises PortalError: see `FieldCheck.verify`.
         """
+        viewer = await self._shown(head, origin, memory, need, address)
+        closed = None if is_leaving else self._closed(viewer.principal.login)
+        if closed is not None:
+            raise closed
+        return viewer
+
+    async def _shown(
+        self, head: RequestHead, origin: Origin, memory: dict[str, object], need: Scope | None, address: str
+    ) -> Viewer:
         sealed = cookie(head.fields, SESSION_COOKIE)
         if sealed is not None:
             return await self._by_session(sealed, origin, memory)
@@ -121,7 +137,7 @@ class Authenticator:
         viewer = self._known(memory, "program", mark)
         if viewer is None:
             viewer = await self._programs.verify(shown, need, address)
-            self.admit(viewer.principal)
+            self._admit(viewer.principal)
             self._remember(memory, "program", mark, viewer)
         return viewer
 
@@ -129,14 +145,26 @@ class Authenticator:
         """Let in whoever showed a right credential.
 
         :raises AccountClosed: the account may not be used now.
+        :raises UnderMaintenance: the portal is closed.
         """
+        self._admit(principal)
+        closed = self._closed(principal.login)
+        if closed is not None:
+            raise closed
+
+    def _admit(self, principal: Principal) -> None:
         refusal = self._standing.refusal(principal.uid)
         if refusal is not None:
             raise refusal
         self._standing.seen(principal)
 
     def is_live(self, viewer: Viewer) -> bool:
-        """Whether the credential of a viewer found before is still good; it is in use then."""
+        """Whether a viewer found before may go on: the credential is still good, which is in use then, and the portal
+        is open.
+        """
+        return self._is_good(viewer) and self._closed(viewer.principal.login) is None
+
+    def _is_good(self, viewer: Viewer) -> bool:
         keeper, credential = viewer.keeper, viewer.credential
         if keeper.is_live(credential):
             keeper.touch(credential)
@@ -152,7 +180,7 @@ class Authenticator:
         viewer = self._known(memory, "viewer", mark)
         if viewer is None:
             viewer = await self._open(sealed, origin)
-            self.admit(viewer.principal)
+            self._admit(viewer.principal)
             self._remember(memory, "viewer", mark, viewer)
         return viewer
 
@@ -166,7 +194,7 @@ class Authenticator:
             return None
         viewer: Viewer = known[1]
         # A password that was asked about twice is remembered once: what its keeper does not know it cannot end.
-        if self.is_live(viewer) and self._standing.refusal(viewer.principal.uid) is None:
+        if self._is_good(viewer) and self._standing.refusal(viewer.principal.uid) is None:
             return viewer
         del memory[kind]
         return None

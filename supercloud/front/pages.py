@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
 
+from supercloud.authn.notices import Told
 from supercloud.origin_check import Name
 
 Fields = list[tuple[bytes, bytes]]
@@ -104,9 +106,11 @@ def sign_in(
     note: str = "",
     login: str = "",
     onward: str = "",
+    notices: Sequence[Told] = (),
 ) -> bytes:
     """Who are you?
 
+    :param notices: of the site's.
     :param login: what was typed before.
     :param onward: where to go then.
     """
@@ -122,7 +126,9 @@ def sign_in(
         ways.append(
             "<p>Choose your client certificate when the browser asks for it, or ask the site how to get one.</p>"
         )
-    told = f'<p role="alert"><strong>{escape(note)}</strong></p>' if note else ""
+    told = "".join(f'<p class="notice {one.kind}">{escape(one.text)}</p>' for one in notices)
+    if note:
+        told += f'<p role="alert"><strong>{escape(note)}</strong></p>'
     return page("Sign in", told + "".join(ways))
 
 

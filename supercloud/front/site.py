@@ -8,7 +8,7 @@ reaches an application.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
@@ -19,6 +19,7 @@ from supercloud import events
 from supercloud.access import Access
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
+from supercloud.authn.notices import Told
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import SHOWN_IN
 from supercloud.authn.scope import needed_scope
@@ -36,6 +37,7 @@ from supercloud.errors import (
     NotFound,
     NothingListens,
     PortalError,
+    UnderMaintenance,
 )
 from supercloud.front import pages
 from supercloud.front.address import local, query_of
@@ -83,6 +85,7 @@ class Parts:
     :ivar opening: for ``/open/``; None where there are no workers.
     :ivar files: address of the viewer's files, for the first page.
     :ivar origins: says what the site's DNS and certificate lack.
+    :ivar notices: what the site tells everybody now.
     """
 
     hosts: Hosts
@@ -98,6 +101,7 @@ class Parts:
     opening: Opening | None = None
     files: str = ""
     origins: OriginPage | None = None
+    notices: Callable[[], Sequence[Told]] = tuple
 
 
 class Site:
@@ -158,7 +162,7 @@ class Site:
             fields.append((b"WWW-Authenticate", _BASIC if self._takes_programs(head) else _BY_SESSION))
         waits = isinstance(error, NothingListens)
         if waits or error.status.value == 503:
-            fields.append((b"Retry-After", b"2"))
+            fields.append((b"Retry-After", b"%d" % error.retry_after))
         if isinstance(error, MethodRefused):
             fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
         if provenance.wants_page(head):
@@ -208,8 +212,10 @@ class Site:
         )
         return True
 
-    async def _viewer(self, exchange: Exchange, origin: Origin) -> Viewer:
-        viewer = await self._on.authenticator.authenticate(exchange.head, origin, exchange.memory)
+    async def _viewer(self, exchange: Exchange, origin: Origin, *, is_leaving: bool = False) -> Viewer:
+        viewer = await self._on.authenticator.authenticate(
+            exchange.head, origin, exchange.memory, is_leaving=is_leaving
+        )
         exchange.audit.principal = viewer.principal.login
         return viewer
 
@@ -239,7 +245,7 @@ class Site:
         try:
             password = await passwords.check(login, form.get("password", ""), exchange.address)
             self._on.authenticator.admit(password.principal)
-        except (NotAuthenticated, AccountClosed, Busy) as error:
+        except (NotAuthenticated, AccountClosed, Busy, UnderMaintenance) as error:
             self._sign_in_page(exchange, error, login=login, onward=onward)
         else:
             await self._signed_in(exchange, password.principal, "password", onward)
@@ -268,6 +274,7 @@ class Site:
             has_certificate="certificate" in names,
             has_password=self._on.passwords is not None,
             note=refusal.public if refusal is not None else "",
+            notices=self._on.notices(),
             login=login,
             onward=local(onward),
         )
@@ -292,7 +299,7 @@ class Site:
     async def _logout(self, exchange: Exchange, origin: Origin) -> None:
         if exchange.head.method != b"POST":
             raise MethodRefused("/logout is POST", public="Signing out needs the button on the first page (POST).")
-        viewer = await self._viewer(exchange, origin)
+        viewer = await self._viewer(exchange, origin, is_leaving=True)
         await self._on.sessions.end_all(viewer.principal.uid, "signed out")
         gone = (b"Set-Cookie", SESSION_COOKIE + b"=; Max-Age=0" + _COOKIE_FLAGS)
         self._page(exchange, 200, pages.signed_out(), gone)

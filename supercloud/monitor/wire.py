@@ -190,11 +190,13 @@ class Workspace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     :ivar portal: URL of the portal's own origin, without a slash at its end.
     :ivar folders: of the site's applications.
+    :ivar idle: seconds without use, after which applications end; 0 for never.
     """
 
     portal: str
     scheduler: Literal["slurm", "local"]
     folders: tuple[str, ...]
+    idle: float = 0.0
 
 
 class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,6 +13,7 @@ from supercloud.applications.definition import WrongDefinition
 from supercloud.applications.form import Unanswered
 from supercloud.forward_files import ForwardFiles, NotDone
 from supercloud.pages.keys import NotAKey
+from supercloud.pages.notices import notices_of
 from supercloud.pages.openapi import describe
 from supercloud.pages.workspace import Workspace, told_app, told_field, told_session
 from supercloud.scheduler.interface import NoSuchJob, Refused, SchedulerError
@@ -78,7 +79,8 @@ def make_api(workspace: Workspace) -> Blueprint:
 
     @api.get("/workspace")
     def state() -> Response:
-        return _json({"sessions": [told_session(one) for one in on.sessions.all()]})
+        sessions = [told_session(one) for one in on.sessions.all()]
+        return _json({"sessions": sessions, "notices": msgspec.to_builtins(notices_of(request.headers))})
 
     @api.get("/apps")
     def apps() -> Response:
@@ -114,6 +116,11 @@ def make_api(workspace: Workspace) -> Blueprint:
     @api.delete("/jobs/<job_id>")
     def stop(job_id: str) -> Response:
         on.sessions.stop(job_id)
+        return _empty()
+
+    @api.post("/jobs/<job_id>/renew")
+    def renew(job_id: str) -> Response:
+        on.sessions.renew(job_id)
         return _empty()
 
     @api.get("/jobs/<job_id>/log")

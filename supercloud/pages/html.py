@@ -17,6 +17,7 @@ from supercloud.forward_files import NotDone
 from supercloud.pages.api import Refusal, log_text, refusal_of
 from supercloud.pages.keys import NotAKey
 from supercloud.pages.listeners import own_listeners
+from supercloud.pages.notices import notices_of
 from supercloud.pages.rendering import render
 from supercloud.pages.workspace import Workspace
 from supercloud.scheduler.interface import SchedulerError
@@ -31,7 +32,8 @@ def make_pages(workspace: Workspace) -> Blueprint:
     portal_port = urlsplit(on.portal).port or 443  # no application of theirs, where it runs as them
 
     def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
-        text = render(template, login=on.login, has_forwards=on.forwards is not None, **values)
+        notices = notices_of(request.headers)
+        text = render(template, login=on.login, has_forwards=on.forwards is not None, notices=notices, **values)
         return Response(text, status=status.value, content_type="text/html; charset=utf-8")
 
     @pages.get("/")
@@ -97,6 +99,11 @@ def make_pages(workspace: Workspace) -> Blueprint:
         on.sessions.stop(job_id)
         return _see(f"/jobs/{quote(job_id, safe='')}")
 
+    @pages.post("/jobs/<job_id>/renew")
+    def renew(job_id: str) -> Response:
+        on.sessions.renew(job_id)
+        return _see(f"/jobs/{quote(job_id, safe='')}")
+
     def forwards_page(trouble: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
         if on.forwards is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "This site has no forwards.")
@@ -150,7 +157,10 @@ def make_pages(workspace: Workspace) -> Blueprint:
 
 def refuse(error: Refusal, login: str, *, has_forwards: bool) -> Response:
     """A refusal as a page."""
-    text = render("trouble.html", login=login, title=error.status.phrase, words=error.text, has_forwards=has_forwards)
+    text = render(
+        "trouble.html", login=login, title=error.status.phrase, words=error.text, has_forwards=has_forwards,
+        notices=notices_of(request.headers),
+    )  # fmt: skip
     return Response(text, status=error.status.value, content_type="text/html; charset=utf-8")
 
 

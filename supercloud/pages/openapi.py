@@ -43,6 +43,12 @@ _SCHEMAS: Final = {
         stage={"enum": ["waiting", "starting", "ready", "ending", "over"]},
         words={"type": "string", "description": "what is going on, for people"},
         open={"type": ["string", "null"], "description": "path at the portal, once it can be opened"},
+        idle={
+            "type": ["object", "null"],
+            "description": "set when it ends soon, as nobody uses it",
+            "required": ["since", "ends"],
+            "properties": {"since": {"type": "number"}, "ends": {"type": "number"}},
+        },
         node=_OPTIONAL_TEXT,
         port={"type": ["integer", "null"]},
         state={"enum": ["pending", "running", "ending", "done", "failed", "cancelled", "timed-out", "lost"]},
@@ -119,8 +125,10 @@ def _operation(summary: str, answers: dict[str, Any], **more: Any) -> dict[str, 
 
 _APP_ID: Final = {**_NAME, "name": "app_id"}
 _SESSIONS: Final = _list(_ref("Session"))
+_NOTICE: Final = _object(("kind", "text"), kind={"enum": ["info", "warning"]}, text=_TEXT)
+_WORKSPACE: Final = _object(("sessions", "notices"), sessions=_SESSIONS, notices=_list(_NOTICE))
 _PATHS: Final[dict[str, Any]] = {
-    "/api/workspace": {"get": _operation("What runs now", _answers(_object(("sessions",), sessions=_SESSIONS)))},
+    "/api/workspace": {"get": _operation("What runs now, and what the site tells everybody", _answers(_WORKSPACE))},
     "/api/apps": {"get": _operation("Applications", _answers(_object(("apps",), apps=_list(_ref("App")))))},
     "/api/apps/{app_id}": {
         "get": _operation("An application, and what it asks", _answers(_ref("App")), parameters=[_APP_ID])
@@ -136,6 +144,9 @@ _PATHS: Final[dict[str, Any]] = {
     "/api/jobs/{job_id}": {
         "get": _operation("A job", _answers(_ref("Session")), parameters=[_JOB_ID]),
         "delete": _operation("End it", _answers(None, status="204"), parameters=[_JOB_ID]),
+    },
+    "/api/jobs/{job_id}/renew": {
+        "post": _operation("Have it go on though nobody uses it", _answers(None, status="204"), parameters=[_JOB_ID])
     },
     "/api/jobs/{job_id}/log": {
         "get": _operation(

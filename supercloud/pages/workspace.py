@@ -67,7 +67,9 @@ class Workspace:
             home=place,
             scheduler=runs,
             catalogue=catalogue,
-            launching=Launching(runs, home=place, login=login, data=data, state=place / _STATE / "forms"),
+            launching=Launching(
+                runs, home=place, login=login, data=data, state=place / _STATE / "forms", idle=task.idle
+            ),
             sessions=Sessions(
                 runs,
                 catalogue,
@@ -149,6 +151,7 @@ def told_session(one: Session) -> dict[str, Any]:
         "stage": one.stage,
         "words": one.words,
         "open": f"/open/{one.id}" if one.can_open else None,
+        "idle": msgspec.to_builtins(one.idle),
         "node": one.place.node if one.place is not None else None,
         "port": one.place.port if one.place is not None else None,
     }

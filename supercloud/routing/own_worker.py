@@ -38,7 +38,9 @@ from supercloud.message.fields import HOP_BY_HOP, line, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
 from supercloud.routing.place import PORTAL_DROPPED, TOLD_BEGINNINGS, TOLD_BY_US
 
-_DROPPED: Final = HOP_BY_HOP | TOLD_BY_US | {b"content-length", b"authorization", b"x-request-id", b"via"}
+_DROPPED: Final = (
+    HOP_BY_HOP | TOLD_BY_US | {*(b"content-length", b"authorization", b"x-request-id", b"via", b"supercloud-notices")}
+)
 _PREFIX: Final = b"/dav"
 _API: Final = b"api"
 # First segments of the workspace's addresses; the empty one is that of ``/``.
@@ -112,10 +114,11 @@ def check_use(head: RequestHead) -> None:
         raise NotPassive(f"Sec-Fetch-Dest {use[:20]!r}")
 
 
-def inward(head: RequestHead, *, address: str) -> bytes:
+def inward(head: RequestHead, *, address: str, notices: bytes = b"") -> bytes:
     """The head that the worker gets: the target and ``Host`` as the browser wrote them, for ``Destination`` names them.
 
     :param address: the browser's.
+    :param notices: the line that tells pages what the site tells everybody.
     """
     out = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target)]
     for lower, name, value in head.fields:
@@ -130,6 +133,8 @@ def inward(head: RequestHead, *, address: str) -> bytes:
         out.append(b"Transfer-Encoding: chunked\r\n")
     elif head.length or b"content-length" in head.first:
         out.append(b"Content-Length: %d\r\n" % head.length)
+    if not is_of_files(head.path):
+        out.append(notices)
     out.append(b"X-Forwarded-Proto: https\r\nX-Forwarded-For: %b\r\n\r\n" % address.encode("ascii"))
     return b"".join(out)
 

@@ -79,7 +79,7 @@ class Asking:
         try:
             for afresh in (False, True):  # a kept connection may have been closed in this moment
                 kept, is_kept = await self._way.connection_to(one, afresh=afresh, must_be_fresh=False)
-                question = _Question(kept.connection, method, target, most)
+                question = _Question(kept.connection, method, target, most, self._way.notices())
                 try:
                     return await question.answered.addTimeout(WITHIN, self._clock)
                 except TimeoutError:
@@ -106,7 +106,7 @@ class _Question:
     :ivar is_lost: the connection was closed before the answer.
     """
 
-    def __init__(self, connection: Connection, method: str, target: str, most: int) -> None:
+    def __init__(self, connection: Connection, method: str, target: str, most: int, notices: bytes) -> None:
         self._connection = connection
         self._most = most
         self._status = 0
@@ -115,7 +115,7 @@ class _Question:
         self.is_lost = False
         self.answered: Deferred[bytes | None] = Deferred(lambda _: self._leave())
         name, path = method.encode("ascii"), target.encode("ascii")
-        connection.begin(self, name, b"%b %b HTTP/1.1\r\nHost: worker\r\n\r\n" % (name, path))
+        connection.begin(self, name, b"%b %b HTTP/1.1\r\nHost: worker\r\n%b\r\n" % (name, path, notices))
         connection.finish()
 
     def response_started(self, head: ResponseHead) -> None:

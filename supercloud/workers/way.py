@@ -25,15 +25,23 @@ class WayToWorker:
 
     :param pool: of connections to workers; a worker's number is in the key, so that none outlives its worker.
     :param applications: their origins, as a policy names them.
+    :param notices: the line that tells pages what the site tells everybody.
     """
 
     def __init__(
-        self, workers: Workers, dialer: WorkerDialer, pool: Pool[One], *, applications: tuple[str, ...] = ()
+        self,
+        workers: Workers,
+        dialer: WorkerDialer,
+        pool: Pool[One],
+        *,
+        applications: tuple[str, ...] = (),
+        notices: Callable[[], bytes] = bytes,
     ) -> None:
         self._workers = workers
         self._dialer = dialer
         self._pool = pool
         self._applications = applications
+        self.notices = notices
 
     async def carry(self, exchange: Any, viewer: Viewer, again: Again, *, afresh: bool = False) -> None:
         """Carry one exchange.
@@ -65,7 +73,7 @@ class WayToWorker:
 
         relay = HttpRelay(exchange, kept.connection, length=head.length, retry=retry)
         exchange.carry(relay)
-        relay.start(head.method, inward(head, address=exchange.address))
+        relay.start(head.method, inward(head, address=exchange.address, notices=self.notices()))
 
     async def connection_to(self, one: One, *, afresh: bool, must_be_fresh: bool) -> tuple[Kept[One], bool]:
         """A verified connection for one exchange with a worker, and whether it is a kept one.

@@ -48,7 +48,7 @@ def run(lab: Lab) -> None:
     site.portal.stop()
 
 
-def _launch(page: Any, site: ClusterSite, app: str, **fields: str) -> str:
+def start(page: Any, site: ClusterSite, app: str, **fields: str) -> str:
     """Fill the form and send it; the job's id."""
     page.goto(f"{site.url}/launch/{app}")
     if page.locator("details").count():
@@ -66,7 +66,8 @@ def _launch(page: Any, site: ClusterSite, app: str, **fields: str) -> str:
     return str(page.url.rpartition("/")[2])
 
 
-def _ready(page: Any) -> None:
+def wait_until_ready(page: Any) -> None:
+    """Until the page of a job says Open."""
     page.get_by_role("link", name=re.compile("^Open")).wait_for(timeout=_STARTS)
 
 
@@ -74,10 +75,10 @@ def _jupyter(lab: Lab, site: ClusterSite, context: Any, page: Any) -> str:
     page.goto(f"{site.url}/")
     lab.screenshot(page, "home")
     begin = time.monotonic()
-    job_id = _launch(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
+    job_id = start(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
     lab.screenshot(page, "starting")
     lab.saw(f"alice starts JupyterLab from its form: job {job_id}, {page.locator('.stage').first.inner_text()!r}")
-    _ready(page)
+    wait_until_ready(page)
     lab.saw(f"the page that was left open says Open after {time.monotonic() - begin:.1f} s")
     lab.screenshot(page, "ready")
     link = page.get_by_role("link", name=re.compile("^Open"))
@@ -129,10 +130,10 @@ def _stop(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
 
 def _two_at_once(lab: Lab, site: ClusterSite, page: Any) -> None:
     command = "python3 -m http.server {port}"
-    jobs = [_launch(page, site, "web", command=command, partition="normal") for _ in range(2)]
+    jobs = [start(page, site, "web", command=command, partition="normal") for _ in range(2)]
     for job_id in jobs:
         page.goto(f"{site.url}/jobs/{job_id}")
-        _ready(page)
+        wait_until_ready(page)
     ports = [site.slurm.ports(job_id) for job_id in jobs]
     lab.holds(len(set(ports)) == 2 and all(ports), f"two at once have different reserved ports: {ports}")
     page.goto(f"{site.url}/")
@@ -144,7 +145,7 @@ def _two_at_once(lab: Lab, site: ClusterSite, page: Any) -> None:
 
 
 def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
-    job_id = _launch(
+    job_id = start(
         page, site, "jupyterlab", partition="gpu", gpus="2", gpu_kind="a100", cpus="4", memory="1G", minutes="1h 30m",
         features="fast", environment=str(jupyterlab.VENV),
     )  # fmt: skip
@@ -167,7 +168,7 @@ def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
 def _hostile(lab: Lab, site: ClusterSite, page: Any) -> None:
     trap = lab.accounts["alice"].home / "trap"
     attack = f'/x\'; touch {trap}; $(touch {trap}) `touch {trap}` ";touch {trap}"'
-    job_id = _launch(page, site, "jupyterlab", **_SMALL, start_in=attack, environment=attack)
+    job_id = start(page, site, "jupyterlab", **_SMALL, start_in=attack, environment=attack)
     page.locator(".card").get_by_text("There is no environment at").wait_for(timeout=_STARTS)
     lab.holds(not trap.exists(), f"quotes, $(…) and backquotes in fields run nothing: {_words(page)!r}")
     lab.screenshot(page, "failed")
@@ -211,7 +212,7 @@ def _broken_startup(lab: Lab, site: ClusterSite, page: Any) -> None:
         file.write_text(text)
         for path in (file.parent, file):
             os.chown(path, alice.uid, alice.gid)
-        _launch(page, site, "jupyterlab", **_SMALL, environment=str(jupyterlab.VENV), start_in="~")
+        start(page, site, "jupyterlab", **_SMALL, environment=str(jupyterlab.VENV), start_in="~")
         page.locator(".card").get_by_text(words).wait_for(timeout=_STARTS)
         lab.saw(f"a broken ~/.jupyter/supercloud.sh says so: {_words(page)!r}")
     file.unlink()
@@ -220,18 +221,18 @@ def _broken_startup(lab: Lab, site: ClusterSite, page: Any) -> None:
 def _ends(lab: Lab, site: ClusterSite, page: Any) -> None:
     """A job that is killed, one whose time is up, one whose node goes down."""
     command = "python3 -m http.server {port}"
-    job_id = _launch(page, site, "web", command=command, partition="normal")
-    _ready(page)
+    job_id = start(page, site, "web", command=command, partition="normal")
+    wait_until_ready(page)
     subprocess.run(["scancel", "--signal=KILL", "--full", job_id], check=True)
     page.get_by_text("It failed.").or_(page.get_by_text("It was stopped.")).first.wait_for(timeout=30_000)
     lab.saw(f"killed: {_words(page)!r}")
-    job_id = _launch(page, site, "web", command=command, partition="normal", minutes="1m")
-    _ready(page)
+    job_id = start(page, site, "web", command=command, partition="normal", minutes="1m")
+    wait_until_ready(page)
     subprocess.run(["scontrol", "update", f"JobId={job_id}", "TimeLimit=0"], check=True, capture_output=True)
     page.get_by_text("Its time was up.").wait_for(timeout=90_000)
     lab.saw(f"its time is up: {_words(page)!r}")
-    job_id = _launch(page, site, "web", command=command, partition="gpu")
-    _ready(page)
+    job_id = start(page, site, "web", command=command, partition="gpu")
+    wait_until_ready(page)
     node = site.cluster.nodes[-1]
     subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
     page.get_by_text("went down").wait_for(timeout=30_000)
@@ -256,8 +257,8 @@ def _by_hand(lab: Lab, site: ClusterSite, page: Any) -> None:
 
 
 def _controller_down(lab: Lab, site: ClusterSite, page: Any) -> None:
-    job_id = _launch(page, site, "web", command="python3 -m http.server {port}", partition="normal")
-    _ready(page)
+    job_id = start(page, site, "web", command="python3 -m http.server {port}", partition="normal")
+    wait_until_ready(page)
     href = page.get_by_role("link", name=re.compile("^Open")).get_attribute("href")
     page.goto(f"{site.url}{href}")
     where = page.url
@@ -271,7 +272,7 @@ def _controller_down(lab: Lab, site: ClusterSite, page: Any) -> None:
     site.slurm.start_controller()
     until(lambda: site.slurm.state(job_id) == "RUNNING", "slurmctld", within=30)
     page.goto(f"{site.url}/jobs/{job_id}")
-    _ready(page)
+    wait_until_ready(page)
     lab.saw("it is up again, and the job is found")
     site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
 

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from supercloud.access import Access
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
 from supercloud.authn.handed import Handed
+from supercloud.authn.notices import Board
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs
 from supercloud.authn.scope import DAV, Scope
@@ -215,7 +216,8 @@ class FakePortal:
             state_of=self.monitor.read_account,
             clock=self.clock,
         )
-        authenticator = Authenticator(sessions, self.accounts, self.standing, programs)
+        self.board = Board(None, storage=self.offload, clock=self.clock, now=self.clock.seconds)
+        authenticator = Authenticator(sessions, self.accounts, self.standing, programs, self.board.refusal)
         self.tickets = Tickets(
             sealer=Sealer([bytes(32)]),
             sessions=self.sessions,
@@ -233,7 +235,10 @@ class FakePortal:
         closing = Closing(sessions, (self.tokens, self.passwords), self.watch, self.workers.end)
         self.standing.start(lambda: self.workers.in_use | self.watch.in_use, closing)
         self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
-        way = WayToWorker(self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns)
+        way = WayToWorker(
+            self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns,
+            notices=self.board.field,
+        )  # fmt: skip
         asking = Asking(self.workers, way, self.clock)
         self.handed = Handed(self.clock)
         self.live = Live(asking, self.clock)
@@ -253,6 +258,7 @@ class FakePortal:
                 tokens=self.tokens if takes_programs else None,
                 opening=Opening(asking, nodes, self.hosts, self.handed),
                 origins=OriginPage(self._look),
+                notices=self.board.shown,
             )
         )
         self.pipeline = Pipeline(

@@ -122,7 +122,7 @@ def test_the_monitor_is_told_what_the_settings_say(host_of: Make, tmp_path: Path
         "supercloud-portal",
     )
     assert (task.roots, task.umask, task.forwards) == ({"/": "~"}, 0o027, "/srv/fw")
-    assert task.workspace == Workspace("https://portal.test", "local", ("/srv/apps",))
+    assert task.workspace == Workspace("https://portal.test", "local", ("/srv/apps",), 12 * 3600.0)
     assert (task.run, task.desk) == (str(tmp_path / "run"), str(tmp_path / "run/portal.sock"))
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
 

@@ -10,9 +10,9 @@ const localise = (root) => {
   }
 };
 
-// Parts marked data-live are replaced by what the server shows of them now; whoever is typing there is left alone.
+// Parts marked data-live, and those that follow them, are replaced by what the server shows of them now; whoever is typing there is left alone.
 const refresh = async () => {
-  const parts = [...document.querySelectorAll('[data-live]')];
+  const parts = [...document.querySelectorAll('[data-live], [data-follows]')];
   if (!parts.length) return;
   const answer = await fetch(location.href, {headers: {Accept: 'text/html'}, cache: 'no-store'});
   if (!answer.ok || answer.redirected) return;

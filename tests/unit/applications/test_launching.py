@@ -9,6 +9,7 @@ import pytest
 
 from supercloud.applications.catalogue import App
 from supercloud.applications.form import Unanswered
+from supercloud.applications.launching import Launching
 from supercloud.scheduler.interface import Refused, Submission
 from tests.fakes.workspace import FakeWorkspace
 
@@ -86,3 +87,21 @@ def test_what_cannot_be_any_more_is_not_there(here: FakeWorkspace) -> None:
     assert {one.name: one.default for one in here.launching.asked(app)}["partition"] == "normal"
     file.write_text("[]")
     assert {one.name: one.default for one in here.launching.asked(app)}["command"] == ""
+
+
+@pytest.mark.parametrize(
+    ("app", "idle", "is_judged"), [("jupyterlab", 60.0, True), ("jupyterlab", 0.0, False), ("web", 60.0, False)]
+)
+def test_only_where_the_site_and_the_application_say_so_it_is_judged_whether_somebody_uses_it(
+    here: FakeWorkspace, app: str, idle: float, is_judged: bool
+) -> None:
+    found = here.workspace.catalogue.find(app)
+    assert found is not None
+    launching = Launching(
+        here.scheduler, home=here.home, login="alice", data=here.home / "data", state=here.home / "state", idle=idle
+    )
+    launching.launch(found, {"command": "x"} if app == "web" else {})
+    [sent] = here.scheduler.submitted
+    assert isinstance(sent, Submission)
+    assert ("export SUPERCLOUD_IDLE=60 SUPERCLOUD_IDLE_BY=jupyter\n" in sent.script.read_text()) == is_judged
+    assert (sent.script.parent / "idle.py").exists() == is_judged

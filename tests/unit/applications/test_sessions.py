@@ -143,3 +143,70 @@ def test_what_is_left_of_old_jobs_is_removed_and_nothing_of_running_ones(here: F
     assert old.is_dir() and (old.parent / "mine").is_dir()
     assert sum(1 for one in old.parent.iterdir()) == KEPT_FOLDERS + 2
     assert [one.name for one in here.announced.iterdir()] == [f"{job_id}.json"]
+
+
+def judged(here: FakeWorkspace, since: float, ends: float) -> tuple[str, Path]:
+    """An application that runs, and what its judge says."""
+    job_id = launch(here)
+    here.scheduler.has(job_id, comment=here.scheduler.known[job_id].comment)
+    here.announce(job_id)
+    folder = Path(here.sessions.find(job_id).folder)
+    (folder / "idle.json").write_text(json.dumps({"since": since, "ends": ends}))
+    return job_id, folder
+
+
+def test_who_uses_it_no_more_is_warned_in_the_last_quarter_and_can_renew_it(here: FakeWorkspace) -> None:
+    job_id, folder = judged(here, 1000.0, 1000.0 + 4000)
+    here.now = 3900.0
+    assert here.sessions.find(job_id).idle is None
+    here.now = 4000.0
+    warned = here.sessions.find(job_id)
+    assert warned.idle is not None and warned.words == (
+        "Nobody uses it. It ends in 17 minutes, unless it is used or renewed."
+    )
+    assert warned.can_open
+    here.sessions.renew(job_id)
+    assert (folder / "renewed").stat().st_mode & 0o077 == 0
+    assert here.sessions.find(job_id).idle is None
+    os.utime(folder / "renewed", (900, 900))
+    assert here.sessions.find(job_id).idle is not None
+    here.now = 4930.0
+    assert "It ends in 1 minute," in here.sessions.find(job_id).words
+    here.now = 4990.0
+    assert "It ends within a minute" in here.sessions.find(job_id).words
+
+
+def test_a_judge_that_is_gone_or_says_nonsense_warns_nobody(here: FakeWorkspace) -> None:
+    job_id, folder = judged(here, 1000.0, 5000.0)
+    here.now = 6000.0
+    assert here.sessions.find(job_id).idle is None
+    here.now = 4999.0
+    for text in ("[]", "{}", '{"since": "x", "ends": 1}', "\0"):
+        (folder / "idle.json").write_text(text)
+        assert here.sessions.find(job_id).idle is None
+
+
+def test_long_idle_times_warn_an_hour_before(here: FakeWorkspace) -> None:
+    job_id, _ = judged(here, 1000.0, 1000.0 + 12 * 3600)
+    here.now = 1000.0 + 10.9 * 3600
+    assert here.sessions.find(job_id).idle is None
+    here.now = 1000.0 + 11.1 * 3600
+    assert here.sessions.find(job_id).idle is not None
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "cancelled"])
+def test_one_that_was_ended_says_that_nobody_used_it(here: FakeWorkspace, state: str) -> None:
+    job_id, folder = judged(here, 1.0, 2.0)
+    (folder / "ended").write_text("Nobody used it for 12 hours, so it was ended.")
+    here.scheduler.has(job_id, comment=here.scheduler.known[job_id].comment, state=state)
+    assert here.sessions.find(job_id).words == "Nobody used it for 12 hours, so it was ended."
+    with pytest.raises(NoSuchJob, match="nothing to renew"):
+        here.sessions.renew(job_id)
+
+
+def test_what_was_not_started_here_cannot_be_renewed(here: FakeWorkspace) -> None:
+    here.scheduler.has("7")
+    with pytest.raises(NoSuchJob):
+        here.sessions.renew("7")
+    with pytest.raises(NoSuchJob):
+        here.sessions.renew("8")

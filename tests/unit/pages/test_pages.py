@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -217,3 +218,32 @@ def test_the_last_job_on_a_node_is_told_to_the_front(here: FakeWorkspace) -> Non
     here.scheduler.trouble = Silent("x")
     here.sessions.forget()
     assert here.workspace.job_at("node1") is None
+
+
+def test_what_nobody_uses_is_renewed_from_its_card_and_by_the_api(here: FakeWorkspace) -> None:
+    job_id = api(here, "POST", "/jobs", {"app": "web", "values": {"command": "x"}})[1]["id"]
+    here.scheduler.has(job_id, comment=here.scheduler.known[job_id].comment)
+    assert "Renew" not in here.client.get("/").text
+    folder = Path(here.sessions.find(job_id).folder)
+    (folder / "idle.json").write_text('{"since": 100, "ends": 1060}')
+    assert api(here, "GET", f"/jobs/{job_id}")[1]["idle"] == {"since": 100.0, "ends": 1060.0}
+    here.sessions.forget()
+    for path in ("/", "/jobs", f"/jobs/{job_id}"):
+        assert f'action="/jobs/{job_id}/renew"' in here.client.get(path).text
+    assert here.client.post(f"/jobs/{job_id}/renew").headers["Location"] == f"/jobs/{job_id}"
+    assert "Renew" not in here.client.get("/").text
+    assert api(here, "GET", f"/jobs/{job_id}")[1]["idle"] is None
+    assert api(here, "POST", f"/jobs/{job_id}/renew") == (204, None)
+    assert api(here, "POST", "/jobs/99/renew")[0] == 404
+
+
+def test_what_the_site_tells_everybody_is_on_each_page_and_is_text(here: FakeWorkspace) -> None:
+    told = {"Supercloud-Notices": quote('[{"kind":"warning","text":"Slow <b>today</b>, Müller."}]', safe="")}
+    for path in (*PAGES, "/none", "/jobs/99"):
+        text = here.client.get(path, headers=told).text
+        assert '<p class="notice warning">Slow &lt;b&gt;today&lt;/b&gt;, Müller.</p>' in text, path
+    answer = here.client.get("/api/workspace", headers=told).json
+    assert answer is not None
+    assert answer["notices"] == [{"kind": "warning", "text": "Slow <b>today</b>, Müller."}]
+    for nonsense in ("", "%", "[]", "[1]", quote('[{"kind":"x","text":"y"}]')):
+        assert 'class="notice' not in here.client.get("/", headers={"Supercloud-Notices": nonsense}).text
