@@ -180,11 +180,15 @@ def _telling() -> Iterator[None]:
 
 
 def _read_token(url: str) -> str:
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         return sys.stdin.readline(_MOST_TOKEN).strip()
     click.echo(f"Make a token for launching at {url}/tokens, and paste it here; it is not shown.", err=True)
     given: str = click.prompt("Token", hide_input=True, err=True)
     return given.strip()
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _read_values(words: Sequence[str]) -> dict[str, str]:

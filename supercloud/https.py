@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.client import HTTPException, HTTPSConnection
+from http.client import HTTPException, HTTPSConnection, IncompleteRead
 from importlib.metadata import version
 from typing import Final
 from urllib.parse import urlsplit
@@ -71,6 +71,8 @@ class Https:
             connection.request(method, path, body, self._fields(body))
             response = connection.getresponse()
             content = response.read(MOST_BODY + 1)
+            if response.length and len(content) <= MOST_BODY:  # http.client itself says nothing of a part
+                raise IncompleteRead(content)
         except (OSError, HTTPException) as error:
             why = "it takes too long" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
             raise NoAnswer(f"{self._entry.url}: no whole answer: {why}", is_unsure=True) from None
@@ -89,7 +91,9 @@ class Https:
         except ssl.SSLCertVerificationError as error:
             raise NoAnswer(self._distrust(error)) from None
         except ssl.SSLError as error:
-            raise NoAnswer(f"{self._entry.url}: no TLS there ({error.reason}); is the address right?") from None
+            raise NoAnswer(
+                f"{self._entry.url}: no TLS there ({error.strerror or error}); is the address right?"
+            ) from None
         except OSError as error:
             why = "it takes too long" if isinstance(error, TimeoutError) else error.strerror or str(error)
             raise NoAnswer(f"{self._entry.url}: not reachable: {why}") from None
