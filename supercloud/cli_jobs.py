@@ -8,6 +8,7 @@ import sys
 import webbrowser
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from pathlib import Path
 from time import monotonic, sleep
 from time import time as wall_clock
@@ -167,6 +168,9 @@ def _patience() -> Patience:
 
 @contextmanager
 def _telling() -> Iterator[None]:
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of another character set shows what it can
     try:
         yield
     except WrongFields as error:

@@ -270,6 +270,13 @@ def test_a_log_keeps_its_lines_and_steers_no_terminal(run: Terminal) -> None:
     assert run("logs", "7", "-f").stdout == "one\ttwo\nred 2J ☃ \xa0end\n"
 
 
+def test_a_terminal_of_another_character_set_shows_what_it_can(run: Terminal) -> None:
+    run.scheduler.has("7", comment=MARKED, state="done")
+    run.portal.prints("7", "é ☃\n".encode())
+    shown = CliRunner(charset="latin-1").invoke(main, ["logs", "7"])
+    assert (shown.exit_code, shown.stdout_bytes) == (0, b"\xe9 ?\n")
+
+
 def test_open_prints_the_address_and_starts_the_browser(run: Terminal) -> None:
     run.scheduler.has("7", comment=MARKED)
     done = run("open", "7")
