@@ -79,10 +79,10 @@ def launch(app: str, values: Sequence[str], wait: bool, opens: bool) -> None:
     with _telling():
         workstation = _here()
         job_id = workstation.launch(app, _read_values(values))
-        click.echo(job_id)
-        if not wait and not opens:
-            return
         try:
+            click.echo(job_id)
+            if not wait and not opens:
+                return
             job = until_ready(workstation, job_id, _patience(), _tell)
         except (Failed, KeyboardInterrupt):
             _tell(f"job {job_id} was started; see: supercloud jobs")

@@ -145,8 +145,10 @@ def test_a_log_is_followed_through_a_restart_of_the_portal(hers: Hers) -> None:
 @pytest.mark.root
 def test_ctrl_c_ends_a_wait_and_leaves_the_job(hers: Hers) -> None:
     waiting = hers.start("launch", "web", "minutes=10m", "command=sleep 600", "--wait")
-    assert waiting.stdout is not None
+    assert waiting.stdout is not None and waiting.stderr is not None
     job = waiting.stdout.readline().strip()
+    told = waiting.stderr.readline()
+    assert "starting" in told
     waiting.send_signal(signal.SIGINT)
     _, err = waiting.communicate(timeout=60)
     assert (waiting.returncode, f"job {job} was started" in err, "Traceback" in err) == (130, True, False), err
