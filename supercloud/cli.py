@@ -19,6 +19,7 @@ from supercloud.authn.lock_store import MAX_REASON, LockRow, SqliteLockStore
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli_forward import forward
+from supercloud.cli_jobs import COMMANDS
 from supercloud.config import Duration, WrongSettings
 from supercloud.desk.client import Desk, DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
@@ -39,6 +40,8 @@ def main() -> None:
 
 
 main.add_command(forward)
+for command in COMMANDS:
+    main.add_command(command)
 
 
 @main.group()

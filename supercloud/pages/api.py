@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from http import HTTPStatus
 from typing import Any, Final
@@ -11,6 +12,7 @@ from flask import Blueprint, Response, request
 
 from supercloud.applications.definition import WrongDefinition
 from supercloud.applications.form import Unanswered
+from supercloud.applications.sessions import MOST_LOG
 from supercloud.forward_files import ForwardFiles, NotDone
 from supercloud.pages.keys import NotAKey
 from supercloud.pages.notices import notices_of
@@ -21,6 +23,9 @@ from supercloud.scheduler.interface import NoSuchJob, Refused, SchedulerError
 MOST_BODY: Final = 256 * 1024
 # Terminals' colours and cursors (ECMA-48), and other controls: what is printed is text here.
 _CONTROLS: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f]")
+# One of these whose end is still to come, or a carriage return that may belong to a line feed.
+_BEGUN: Final = re.compile(rb"(?:\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?)?|\r)\Z")
+_LONGEST_SEQUENCE: Final = 256  # bytes; a longer one comes in pieces
 
 Body = dict[str, Any]
 
@@ -66,6 +71,24 @@ def refusal_of(error: Exception) -> Refusal:
 def log_text(data: bytes) -> str:
     """What a job printed, as text."""
     return _CONTROLS.sub("", data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def log_part(data: bytes, *, is_last: bool) -> tuple[str, int]:
+    """A part of what a job prints, as text, and the number of bytes that this is.
+
+    A letter, a line's end or a control sequence whose rest has not come yet is left for the next part.
+    """
+    kept = data if is_last else data[: len(data) - len(_begun(data))]
+    return log_text(kept), len(kept)
+
+
+def _begun(data: bytes) -> bytes:
+    """What a part ends within; empty when it is whole."""
+    if (sequence := _BEGUN.search(data, max(0, len(data) - _LONGEST_SEQUENCE))) is not None:
+        return sequence[0]
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.decode(data)
+    return decoder.getstate()[0]
 
 
 def make_api(workspace: Workspace) -> Blueprint:
@@ -134,7 +157,9 @@ def make_api(workspace: Workspace) -> Blueprint:
             data, after = on.sessions.log(session, offset)
         except FileNotFoundError:
             data, after = b"", 0
-        return _json({"text": log_text(data), "offset": after, "over": session.stage == "over"})
+        is_over = session.stage == "over"
+        text, length = log_part(data, is_last=is_over and len(data) < MOST_LOG)
+        return _json({"text": text, "offset": after - len(data) + length, "over": is_over})
 
     @api.get("/quota")
     def quota() -> Response:

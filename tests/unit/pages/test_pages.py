@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from supercloud.pages.api import log_part
 from supercloud.scheduler.interface import Refused, Silent
 from supercloud.workers.job_told import JobAt
 from tests.fakes.workspace import FakeWorkspace
@@ -247,3 +248,34 @@ def test_what_the_site_tells_everybody_is_on_each_page_and_is_text(here: FakeWor
     assert answer["notices"] == [{"kind": "warning", "text": "Slow <b>today</b>, Müller."}]
     for nonsense in ("", "%", "[]", "[1]", quote('[{"kind":"x","text":"y"}]')):
         assert 'class="notice' not in here.client.get("/", headers={"Supercloud-Notices": nonsense}).text
+
+
+@pytest.mark.parametrize(
+    ("begun", "rest", "whole"),
+    [
+        (b"\xe2\x98", b"\x83", "☃"),
+        (b"\x1b", b"[31mred", "red"),
+        (b"\x1b[38;5;1", b"23mred", "red"),
+        (b"\x1b]0;title", b" of it\x07text", "text"),
+        (b"\x1b]0;title\x1b", b"\\text", "text"),
+        (b"\r", b"\nline", "\nline"),
+    ],
+)
+def test_output_that_ends_within_something_waits_for_its_rest(begun: bytes, rest: bytes, whole: str) -> None:
+    assert log_part(b"before " + begun, is_last=False) == ("before ", 7)
+    assert log_part(begun + rest, is_last=False) == (whole, len(begun + rest))
+    text, length = log_part(begun, is_last=True)
+    assert length == len(begun)
+    assert "\x1b" not in text
+
+
+def test_output_that_is_never_whole_stalls_nothing(here: FakeWorkspace) -> None:
+    assert log_part(b"\x1b]" + b"x" * 300, is_last=False)[1] == 302
+    assert log_part(b"\xff\xfe\x80", is_last=False) == ("\ufffd" * 3, 3)
+    job_id = here.launching.launch(here.workspace.catalogue.find("web"), {"command": "x"})  # type: ignore[arg-type]
+    output = Path(here.sessions.find(job_id).folder) / "output.log"
+    output.write_bytes(b"one \xe2\x98")
+    assert api(here, "GET", f"/jobs/{job_id}/log?offset=0")[1] == {"text": "one ", "offset": 4, "over": False}
+    assert api(here, "GET", f"/jobs/{job_id}/log?offset=4")[1] == {"text": "", "offset": 4, "over": False}
+    here.scheduler.cancel(job_id)
+    assert api(here, "GET", f"/jobs/{job_id}/log?offset=4")[1] == {"text": "\ufffd", "offset": 6, "over": True}
