@@ -166,7 +166,10 @@ class Acting:
             roots=dict(settings.dav.roots),
             forwards=settings.forwards.directory,
             workspace=Workspace(
-                self._portal, settings.scheduler.kind, settings.applications.all_folders, settings.applications.idle
+                self._portal,
+                settings.scheduler.kind,
+                settings.applications.all_folders,
+                float(settings.applications.idle),
             ),
             umask=int(settings.workers.umask, 8) if settings.workers.umask else None,
         )

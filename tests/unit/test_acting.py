@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 from twisted.internet.testing import MemoryReactorClock
@@ -123,6 +124,7 @@ def test_the_monitor_is_told_what_the_settings_say(host_of: Make, tmp_path: Path
     )
     assert (task.roots, task.umask, task.forwards) == ({"/": "~"}, 0o027, "/srv/fw")
     assert task.workspace == Workspace("https://portal.test", "local", ("/srv/apps",), 12 * 3600.0)
+    assert msgspec.json.decode(msgspec.json.encode(task), type=Task) == task
     assert (task.run, task.desk) == (str(tmp_path / "run"), str(tmp_path / "run/portal.sock"))
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o755
 
