@@ -214,8 +214,8 @@ class Sessions:
             return _REASONS.get(job.reason, f"It waits ({job.reason})." if job.reason else "It waits for its turn.")
         if stage == "over":
             said = _trouble(self._data / _folder_of(job)) if job.state == "failed" else ""
-            reason = f" ({job.reason})" if job.reason and not said else ""
-            return _OVER.get(job.state, "It is over.") + reason + said
+            words = _OVER.get(job.state, "It is over.")
+            return f"{words.removesuffix('.')} ({job.reason})." if job.reason and not said else words + said
         if stage == "starting" and within is not None and job.starts is not None:
             late = self._clock() - job.starts - within
             if late > 0:

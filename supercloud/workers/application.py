@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from supercloud.dav.app import make_app
+from supercloud.links import navigation
 from supercloud.monitor.wire import Task
 from supercloud.pages.app import make_app as make_pages
 from supercloud.pages.workspace import Workspace
@@ -32,6 +33,7 @@ def make(task: Task, home: str) -> Application:
     workspace = (
         None if task.workspace is None else Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
     )
+    links = "" if workspace is None else navigation(has_forwards=workspace.forwards is not None)
     pages = _answer_nothing if workspace is None else _Late(lambda: make_pages(workspace))
 
     def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -46,7 +48,8 @@ def make(task: Task, home: str) -> Application:
                 return _tell(None if workspace is None else workspace.job_at(about), start_response)
         if path != _DAV and not path.startswith(f"{_DAV}/"):
             return pages(environ, start_response)
-        answer: Iterable[bytes] = dav({**environ, "SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :]}, start_response)
+        about_dav = {"SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :], "supercloud.links": links}
+        answer: Iterable[bytes] = dav({**environ, **about_dav}, start_response)
         return answer
 
     return application

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import resources
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,6 +26,10 @@ _FOCUSED: Final = """() => {
 }"""
 
 
+# What a page is made of.
+_PART: Final = re.compile(r"^/\.portal/|^/favicon|\.(css|js|svg|png|ico)$")
+
+
 class Watch:
     """What a page does that it must not.
 
@@ -34,7 +39,6 @@ class Watch:
 
     def __init__(self, page: Any) -> None:
         self.found: list[str] = []
-        self._page = page
         page.on("request", self._requested)
         page.on("console", self._said)
         page.on("pageerror", lambda error: self.found.append(f"its script fails: {error}"))
@@ -45,10 +49,11 @@ class Watch:
             self.found.append(f"it asks for {request.url}")
 
     def _said(self, message: Any) -> None:
-        """The console; Content-Security-Policy complains there. That the page itself is a refusal is said too."""
+        """The console: Content-Security-Policy complains there. So do answers of 400 and more, which may be meant."""
         is_status = message.text.startswith("Failed to load resource: the server responded with a status of")
-        if message.type in ("error", "warning") and not (is_status and message.location["url"] == self._page.url):
-            self.found.append(f"the console says {message.text[:300]!r}")
+        is_part = _PART.search(urlsplit(message.location["url"]).path) is not None
+        if message.type in ("error", "warning") and (is_part or not is_status):
+            self.found.append(f"the console says {message.text[:300]!r} of {message.location['url']}")
 
 
 def violations(page: Any) -> list[tuple[str, str]]:

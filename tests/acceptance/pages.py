@@ -34,6 +34,7 @@ class View:
     :ivar login: whose; "" for nobody's.
     :ivar act: what is done on it before it is looked at.
     :ivar is_scripted: it cannot be had without a script.
+    :ivar is_inert: nothing runs on it, axe-core neither.
     """
 
     name: str
@@ -43,6 +44,7 @@ class View:
     login: str = "alice"
     act: Callable[[Any], None] | None = None
     is_scripted: bool = False
+    is_inert: bool = False
 
 
 def run(lab: Lab) -> None:
@@ -66,14 +68,14 @@ def run(lab: Lab) -> None:
 def _look(lab: Lab, site: PasswordSite, browser: Any, views: list[View], way: str) -> list[str]:
     wrong: list[str] = []
     milder: Counter[str] = Counter()
+    profiles = _Profiles(site, browser, WAYS[way])
     for view in views:
-        context = _context(site, browser, view, **WAYS[way])
-        page = context.new_page()
+        page = profiles.page(view.login)
         watch = Watch(page)
         found = _arrive(site, page, view)
         lab.screenshot(page, f"{view.name}-{way}", full_page=True)
         found += watch.found
-        for impact, what in violations(page):
+        for impact, what in [] if view.is_inert else violations(page):
             if impact in GRAVE:
                 found.append(f"{impact}: {what}")
             else:
@@ -83,7 +85,8 @@ def _look(lab: Lab, site: PasswordSite, browser: Any, views: list[View], way: st
         if way == "desk-light":
             found += unreached(page)
         wrong += [f"{view.name}, {way}: {words}" for words in found]
-        context.close()
+        page.close()
+    profiles.close()
     for words, number in milder.most_common():
         lab.saw(f"{way}: {number} times {words}")
     lab.saw(f"{way}: {len(views)} pages looked at")
@@ -92,19 +95,40 @@ def _look(lab: Lab, site: PasswordSite, browser: Any, views: list[View], way: st
 
 def _without_script(site: PasswordSite, browser: Any, views: list[View]) -> list[str]:
     wrong = []
+    profiles = _Profiles(site, browser, {**_DESK, "java_script_enabled": False})
     for view in views:
         if not view.is_scripted:
-            context = _context(site, browser, view, **_DESK, java_script_enabled=False)
-            page = context.new_page()
+            page = profiles.page(view.login)
             wrong += [f"{view.name}, without a script: {words}" for words in _arrive(site, page, view)]
-            context.close()
+            page.close()
+    profiles.close()
     return wrong
 
 
-def _context(site: PasswordSite, browser: Any, view: View, **options: Any) -> Any:
-    context = site.context(browser, view.login, **options) if view.login else browser.new_context(**options)
-    context.set_default_timeout(_PATIENCE)
-    return context
+class _Profiles:
+    """Of a browser, one for each person.
+
+    :param options: of playwright's contexts.
+    """
+
+    def __init__(self, site: PasswordSite, browser: Any, options: dict[str, Any]) -> None:
+        self._site, self._browser, self._options = site, browser, options
+        self._contexts: dict[str, Any] = {}
+
+    def page(self, login: str) -> Any:
+        """A new page of somebody's; of somebody new for ""."""
+        if not login and login in self._contexts:
+            self._contexts.pop(login).close()
+        if login not in self._contexts:
+            make = self._site.context if login else lambda browser, _, **options: browser.new_context(**options)
+            self._contexts[login] = make(self._browser, login, **self._options)
+            self._contexts[login].set_default_timeout(_PATIENCE)
+        return self._contexts[login].new_page()
+
+    def close(self) -> None:
+        """All of them."""
+        for context in self._contexts.values():
+            context.close()
 
 
 def _arrive(site: PasswordSite, page: Any, view: View) -> list[str]:
@@ -127,7 +151,7 @@ def _of_the_front(site: PasswordSite, content: Content) -> list[View]:
         View("signed-out", "/login", "You are signed out", 401, "", _sign_in_and_out),
         View("tokens", "/tokens", "Make another"),
         View("tokens-made", "/tokens", "it is not shown again", act=_make_token),
-        View("open", "/open/", "http.server"),
+        View("open", "/open/", f"localhost:{content.port}"),
         View("open-empty", "/open/", "None yet", login="carol"),
         View("origins", "/.portal/origins", "*.fh.portal.test"),
         View("waiting-job", f"/open/{content.jobs['starting']}", "This job has not said", 503),
@@ -159,7 +183,7 @@ def _of_the_workspace(content: Content) -> list[View]:
         View("keys-wrong", "/keys", "no public key", act=_add_key),
         View("keys-empty", "/keys", "You have none", login="carol"),
     ]
-    said = {"waiting": "waits", "starting": "gets ready", "ready": "Open", "done": "all is well"}
+    said = {"waiting": "waits", "starting": "it takes its time", "ready": "Open", "done": "all is well"}
     said |= {"failed": "no data", "unable": "no environment", "stopped": "stopped"}
     views += [View(f"job-{stage}", f"/jobs/{content.jobs[stage]}", words) for stage, words in said.items()]
     for app, title in {**_APPS, "sweep": "Parameter sweep"}.items():
@@ -176,8 +200,8 @@ def _of_files(content: Content) -> list[View]:
         View("files-by-size", "/dav/~/work/?by=size&down=1", "thesis.pdf"),
         View("files-empty", "/dav/~/work/empty%20folder/", "This folder is empty"),
         View("files-of-others", "/dav/etc/", "You cannot change"),
-        View("files-none", "/dav/~/work/nothing/", "", 404),
-        View("file-none", "/dav/~/work/nothing", "", 404),
+        View("files-none", "/dav/~/work/nothing/", "There is nothing of this name", 404),
+        View("file-none", "/dav/~/work/nothing", "There is nothing of this name", 404, is_inert=True),
         View("files-new", "/dav/~/work/", "New folder", act=_name_folder, is_scripted=True),
         View("files-actions", "/dav/~/work/", "Rename", act=_show_actions, is_scripted=True),
         View("files-delete", "/dav/~/work/", "cannot be undone", act=_delete, is_scripted=True),
@@ -242,6 +266,7 @@ def _delete(page: Any) -> None:
 
 def _upload(page: Any) -> None:
     """One that stays under way."""
-    page.route("**/data.bin", lambda route: route.continue_() if route.request.method == "HEAD" else None)
-    page.set_input_files("#picked", {"name": "data.bin", "mimeType": "x/y", "buffer": b"x" * 100_000})
-    page.get_by_text("data.bin").wait_for()
+    slowly = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000}  # bytes/s
+    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slowly)
+    page.set_input_files("#picked", {"name": "data.bin", "mimeType": "x/y", "buffer": b"x" * 1_000_000})
+    page.wait_for_function("document.querySelector('#uploads progress')?.value > 0")
