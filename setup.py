@@ -46,6 +46,7 @@ setup(
     ],
     extras_require={
         "test": [
+            "axe-playwright-python==0.1.8",  # for its axe.min.js
             "coverage>=7.6",
             "h11>=0.16",
             "hypothesis>=6.100",

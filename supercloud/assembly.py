@@ -29,6 +29,7 @@ from supercloud.closing import Closing
 from supercloud.config import Front, Settings
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
+from supercloud.forward_files import is_there
 from supercloud.front.listing import Listing
 from supercloud.front.live import Live
 from supercloud.front.opening import Opening
@@ -36,6 +37,7 @@ from supercloud.front.origin_page import OriginPage
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
+from supercloud.links import navigation
 from supercloud.membership import Membership
 from supercloud.offload import Offload
 from supercloud.origin_check import look
@@ -182,6 +184,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
 
     certificates = Recurring(reactor, LOOK, lambda: sessions.end_doubted(doubt), "looking after certificates")
     certificates.start()
+    links = navigation(has_forwards=is_there(settings.forwards.directory))
     site = Site(
         Parts(
             hosts=hosts,
@@ -196,7 +199,8 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             tokens=credentials.tokens,
             opening=Opening(on.acting.asking, nodes, hosts, handed),
             files=files_of(settings.dav.roots),
-            origins=OriginPage(lambda: on.offload.run(look, front, datetime.fromtimestamp(on.now(), UTC))),
+            origins=OriginPage(lambda: on.offload.run(look, front, datetime.fromtimestamp(on.now(), UTC)), links),
+            links=links,
             notices=board.shown,
         )
     )

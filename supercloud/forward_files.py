@@ -36,6 +36,11 @@ class Kept:
     state: str
 
 
+def is_there(folder: str) -> bool:
+    """Whether a site has this folder of forwards; "" is none."""
+    return bool(folder) and Path(folder).is_dir()
+
+
 class ForwardFiles:
     """The forwards of the account that this process is.
 

@@ -178,7 +178,7 @@ def _time(bounds: Bounds, parts: Sequence[Partition]) -> Asked:
         name="minutes",
         label="Time",
         kind="time",
-        help="It ends then." if most is None else f"It ends then; {time_text(most)} at most.",
+        help="How long it may run, such as 90m or 4h" + (f"; {time_text(most)} at most" if most is not None else ""),
         default=time_text(default),
         least=bounds.least,
         most=most,
@@ -321,5 +321,5 @@ def _text(one: Asked, text: str, *, is_asked: bool) -> str:
     if one.pattern and not re.fullmatch(one.pattern, text):
         raise ValueError(one.help or f"write what matches {one.pattern}")
     if one.kind == "folder" and not text.startswith(("/", "~")):
-        raise ValueError("write a whole path, such as ~/notebooks or /home/...")
+        raise ValueError("write a whole path, such as ~/notebooks")
     return text

@@ -280,8 +280,10 @@ class Sessions:
             if ended and job.state != "lost":
                 return ended
             said = _said(self._data / _folder_of(job) / _TROUBLE) if job.state == "failed" else ""
-            reason = f"({job.reason})" if job.reason else ""
-            return " ".join(filter(None, (_OVER.get(job.state, "It is over."), said or reason)))
+            words = _OVER.get(job.state, "It is over.")
+            return (
+                f"{words.removesuffix('.')} ({job.reason})." if job.reason and not said else f"{words} {said}".rstrip()
+            )
         if stage == "starting" and within is not None and job.starts is not None:
             late = self._clock() - job.starts - within
             if late > 0:

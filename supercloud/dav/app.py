@@ -20,7 +20,7 @@ from urllib.parse import quote
 from wsgidav.dav_error import DAVError, DAVErrorCondition
 from wsgidav.request_server import RequestServer
 
-from supercloud.dav import failures
+from supercloud.dav import failures, folder_page
 from supercloud.dav.asking import Asking
 from supercloud.dav.body import Body, CutShort
 from supercloud.dav.chunks import Chunks
@@ -126,7 +126,9 @@ class Application:
         if int(known.value) >= HTTPStatus.INTERNAL_SERVER_ERROR and int(known.value) != HTTPStatus.INSUFFICIENT_STORAGE:
             _log.error("%s failed", environ["REQUEST_METHOD"], exc_info=error)
         failed = type(error), error, error.__traceback__
-        return failures.answer(lambda status, fields: start_response(status, fields, failed), known)
+        is_for_person = environ["REQUEST_METHOD"] == "GET" and folder_page.is_wanted(environ)
+        say = folder_page.answer_failure if is_for_person else failures.answer
+        return say(lambda status, fields: start_response(status, fields, failed), known)
 
     def _read(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         return read(self.tree, self.guard, request, start_response)

@@ -11,12 +11,18 @@ import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
+from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, quote
 
+from wsgidav.dav_error import DAVError
+
+from supercloud.dav import failures
+from supercloud.dav.failures import StartResponse
 from supercloud.dav.guard import Request
 from supercloud.dav.provider import modified_of
 from supercloud.dav.tree import SAFE, Located, Tree, is_folder
+from supercloud.links import HEAD
 
 MOST_ROWS: Final = 20_000  # a browser takes seconds for more; whoever has more uses another client
 _PIECE: Final = 200  # rows in one write, about 64 KiB
@@ -51,6 +57,12 @@ _FOOT: Final = """</tbody></table>{note}</main>
 </form></dialog>
 </body></html>
 """
+_FAILURE: Final = (
+    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{phrase} · Files</title>'
+    '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
+    'content="light dark"></head><body><main><h1>{phrase}</h1><p>{words}</p>'
+    '<p><a href="/dav/~/">To your home folder</a></p></main></body></html>\n'
+)
 
 
 class Row(NamedTuple):
@@ -65,6 +77,18 @@ class Row(NamedTuple):
 def is_wanted(environ: Mapping[str, Any]) -> bool:
     """Whether a person looks at it. Windows' WebDAV client, which accepts whatever a browser does, says Translate."""
     return "text/html" in environ.get("HTTP_ACCEPT", "") and "HTTP_TRANSLATE" not in environ
+
+
+def answer_failure(start_response: StartResponse, error: DAVError) -> Iterable[bytes]:
+    """Tell a person what went wrong. It has no style: it may be where a file would be, which is let load nothing."""
+    status = int(error.value)
+    if status == HTTPStatus.NOT_MODIFIED:
+        return failures.answer(start_response, error)
+    phrase, words = HTTPStatus(status).phrase, error.context_info or HTTPStatus(status).description
+    body = _FAILURE.format(phrase=phrase, words=escape(str(words))).encode()
+    fields = [*_FIELDS, ("Content-Length", str(len(body)))]
+    start_response(failures.status_line(status), fields + list(error.add_headers or []))
+    return [body]
 
 
 def answer(tree: Tree, request: Request, start_response: Callable[..., Any], *, is_writable: bool) -> Iterable[bytes]:
@@ -155,6 +179,7 @@ def _page(
 def _head(request: Request, by: str, *, is_down: bool, is_writable: bool) -> str:
     crumbs, name = _crumbs(request)
     login = shown(str(request.environ.get("REMOTE_USER", "")))
+    links = request.environ.get("supercloud.links", "")
     tools = (
         '<div id="tools" hidden><button id="upload" class="primary">Upload files…</button>'
         '<input id="picked" type="file" multiple hidden aria-label="Files to upload">'
@@ -165,11 +190,10 @@ def _head(request: Request, by: str, *, is_down: bool, is_writable: bool) -> str
     )
     headings = "".join(_heading(column, label, by, is_down=is_down) for column, label in _COLUMNS)
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{name} · Files</title>'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/.portal/portal.css"><link rel="stylesheet" href="/.portal/files.css">'
-        '<script type="module" src="/.portal/files.js"></script></head><body>'
-        f'<header><a href="/">SuperCloud portal</a><span class="soft">{login}</span></header><main>'
+        f'<!doctype html><html lang="en"><head>{HEAD}<title>{name} · Files</title>'
+        '<link rel="stylesheet" href="/.portal/files.css"><script type="module" src="/.portal/files.js"></script>'
+        '</head><body><a class="skip" href="#main">To the content</a><header><a href="/">SuperCloud portal</a>'
+        f'{links}<span class="soft">{login}</span></header><main id="main">'
         f'<nav aria-label="Folders above"><ol class="crumbs">{crumbs}</ol></nav><h1><bdi>{name}</bdi></h1>{tools}'
         '<p id="said" role="status"></p>'
         f'<table class="files"><thead><tr>{headings}'

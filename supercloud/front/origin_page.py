@@ -17,12 +17,14 @@ class OriginPage:
     """Answers whoever is signed in: it says what everybody can see of the site.
 
     :param look: beside the reactor.
+    :param links: on top of the page.
     """
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, links: str = "") -> None:
         self._look = look
+        self._links = links
 
     async def answer(self, exchange: Exchange, principal: Principal) -> None:
         """Look, and say it."""
         names = await self._look()
-        exchange.respond(200, pages.FIELDS, pages.origins(principal.login, names))
+        exchange.respond(200, pages.FIELDS, pages.origins(principal.login, names, links=self._links))

@@ -8,20 +8,24 @@ from html import escape
 from typing import Final
 
 from supercloud.authn.notices import Told
+from supercloud.links import HEAD
 from supercloud.origin_check import Name
 
 Fields = list[tuple[bytes, bytes]]
 
 
-def fields(form_action: str = "'self'") -> Fields:
-    """What goes with a page: nothing but the portal's own style; no script, no frame, no form to elsewhere.
+def fields(form_action: str = "'self'", *, script: str = "") -> Fields:
+    """What goes with a page: nothing but the portal's own style; no frame, no form to elsewhere.
 
     :param form_action: where forms may lead, redirects included.
+    :param script: URL of the one that may run, and ask its own origin; "" for none.
     """
     policy = (
         "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; frame-ancestors 'none'; "
         f"form-action {form_action}"
     )
+    if script:
+        policy += f"; script-src {script}; connect-src 'self'"
     return [
         (b"Content-Type", b"text/html; charset=utf-8"),
         (b"Content-Security-Policy", policy.encode("ascii")),
@@ -66,13 +70,12 @@ class ListedToken:
     note: str
 
 
-def page(title: str, body: str, *, login: str = "", refresh: int = 0) -> bytes:
+def page(title: str, body: str, *, login: str = "", links: str = "", home: str = "/", head: str = "") -> bytes:
     """A whole page.
 
-    :param body: HTML; made by a function of this module.
-    :param refresh: seconds until the page is asked for again; 0 for never.
+    :param body, links, head: HTML; made by a function of this module, or by `supercloud.links`.
+    :param home: address of the portal's first page.
     """
-    again = f'<meta http-equiv="refresh" content="{refresh}">' if refresh else ""
     who = (
         f'<form method="post" action="/logout"><span class="soft">{escape(login)}</span> '
         "<button>Sign out everywhere</button></form>"
@@ -80,22 +83,47 @@ def page(title: str, body: str, *, login: str = "", refresh: int = 0) -> bytes:
         else ""
     )
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>{again}'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        '<link rel="stylesheet" href="/.portal/portal.css"></head><body>'
-        f'<header><a href="/">SuperCloud portal</a>{who}</header><main><h1>{escape(title)}</h1>{body}</main>'
-        "</body></html>"
+        f'<!doctype html><html lang="en"><head>{HEAD}<title>{escape(title)}</title>{head}</head><body>'
+        f'{_SKIP if links else ""}<header><a href="{escape(home)}">SuperCloud portal</a>{links}{who}</header>'
+        f'<main id="main"><h1>{escape(title)}</h1>{body}</main></body></html>'
     ).encode()
 
 
-def refusal(title: str, text: str, request_id: str, *, waits: bool = False) -> bytes:
+_SKIP: Final = '<a class="skip" href="#main">To the content</a>'
+
+
+def refusal(title: str, text: str, request_id: str, *, home: str) -> bytes:
     """What a refused exchange shows.
 
-    :param waits: the page asks again by itself.
+    :param home: address of the portal's first page: this one may be at an application's.
     """
-    wait = "<progress>waiting</progress>" if waits else ""
-    body = f'<p>{escape(text)}</p>{wait}<p class="soft">Request {escape(request_id)}</p>'
-    return page(title, body, refresh=2 if waits else 0)
+    return page(title, _refusal(text, request_id, home), home=home)
+
+
+def waiting(text: str, request_id: str, *, home: str) -> bytes:
+    """A refusal that opens the application by itself once it answers; without a script, by loading itself anew."""
+    body = f'<progress aria-label="Waiting"></progress>{_refusal(text, request_id, home)}'
+    return page("Waiting for the application", body, home=home, head=_WAITS)
+
+
+def waiting_fields(origin: str) -> Fields:
+    """What goes with it.
+
+    :param origin: URL of the one that it is at.
+    """
+    return fields(script=f"{origin}/.portal/waiting.js")
+
+
+_WAITS: Final = (
+    '<script src="/.portal/waiting.js" defer></script><noscript><meta http-equiv="refresh" content="2"></noscript>'
+)
+
+
+def _refusal(text: str, request_id: str, home: str) -> str:
+    return (
+        f'<p>{escape(text)}</p><p><a href="{escape(home)}">To your workspace</a></p>'
+        f'<p class="soft">Request {escape(request_id)}</p>'
+    )
 
 
 def sign_in(
@@ -127,9 +155,7 @@ def sign_in(
             "<p>Choose your client certificate when the browser asks for it, or ask the site how to get one.</p>"
         )
     told = "".join(f'<p class="notice {one.kind}">{escape(one.text)}</p>' for one in notices)
-    if note:
-        told += f'<p role="alert"><strong>{escape(note)}</strong></p>'
-    return page("Sign in", told + "".join(ways))
+    return page("Sign in", told + _told(note) + "".join(ways))
 
 
 _LOGIN_FORM: Final = (
@@ -138,21 +164,27 @@ _LOGIN_FORM: Final = (
     'autocapitalize="none" autocorrect="off" spellcheck="false" maxlength="256" required>'
     '<label for="password">Password</label><input id="password" name="password" type="password" '
     'autocomplete="current-password" maxlength="1024" required>'
-    '<input type="hidden" name="next" value="{onward}"><button>Sign in</button></form>'
+    '<input type="hidden" name="next" value="{onward}"><button class="primary">Sign in</button></form>'
 )
 
 
-def tokens(login: str, listed: list[ListedToken], *, made: str = "", note: str = "") -> bytes:
+def _told(note: str) -> str:
+    return f'<p class="trouble" role="alert">{escape(note)}</p>' if note else ""
+
+
+def tokens(login: str, listed: list[ListedToken], *, made: str = "", note: str = "", links: str = "") -> bytes:
     """The viewer's tokens, and a form for another.
 
     :param made: text of the one that was made just now; this is the only time it is shown.
     """
-    told = f'<p role="alert"><strong>{escape(note)}</strong></p>' if note else ""
+    told = _told(note)
     if made:
-        told += f'<p>Copy this token now; it is not shown again:</p><pre class="secret">{escape(made)}</pre>'
+        told += (
+            f'<p role="status">Copy this token now; it is not shown again:</p><pre class="secret">{escape(made)}</pre>'
+        )
     rows = "".join(_token_row(one) for one in listed)
     found = f'<ul class="list">{rows}</ul>' if listed else "<p>None.</p>"
-    return page("Access tokens", _ABOUT + told + found + _ANOTHER_FORM, login=login)
+    return page("Access tokens", _ABOUT + told + found + _ANOTHER_FORM, login=login, links=links)
 
 
 _ABOUT: Final = (
@@ -166,7 +198,7 @@ _ANOTHER_FORM: Final = (
     '</option><option value="launch">launching jobs</option></select><label for="expires">Expires after</label>'
     '<select id="expires" name="expires"><option value="1d">a day</option><option value="7d">a week</option>'
     '<option value="30d" selected>30 days</option><option value="365d">a year</option></select>'
-    "<button>Make a token</button></form>"
+    '<button class="primary">Make a token</button></form>'
 )
 
 
@@ -179,7 +211,7 @@ def _token_row(one: ListedToken) -> str:
     )
 
 
-def home(login: str, listed: list[Listed], *, files: str = "", has_tokens: bool = False) -> bytes:
+def home(login: str, listed: list[Listed], *, files: str = "", has_tokens: bool = False, links: str = "") -> bytes:
     """The viewer's own listening sockets on this host, each one click away.
 
     :param files: address of the viewer's files; empty where the portal serves none.
@@ -201,7 +233,7 @@ def home(login: str, listed: list[Listed], *, files: str = "", has_tokens: bool 
         )
     if has_tokens:
         body += '<h2>Programs of yours</h2><p><a href="/tokens">Access tokens</a> for drives and scripts.</p>'
-    return page("Your applications", body, login=login)
+    return page("Your applications", body, login=login, links=links)
 
 
 def _row(one: Listed) -> str:
@@ -212,7 +244,7 @@ def _row(one: Listed) -> str:
     return f'<li>{link}<span class="soft"><code>{escape(one.where)}</code></span>{note}{beside}</li>'
 
 
-def origins(login: str, names: list[Name]) -> bytes:
+def origins(login: str, names: list[Name], *, links: str = "") -> bytes:
     """What browsers need for applications' own origins."""
     rows = "".join(
         f"<li><strong><code>{escape(one.shown)}</code></strong>"
@@ -224,7 +256,7 @@ def origins(login: str, names: list[Name]) -> bytes:
         "Each application has an address of its own below the portal's name, so that none can act for another. "
         "Browsers find them by wildcards in DNS, and trust them by wildcards in the certificate."
     )
-    return page("Addresses of applications", f'<p>{about}</p><ul class="list">{rows}</ul>', login=login)
+    return page("Addresses of applications", f'<p>{about}</p><ul class="list">{rows}</ul>', login=login, links=links)
 
 
 def signed_out() -> bytes:

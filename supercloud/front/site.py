@@ -62,14 +62,18 @@ OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
 _BY_SESSION: Final = b'Supercloud-Session realm="SuperCloud portal"'
 _BASIC: Final = b'Basic realm="SuperCloud portal", charset="UTF-8"'
 _COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
-_KINDS: Final = {"css": b"text/css; charset=utf-8", "js": b"text/javascript; charset=utf-8"}
+_KINDS: Final = {
+    "css": b"text/css; charset=utf-8",
+    "js": b"text/javascript; charset=utf-8",
+    "svg": b"image/svg+xml",
+}
 # Path to kind and content: the only files of the portal's own, read once.
 STATIC: Final = {
     b"/.portal/" + name.encode(): (
         _KINDS[name.rpartition(".")[2]],
         resources.files("supercloud.front").joinpath("static", name).read_bytes(),
     )
-    for name in ("portal.css", "files.css", "files.js", "workspace.css", "workspace.js")
+    for name in ("portal.css", "files.css", "files.js", "workspace.css", "workspace.js", "waiting.js", "icon.svg")
 }
 _READING = (b"GET", b"HEAD")
 
@@ -86,6 +90,7 @@ class Parts:
     :ivar files: address of the viewer's files, for the first page.
     :ivar origins: says what the site's DNS and certificate lack.
     :ivar notices: what the site tells everybody now.
+    :ivar links: on top of each page of somebody's; see `supercloud.links`.
     """
 
     hosts: Hosts
@@ -102,6 +107,7 @@ class Parts:
     files: str = ""
     origins: OriginPage | None = None
     notices: Callable[[], Sequence[Told]] = tuple
+    links: str = ""
 
 
 class Site:
@@ -109,7 +115,7 @@ class Site:
 
     def __init__(self, parts: Parts) -> None:
         self._on = parts
-        self._token_page = None if parts.tokens is None else TokenPage(parts.tokens)
+        self._token_page = None if parts.tokens is None else TokenPage(parts.tokens, parts.links)
 
     async def answer(self, exchange: Exchange, origin: Origin) -> None:
         """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
@@ -126,8 +132,13 @@ class Site:
         elif path in (b"/", OPEN):
             viewer = await self._viewer(exchange, origin)
             listed = await self._on.listing(viewer.principal)
-            has_tokens = self._token_page is not None
-            body = pages.home(viewer.principal.login, listed, files=self._on.files, has_tokens=has_tokens)
+            body = pages.home(
+                viewer.principal.login,
+                listed,
+                files=self._on.files,
+                has_tokens=self._token_page is not None,
+                links=self._on.links,
+            )
             self._page(exchange, 200, body)
         elif path == b"/login":
             await self._login(exchange, query_of(head))
@@ -166,8 +177,14 @@ class Site:
         if isinstance(error, MethodRefused):
             fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
         if provenance.wants_page(head):
-            body = pages.refusal(error.status.phrase, error.public, exchange.audit.name, waits=waits)
-            exchange.respond(error.status.value, [*pages.FIELDS, *fields], body)
+            name, home = exchange.audit.name, f"{self._on.hosts.portal.url}/"
+            if waits:
+                fields += pages.waiting_fields(self._on.hosts.of(head.host).url)
+                body = pages.waiting(error.public, name, home=home)
+            else:
+                fields += pages.FIELDS
+                body = pages.refusal(error.status.phrase, error.public, name, home=home)
+            exchange.respond(error.status.value, fields, body)
         else:
             fields += [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Cache-Control", b"no-store")]
             text = f"{error.public}\nRequest {exchange.audit.name}\n"

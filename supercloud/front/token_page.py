@@ -18,10 +18,14 @@ from supercloud.target import Origin
 
 
 class TokenPage:
-    """Answers ``/tokens`` on the portal's own origin."""
+    """Answers ``/tokens`` on the portal's own origin.
 
-    def __init__(self, tokens: Tokens) -> None:
+    :param links: on top of the page.
+    """
+
+    def __init__(self, tokens: Tokens, links: str = "") -> None:
         self._tokens = tokens
+        self._links = links
 
     async def answer(self, exchange: Exchange, viewer: Viewer, origin: Origin) -> None:
         """Show, make or revoke. A token is no way to another one: only who signed in is let in here.
@@ -59,7 +63,8 @@ class TokenPage:
     ) -> None:
         rows = await self._tokens.list(principal.uid)
         listed = [pages.ListedToken(row.id, row.name, row.scope, told(row)) for row in rows]
-        exchange.respond(status, pages.FIELDS, pages.tokens(principal.login, listed, made=made, note=note))
+        body = pages.tokens(principal.login, listed, made=made, note=note, links=self._links)
+        exchange.respond(status, pages.FIELDS, body)
 
 
 def told(row: TokenRow) -> str:

@@ -8,9 +8,11 @@ from importlib import resources
 from typing import Any, Final
 
 import jinja2
+from markupsafe import Markup
 
 from supercloud.applications.form import size_text, time_text
 from supercloud.dav.folder_page import size_text as bytes_text
+from supercloud.links import HEAD, navigation
 from supercloud.pages.workspace import iso
 
 
@@ -26,6 +28,7 @@ def _make() -> jinja2.Environment:
         lstrip_blocks=True, auto_reload=False, cache_size=-1,
     )  # fmt: skip
     environment.filters.update(iso=iso, mib=size_text, minutes=time_text, bytes=bytes_text)
+    environment.globals.update(head=Markup(HEAD), navigation=lambda **what: Markup(navigation(**what)))  # noqa: S704
     for name in texts:
         environment.get_template(name)
     return environment

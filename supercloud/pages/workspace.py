@@ -18,7 +18,7 @@ from supercloud.applications.form import Asked
 from supercloud.applications.launching import Launching
 from supercloud.applications.sessions import Session, Sessions
 from supercloud.dav.quota import Quota
-from supercloud.forward_files import ForwardFiles
+from supercloud.forward_files import ForwardFiles, is_there
 from supercloud.monitor.wire import Workspace as WorkspaceTask
 from supercloud.pages.keys import Keys
 from supercloud.scheduler.interface import Scheduler, SchedulerError
@@ -79,7 +79,7 @@ class Workspace:
                 host=socket.gethostname().partition(".")[0],
             ),
             keys=Keys(place),
-            forwards=ForwardFiles(Path(forwards)) if forwards and Path(forwards).is_dir() else None,
+            forwards=ForwardFiles(Path(forwards)) if is_there(forwards) else None,
         )
 
     def launch(self, app: App, given: Mapping[str, Any]) -> str:

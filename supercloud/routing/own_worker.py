@@ -66,7 +66,8 @@ _NOTHING: Final = b"default-src 'none'; base-uri 'none'; form-action 'none'; fra
 _FILE_POLICY: Final = b"sandbox; " + _NOTHING + b"; style-src 'unsafe-inline'; img-src data:; font-src data:"
 _PASSIVE_POLICY: Final = _NOTHING + b"; style-src 'unsafe-inline'; img-src 'self'; media-src 'self'"
 _PAGE_POLICY: Final = (
-    _NOTHING + b"; script-src https://%b/.portal/files.js; style-src https://%b/.portal/; connect-src 'self'"
+    _NOTHING + b"; script-src https://%b/.portal/files.js; style-src https://%b/.portal/; "
+    b"img-src https://%b/.portal/icon.svg; connect-src 'self'"
 )
 _WORKSPACE_POLICY: Final = (
     b"default-src 'none'; base-uri 'none'; frame-ancestors 'none'; script-src https://%b/.portal/workspace.js; "
@@ -161,7 +162,7 @@ def outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Seque
 def policy(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:
     """What the browser may let an answer do (Content Security Policy Level 3)."""
     if path.endswith(b"/"):
-        return _PAGE_POLICY % (host, host)
+        return _PAGE_POLICY % (host, host, host)
     return _inert_policy(head)
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from supercloud.applications.dropbox import FOLDER, DropBox
 from supercloud.dav.app import make_app
+from supercloud.links import navigation
 from supercloud.monitor.wire import Task
 from supercloud.pages.app import make_app as make_pages
 from supercloud.pages.workspace import Workspace
@@ -36,6 +37,7 @@ def make(task: Task, home: str) -> Application:
     workspace = (
         None if task.workspace is None else Workspace.of_this_process(task.workspace, home=home, forwards=task.forwards)
     )
+    links = "" if workspace is None else navigation(has_forwards=workspace.forwards is not None)
     if workspace is not None:
         dav = Dropping(files, files.tree, DropBox(workspace.scheduler, workspace.sessions, Path(home) / FOLDER))
     pages = _answer_nothing if workspace is None else _Late(lambda: make_pages(workspace))
@@ -52,7 +54,8 @@ def make(task: Task, home: str) -> Application:
                 return _tell(None if workspace is None else workspace.job_at(about), start_response)
         if path != _DAV and not path.startswith(f"{_DAV}/"):
             return pages(environ, start_response)
-        answer: Iterable[bytes] = dav({**environ, "SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :]}, start_response)
+        about_dav = {"SCRIPT_NAME": _DAV, "PATH_INFO": path[len(_DAV) :], "supercloud.links": links}
+        answer: Iterable[bytes] = dav({**environ, **about_dav}, start_response)
         return answer
 
     return application

@@ -129,9 +129,12 @@ class Lab:
             finally:
                 browser.close()
 
-    def screenshot(self, page: Any, what: str) -> None:
-        """Keep what is seen."""
-        page.screenshot(path=str(OUT / f"{self.name}-{what}.png"))
+    def screenshot(self, page: Any, what: str, **how: Any) -> None:
+        """Keep what is seen.
+
+        :param how: see playwright's.
+        """
+        page.screenshot(path=str(OUT / f"{self.name}-{what}.png"), **how)
 
 
 class Embedded:

@@ -72,7 +72,7 @@ def test_a_job_that_is_saved_runs_and_its_status_follows_it(box: Box) -> None:
     }  # fmt: skip
     box.here.scheduler.has("41", nodes=("node2",), state="failed", reason="exit status 3", ends=1015.0)
     box.later()
-    assert (box.look("sim")["state"], box.told("sim")["message"]) == ("failed", "It failed. (exit status 3)")
+    assert (box.look("sim")["state"], box.told("sim")["message"]) == ("failed", "It failed (exit status 3).")
     asked = box.here.scheduler.asked
     box.later()
     box.box.look()

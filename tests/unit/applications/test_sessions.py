@@ -61,6 +61,8 @@ def test_what_its_script_said_when_it_gave_up_is_shown(here: FakeWorkspace) -> N
     (folder / "trouble").write_text("There is no such module.\n")
     here.scheduler.has(job_id, comment=comment, state="failed", reason="exit status 1")
     assert here.sessions.find(job_id).words == "It failed. There is no such module."
+    (folder / "trouble").unlink()
+    assert here.sessions.find(job_id).words == "It failed (exit status 1)."
 
 
 def test_an_announcement_of_an_earlier_job_of_the_same_number_does_not_count(here: FakeWorkspace) -> None:

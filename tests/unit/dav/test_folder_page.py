@@ -48,9 +48,10 @@ class Page(HTMLParser):
         return any(one == tag for one, _ in self.elements)
 
 
-def look(dav: Caller, path: str = "/", query: str = "", **fields: str) -> Answer:
+def look(dav: Caller, path: str = "/", query: str = "", links: str = "", **fields: str) -> Answer:
     def with_query(environ: dict[str, object], start: object) -> object:
-        return dav._app(environ | {"QUERY_STRING": query, "REMOTE_USER": "alice"}, start)
+        more = {"QUERY_STRING": query, "REMOTE_USER": "alice", "supercloud.links": links}
+        return dav._app(environ | more, start)
 
     return Caller(with_query).ask("GET", path, **{"accept": ACCEPT, **fields})  # type: ignore[arg-type]
 
@@ -66,6 +67,20 @@ def test_a_browser_gets_a_page_and_a_program_a_sentence(dav: Caller) -> None:
         answer = look(dav, **fields)
         assert answer.fields["content-type"] == "text/plain; charset=utf-8"
         assert answer.fields["vary"] == "Accept"
+
+
+def test_a_person_is_told_in_a_page_what_went_wrong_and_a_program_in_a_sentence(dav: Caller) -> None:
+    answer = look(dav, "/none%3Cb%3E")
+    assert (answer.status, answer.fields["content-type"]) == (404, "text/html; charset=utf-8")
+    assert b'<html lang="en">' in answer.body and b"<title>Not Found" in answer.body and b"<b>" not in answer.body
+    assert b"<script" not in answer.body and b"style" not in answer.body
+    assert look(dav, "/none", accept="*/*").fields["content-type"] == "text/plain; charset=utf-8"
+    assert dav.ask("DELETE", "/none", accept=ACCEPT).fields["content-type"] == "text/plain; charset=utf-8"
+
+
+def test_the_workspaces_links_are_on_top(dav: Caller) -> None:
+    assert b"<nav>" not in look(dav).body
+    assert b"SuperCloud portal</a><nav>" in look(dav, links="<nav>").body
 
 
 def test_head_has_the_fields_only(dav: Caller) -> None:
@@ -172,7 +187,7 @@ def test_the_way_up_is_links(dav: Caller, folder: Path) -> None:
     (folder / "a & b" / "c" / "d").mkdir(parents=True)
     links = Page(look(dav, "/a%20%26%20b/c/d/").body).links
 
-    assert links[1:4] == [("/dav/", "All files"), ("/dav/a%20%26%20b/", "a & b"), ("/dav/a%20%26%20b/c/", "c")]
+    assert links[2:5] == [("/dav/", "All files"), ("/dav/a%20%26%20b/", "a & b"), ("/dav/a%20%26%20b/c/", "c")]
     assert ("../", "Up one folder") in links
     assert ("../", "Up one folder") not in Page(look(dav).body).links
 

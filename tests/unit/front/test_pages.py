@@ -25,7 +25,7 @@ class _Tags(HTMLParser):
 @pytest.mark.parametrize(
     "page",
     [
-        pages.refusal(EVIL, EVIL, EVIL, waits=True),
+        pages.refusal(EVIL, EVIL, EVIL, home=EVIL),
         pages.sign_in(has_link=True, has_certificate=True, note=EVIL),
         pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL, EVIL)], files=EVIL),
         pages.home(EVIL, []),
@@ -39,9 +39,29 @@ def test_every_value_is_escaped_and_there_is_no_script(page: bytes) -> None:
     assert not any(name.startswith("on") or name == "style" for name, _ in found.attributes)
 
 
-def test_a_waiting_page_asks_again_and_another_does_not() -> None:
-    assert b'http-equiv="refresh"' in pages.refusal("a", "b", "c", waits=True)
-    assert b'http-equiv="refresh"' not in pages.refusal("a", "b", "c")
+def test_a_waiting_page_has_one_script_and_loads_itself_anew_only_without_it() -> None:
+    page = pages.waiting(EVIL, EVIL, home=EVIL)
+    assert _Tags(page).tags.count("script") == 1
+    assert b'<script src="/.portal/waiting.js" defer></script>' in page
+    assert page.count(b'http-equiv="refresh"') == page.count(b'<noscript><meta http-equiv="refresh" content="2">') == 1
+    assert b'http-equiv="refresh"' not in pages.refusal("a", "b", "c", home="/")
+
+
+def test_a_waiting_page_runs_that_script_only_from_where_it_is() -> None:
+    policy = dict(pages.waiting_fields("https://n-1.fh.portal.test"))[b"Content-Security-Policy"].split(b"; ")
+    assert b"script-src https://n-1.fh.portal.test/.portal/waiting.js" in policy
+    assert b"connect-src 'self'" in policy and b"default-src 'none'" in policy
+
+
+def test_a_refusal_at_an_applications_address_leads_home_and_not_into_the_application() -> None:
+    page = pages.refusal("a", "b", "c", home="https://portal.test/")
+    assert page.count(b'href="https://portal.test/"') == 2 and b'href="/"' not in page
+
+
+def test_links_are_on_the_pages_of_whoever_is_signed_in() -> None:
+    for page in (pages.tokens("alice", [], links="<nav>"), pages.home("alice", [], links="<nav>")):
+        assert b"<nav>" in page and b'<a class="skip" href="#main">' in page and b'<main id="main">' in page
+    assert b"skip" not in pages.signed_out()
 
 
 def test_the_ways_to_sign_in_are_told() -> None:

@@ -80,6 +80,7 @@ def test_at_a_folders_address_the_portals_own_script_runs_and_no_other(path: byt
     found = policy(b"Content-Type: text/html; charset=utf-8\r\n", path)
 
     assert b"script-src https://portal.test:8443/.portal/files.js" in found
+    assert b"img-src https://portal.test:8443/.portal/icon.svg" in found
     assert {b"default-src 'none'", b"form-action 'none'", b"frame-ancestors 'none'", b"base-uri 'none'"} <= found
 
 
