@@ -161,6 +161,13 @@ def make_api(workspace: Workspace) -> Blueprint:
         text, length = log_part(data, is_last=is_over and len(data) < MOST_LOG)
         return _json({"text": text, "offset": after - len(data) + length, "over": is_over})
 
+    @api.get("/listeners")
+    def listeners() -> Response:
+        found = on.listeners(on.sessions.all(), on_nodes=request.args.get("look") == "nodes")
+        return _json(
+            {"listeners": [{**msgspec.to_builtins(one), "open": f"/open/{one.node}:{one.port}"} for one in found]}
+        )
+
     @api.get("/quota")
     def quota() -> Response:
         found = on.quota()

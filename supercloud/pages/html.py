@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from flask import Blueprint, Response, request
 
@@ -16,7 +16,6 @@ from supercloud.applications.sessions import Session
 from supercloud.forward_files import NotDone
 from supercloud.pages.api import Refusal, log_text, refusal_of
 from supercloud.pages.keys import NotAKey
-from supercloud.pages.listeners import own_listeners
 from supercloud.pages.notices import notices_of
 from supercloud.pages.rendering import render
 from supercloud.pages.workspace import Workspace
@@ -29,7 +28,6 @@ def make_pages(workspace: Workspace) -> Blueprint:
     """The pages of one person."""
     pages = Blueprint("pages", __name__)
     on = workspace
-    portal_port = urlsplit(on.portal).port or 443  # no application of theirs, where it runs as them
 
     def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
         notices = notices_of(request.headers)
@@ -39,13 +37,17 @@ def make_pages(workspace: Workspace) -> Blueprint:
     @pages.get("/")
     def home() -> Response:
         sessions, trouble = _sessions(on)
+        has_looked = request.args.get("look") == "nodes"
         return page(
             "home.html",
             sessions=[one for one in sessions if one.stage in _RUNNING],
             recent=[one for one in sessions if one.stage == "over"][:3],
             trouble=trouble,
             apps=[one for one in on.catalogue.all() if isinstance(one, App)],
-            listeners=own_listeners({portal_port, *(one.place.port for one in sessions if one.place is not None)}),
+            listeners=on.listeners(sessions, on_nodes=has_looked),
+            has_looked=has_looked,
+            has_nodes=any(one.job is not None and one.job.state == "running" for one in sessions),
+            forwards=on.forwards.list() if on.forwards is not None else [],
             quota=on.quota(),
         )
 

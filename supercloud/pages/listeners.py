@@ -1,12 +1,18 @@
-"""Programs of the person's own that listen on this host, whoever started them."""
+"""Programs of the person's own that listen, on this host and on the nodes of their jobs, whoever started them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, NamedTuple
+from threading import Lock
+from typing import Final
+
+from supercloud.scheduler.interface import Job, Listener, Scheduler, SchedulerError
+from supercloud.scheduler.listening import program_name
 
 _LISTEN: Final = "0A"
 _LEAST: Final = 1024
@@ -18,13 +24,8 @@ _LOCAL: Final = frozenset(
     }
 )
 _MOST: Final = 100
-
-
-class Listener(NamedTuple):
-    """:ivar name: of the program."""
-
-    port: int
-    name: str
+MOST_JOBS: Final = 8
+BELIEVED: Final = 30.0
 
 
 def own_listeners(leave_out: set[int]) -> list[Listener]:
@@ -44,7 +45,7 @@ def own_listeners(leave_out: set[int]) -> list[Listener]:
         for inode in _inodes(pid):
             if inode in sockets:
                 found.setdefault(sockets[inode], _command(pid))
-    return [Listener(port, found[port]) for port in sorted(found)][:_MOST]
+    return [Listener(node="localhost", port=port, name=found[port]) for port in sorted(found)][:_MOST]
 
 
 def _listening(table: str) -> Iterator[tuple[int, int]]:
@@ -75,14 +76,45 @@ def _inodes(pid: int) -> Iterator[int]:
 
 
 def _command(pid: int) -> str:
-    """How the process was called: the program, and the module or script that an interpreter runs."""
+    """How the process was called."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
         return "a program"
-    # Some write a title over their words, as in "nginx: master process …".
-    program = Path(words[0].split(" ")[0].rstrip(":")).name
-    if program.startswith("python"):
-        rest = [word for word in words[1:] if word and word != "-m" and not word.startswith("-")]
-        return Path(rest[0]).name if rest else program
-    return program or "a program"
+    return program_name(words)
+
+
+class NodeListeners:
+    """The same on the nodes of jobs. A look costs the scheduler a step of each job, so that nobody looks but who asks
+    for it, and what was found is believed for `BELIEVED` seconds.
+    """
+
+    def __init__(self, scheduler: Scheduler, clock: Callable[[], float] = time.monotonic) -> None:
+        self._scheduler = scheduler
+        self._clock = clock
+        self._known: dict[str, tuple[float, list[Listener]]] = {}
+        self._looking = Lock()
+
+    def of(self, jobs: Iterable[Job]) -> list[Listener]:
+        """By node and port; a job that cannot be looked at now has none.
+
+        :param jobs: the first `MOST_JOBS` that run are looked at.
+        """
+        running = [job.id for job in jobs if job.state == "running"][:MOST_JOBS]
+        with self._looking:
+            now = self._clock()
+            known = self._known = {
+                job_id: told for job_id, told in self._known.items() if job_id in running and now - told[0] < BELIEVED
+            }
+            new = [job_id for job_id in running if job_id not in known]
+            if new:
+                with ThreadPoolExecutor(max_workers=4) as threads:
+                    known.update(zip(new, ((now, found) for found in threads.map(self._look, new)), strict=True))
+        found = {(one.node, one.port): one for job_id in running for one in known[job_id][1]}
+        return [found[at] for at in sorted(found)]
+
+    def _look(self, job_id: str) -> list[Listener]:
+        try:
+            return self._scheduler.listeners(job_id)
+        except SchedulerError:
+            return []

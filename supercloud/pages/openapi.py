@@ -73,6 +73,11 @@ _SCHEMAS: Final = {
     ),
     "Key": _object(("kind", "fingerprint"), kind=_TEXT, fingerprint=_TEXT, comment=_TEXT, options=_TEXT),
     "Forward": _object(("name", "url", "state"), name=_TEXT, url=_TEXT, state=_TEXT),
+    "Listener": _object(
+        ("node", "port", "name", "open"),
+        node=_TEXT, port={"type": "integer"}, name=_TEXT,
+        open={"type": "string", "description": "path at the portal"},
+    ),
     "Problem": _object(
         ("title", "status", "detail"),
         title=_TEXT, status={"type": "integer"}, detail=_TEXT,
@@ -162,6 +167,20 @@ _PATHS: Final[dict[str, Any]] = {
                     "description": "bytes; negative for the end",
                     "schema": {"type": "integer", "default": -1},
                 },
+            ],
+        )
+    },
+    "/api/listeners": {
+        "get": _operation(
+            "Programs that listen and are no jobs' applications",
+            _answers(_object(("listeners",), listeners=_list(_ref("Listener")))),
+            parameters=[
+                {
+                    "name": "look",
+                    "in": "query",
+                    "description": "nodes: on the nodes of running jobs too",
+                    "schema": {"enum": ["here", "nodes"], "default": "here"},
+                }
             ],
         )
     },

@@ -6,10 +6,11 @@ import os
 import pwd
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -21,7 +22,8 @@ from supercloud.dav.quota import Quota
 from supercloud.forward_files import ForwardFiles, is_there
 from supercloud.monitor.wire import Workspace as WorkspaceTask
 from supercloud.pages.keys import Keys
-from supercloud.scheduler.interface import Scheduler, SchedulerError
+from supercloud.pages.listeners import NodeListeners, own_listeners
+from supercloud.scheduler.interface import Listener, Scheduler, SchedulerError
 from supercloud.scheduler.local import Local
 from supercloud.scheduler.slurm import Slurm
 from supercloud.workers.job_told import JobAt
@@ -49,6 +51,7 @@ class Workspace:
     launching: Launching
     sessions: Sessions
     keys: Keys
+    nodes: NodeListeners
     forwards: ForwardFiles | None
 
     @classmethod
@@ -79,6 +82,7 @@ class Workspace:
                 host=socket.gethostname().partition(".")[0],
             ),
             keys=Keys(place),
+            nodes=NodeListeners(runs),
             forwards=ForwardFiles(Path(forwards)) if is_there(forwards) else None,
         )
 
@@ -125,6 +129,19 @@ class Workspace:
         if last is None or (last.is_over and last.ends is None):
             return None
         return JobAt(last.id, max(0.0, self.sessions.now() - last.ends) if last.is_over and last.ends else None)
+
+    def listeners(self, sessions: Iterable[Session], *, on_nodes: bool) -> list[Listener]:
+        """What else listens than these applications.
+
+        :param on_nodes: look at the nodes of jobs too, which takes a second.
+        """
+        shown = {(one.place.node, one.place.port) for one in sessions if one.place is not None}
+        portal_port = urlsplit(self.portal).port or 443  # no application of theirs, where it runs as them
+        found = own_listeners({portal_port, *(port for _, port in shown)})
+        if on_nodes:
+            jobs = [one.job for one in sessions if one.job is not None]
+            found += [one for one in self.nodes.of(jobs) if (one.node, one.port) not in shown]
+        return found
 
     def quota(self) -> Quota | None:
         """Of the home folder; None where nobody says."""

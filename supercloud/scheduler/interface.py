@@ -81,6 +81,17 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     partitions: tuple[Partition, ...] = ()
 
 
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """A program of the account's own that listens.
+
+    :ivar name: of the program.
+    """
+
+    node: str
+    port: int
+    name: str
+
+
 class Submission(msgspec.Struct, frozen=True, kw_only=True):
     """An application's job to be.
 
@@ -156,6 +167,12 @@ class Scheduler(Protocol):
 
     def job(self, job_id: str) -> Job:
         """:raises NoSuchJob, Silent: it cannot be told."""
+
+    def listeners(self, job_id: str) -> list[Listener]:
+        """What listens on the nodes of a running job, and can be reached from elsewhere.
+
+        :raises Silent, Refused: nobody could look.
+        """
 
     def cancel(self, job_id: str) -> None:
         """End it, with all of its processes.

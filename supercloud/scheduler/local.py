@@ -24,6 +24,7 @@ from supercloud.scheduler import runner
 from supercloud.scheduler.interface import (
     Cluster,
     Job,
+    Listener,
     Nodes,
     NoSuchJob,
     Partition,
@@ -121,6 +122,10 @@ class Local:
         if found is None:
             raise NoSuchJob(f"There is no job {job_id[:20]} of yours.")
         return found
+
+    def listeners(self, job_id: str) -> list[Listener]:
+        """None besides those that this host shows anyway."""
+        return []
 
     def cancel(self, job_id: str) -> None:
         """Tell its runner, which ends all that descends from it."""

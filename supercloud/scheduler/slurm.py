@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Final
 
 from supercloud.scheduler import slurm_text
-from supercloud.scheduler.interface import Cluster, Job, NoSuchJob, Refused, Silent, Submission
+from supercloud.scheduler.interface import Cluster, Job, Listener, NoSuchJob, Refused, Silent, Submission
+from supercloud.scheduler.listening import SCRIPT, read_listeners
 
 # Seconds for an answer of slurmctld's. Its programs wait for it by themselves for ten or more.
 WITHIN: Final = 20.0
 _CLUSTER_BELIEVED: Final = 60.0  # seconds; partitions change when an administrator changes them
+_LOOKS_WITHIN: Final = 8  # seconds for a step that looks what listens
 _NOT_THERE: Final = ("Invalid job id", "invalid job id")
 # What slurmctld's silence is called by the programs that wait for it.
 _SILENCE: Final = (
@@ -72,6 +74,24 @@ class Slurm:
         if not found:
             raise NoSuchJob(f"There is no job {job_id} of yours.")
         return found[0]
+
+    def listeners(self, job_id: str) -> list[Listener]:
+        """By a step that shares the job's processors and ends at once."""
+        if not (job_id.isascii() and job_id.isdecimal()):
+            raise NoSuchJob(f"{job_id[:20]!r} is no number of a job.")
+        # Where the nodes cannot connect back to this host, srun would wait for long.
+        step = [
+            "timeout",
+            str(_LOOKS_WITHIN),
+            "srun",
+            f"--jobid={job_id}",
+            "--overlap",
+            "--ntasks-per-node=1",
+            "--cpus-per-task=1",
+            "--mpi=none",
+        ]
+        step += ["--input=none", "--quiet", "--job-name=listening", "/bin/sh", "-c", SCRIPT]
+        return read_listeners(self._ask(step))
 
     def cancel(self, job_id: str) -> None:
         """End it; scancel says nothing of a job that there is not, so that it is looked for first."""

@@ -138,10 +138,31 @@ def _two_at_once(lab: Lab, site: ClusterSite, page: Any) -> None:
     lab.holds(len(set(ports)) == 2 and all(ports), f"two at once have different reserved ports: {ports}")
     page.goto(f"{site.url}/")
     lab.screenshot(page, "running")
+    _listening(lab, site, page, jobs[0])
     for job_id in jobs:
         page.goto(f"{site.url}/jobs/{job_id}")
         page.get_by_role("button", name=re.compile("^Stop")).click()
         page.get_by_text("It was stopped.").wait_for(timeout=20_000)
+
+
+def _listening(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
+    """A program that somebody started by hand within a job is found on its node, and opens by one click."""
+    hand = ["srun", "--overlap", f"--jobid={job_id}", "python3", "-m", "http.server", "18123"]
+    process = lab.accounts.run_as("alice", hand)
+    found = page.get_by_role("link", name="http.server", exact=True)
+    for _ in range(20):
+        page.goto(f"{site.url}/")
+        page.get_by_role("link", name=re.compile("^Look")).click()
+        page.wait_for_load_state()
+        if found.count():
+            break
+        time.sleep(2)
+    lab.screenshot(page, "listening")
+    found.first.click()
+    page.wait_for_load_state()
+    lab.holds("-18123.fh." in page.url and "Directory listing" in page.content(), f"one click opens it: {page.url}")
+    process.terminate()
+    process.wait(20)
 
 
 def _options(lab: Lab, site: ClusterSite, page: Any) -> None:

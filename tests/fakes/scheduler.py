@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from supercloud.scheduler.interface import Cluster, Job, Nodes, NoSuchJob, Partition, Submission
+from supercloud.scheduler.interface import Cluster, Job, Listener, Nodes, NoSuchJob, Partition, Submission
 
 CLUSTER = Cluster(
     kind="slurm",
@@ -22,6 +22,7 @@ class FakeScheduler:
     """:ivar trouble: raised by every question when it is set.
     :ivar submitted: what was handed over.
     :ivar asked: how often all jobs were asked for.
+    :ivar looked: jobs on whose nodes was looked what listens; ``listening`` is what is found.
     """
 
     def __init__(self) -> None:
@@ -30,6 +31,8 @@ class FakeScheduler:
         self.cancelled: list[str] = []
         self.trouble: Exception | None = None
         self.asked = 0
+        self.looked: list[str] = []
+        self.listening: dict[str, list[Listener]] = {}
 
     def has(self, job_id: str, **more: Any) -> Job:
         """Have it know a job."""
@@ -65,6 +68,11 @@ class FakeScheduler:
         if job_id not in self.known:
             raise NoSuchJob(f"There is no job {job_id} of yours.")
         return self.known[job_id]
+
+    def listeners(self, job_id: str) -> list[Listener]:
+        self._fail()
+        self.looked.append(job_id)
+        return self.listening.get(job_id, [])
 
     def cancel(self, job_id: str) -> None:
         self.known[job_id] = msgspec.structs.replace(self.job(job_id), state="cancelled")

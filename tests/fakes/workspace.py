@@ -14,6 +14,7 @@ from supercloud.applications.sessions import Sessions
 from supercloud.forward_files import ForwardFiles
 from supercloud.pages.app import make_app
 from supercloud.pages.keys import Keys
+from supercloud.pages.listeners import NodeListeners
 from supercloud.pages.workspace import Workspace
 from tests.fakes.scheduler import FakeScheduler
 
@@ -49,6 +50,7 @@ class FakeWorkspace:
         self.workspace = Workspace(
             portal="https://portal.test", login="alice", home=self.home, scheduler=self.scheduler, catalogue=catalogue,
             launching=self.launching, sessions=self.sessions, keys=Keys(self.home),
+            nodes=NodeListeners(self.scheduler, clock=lambda: self.now),
             forwards=ForwardFiles(self.forwards),
         )  # fmt: skip
         self.client = Client(make_app(self.workspace))

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from supercloud.pages.api import log_part
-from supercloud.scheduler.interface import Refused, Silent
+from supercloud.scheduler.interface import Listener, Refused, Silent
 from supercloud.workers.job_told import JobAt
 from tests.fakes.workspace import FakeWorkspace
 
@@ -279,3 +279,30 @@ def test_output_that_is_never_whole_stalls_nothing(here: FakeWorkspace) -> None:
     assert api(here, "GET", f"/jobs/{job_id}/log?offset=4")[1] == {"text": "", "offset": 4, "over": False}
     here.scheduler.cancel(job_id)
     assert api(here, "GET", f"/jobs/{job_id}/log?offset=4")[1] == {"text": "\ufffd", "offset": 6, "over": True}
+
+
+def test_what_listens_on_the_nodes_of_jobs_is_looked_for_when_somebody_asks(here: FakeWorkspace) -> None:
+    for job_id, state in (("7", "running"), ("8", "pending"), ("9", "running")):
+        here.scheduler.has(job_id, state=state)
+    here.announce("7")
+    hers = Listener(node="node1", port=9000, name="<dash>")
+    here.scheduler.listening = {"7": [Listener(node="node1", port=12001, name="lab"), hers], "9": [hers]}
+    assert "Look on the nodes" in here.client.get("/").text
+    assert here.scheduler.looked == []
+    for _ in range(3):
+        text = here.client.get("/?look=nodes").text
+    assert sorted(here.scheduler.looked) == ["7", "9"]
+    assert '<a href="/open/node1:9000">&lt;dash&gt;</a>' in text
+    assert "/open/node1:12001" not in text  # which is on its card
+    told = api(here, "GET", "/listeners?look=nodes")[1]["listeners"]
+    assert {"node": "node1", "port": 9000, "name": "<dash>", "open": "/open/node1:9000"} in told
+    here.now += 31
+    here.scheduler.listening = {}
+    here.client.get("/?look=nodes")
+    assert len(here.scheduler.looked) == 4
+
+
+def test_forwards_are_on_the_first_page(here: FakeWorkspace) -> None:
+    assert here.workspace.forwards is not None
+    here.workspace.forwards.add("alice-tb", "http://node1:12001/")
+    assert 'href="/fw/alice-tb/"' in here.client.get("/").text
