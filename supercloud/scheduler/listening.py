@@ -70,7 +70,8 @@ def program_name(words: list[str]) -> str:
 
 
 def _nodes(text: str) -> Iterator[tuple[str, str, list[str]]]:
-    node, uid, lines = "", "", []
+    node, uid = "", ""
+    lines: list[str] = []
     for line in text.splitlines():
         if heading := _NODE.fullmatch(line):
             if node:
