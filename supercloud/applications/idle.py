@@ -95,7 +95,7 @@ def processor(job_id: str, busy: float = BUSY_CPU) -> Uses:
         now, ticks = time.time(), _ticks(job_id)
         share = (ticks - last[1]) / per_second / max(now - last[0], 0.001)
         last[:] = now, ticks
-        return now if share > busy or any(_name(pid) == "srun" for pid in _others(job_id)) else 0.0
+        return now if share > busy or _has_steps(job_id) else 0.0
 
     return used
 
@@ -171,11 +171,24 @@ def _others(job_id: str) -> Iterator[int]:
     """Processes of the job on this node, but this one."""
     mark = f"SLURM_JOB_ID={job_id}".encode()
     for name in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208
-        if int(name) == os.getpid():
-            continue
-        with suppress(OSError):  # gone, or somebody else's
-            if mark in Path("/proc", name, "environ").read_bytes().split(b"\0"):
-                yield int(name)
+        if int(name) != os.getpid() and mark in _environment(int(name)):
+            yield int(name)
+
+
+def _environment(pid: int) -> list[bytes]:
+    """Empty for what is gone, or somebody else's."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _has_steps(job_id: str) -> bool:
+    """Whether a program of the application's own waits for a step of the job, which may work on other nodes. What
+    started the application is an srun too, but is in no step itself.
+    """
+    sruns = (pid for pid in _others(job_id) if _name(pid) == "srun")
+    return any(word.startswith(b"SLURM_STEP_ID=") for pid in sruns for word in _environment(pid))
 
 
 def _ticks(job_id: str) -> int:

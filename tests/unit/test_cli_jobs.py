@@ -199,7 +199,7 @@ def test_a_job_that_ends_before_it_is_ready_is_status_1(run: Terminal) -> None:
     run.portal.on_sleep = [lambda: run.scheduler.has("41", state="failed", reason="NonZeroExitCode")]
     done = run("launch", "web", "command=x", "--open")
     assert (done.exit_code, done.stdout) == (1, "41\n")
-    assert "over: It failed. (NonZeroExitCode)" in done.stderr
+    assert "over: It failed (NonZeroExitCode)." in done.stderr
     assert run.opened == []
 
 

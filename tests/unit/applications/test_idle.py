@@ -96,8 +96,10 @@ def test_processors_at_work_are_use(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [5000.0]
     names = ["python3"]
     monkeypatch.setattr(idle, "_ticks", lambda job_id: ticks[0])
+    within = [b""]
     monkeypatch.setattr(idle, "_others", lambda job_id: iter(range(len(names))))
     monkeypatch.setattr(idle, "_name", names.__getitem__)
+    monkeypatch.setattr(idle, "_environment", lambda pid: within)
     monkeypatch.setattr(time, "time", lambda: now[0])
     uses = processor("7")
     second = os.sysconf("SC_CLK_TCK")
@@ -107,7 +109,9 @@ def test_processors_at_work_are_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert uses() == 5120.0
     now[0], ticks[0] = 5180.0, 1000  # processes have ended
     assert uses() == 0.0
-    names.append("srun")  # a step of the job, perhaps on other nodes
+    names.append("srun")  # which started the application
+    assert uses() == 0.0
+    within.append(b"SLURM_STEP_ID=0")  # which the application started, perhaps on other nodes
     assert uses() == 5180.0
 
 
