@@ -23,7 +23,7 @@ run: $(VENV)/.run
 
 test: $(VENV)/.test
 	.ci/packages test
-	$(BIN)/pytest tests/unit tests/property tests/scenario
+	$(BIN)/pytest -n 2 tests/unit tests/property tests/scenario
 	$(BIN)/pytest tests/integration
 
 acceptance: $(VENV)/.test

@@ -54,6 +54,7 @@ setup(
             "pytest>=8.2",
             "pytest-randomly>=3.15",
             "pytest-twisted>=1.14",
+            "pytest-xdist>=3.6",
             "trustme>=1.1",
             "websockets>=14",
             "wsproto>=1.2",

@@ -114,7 +114,7 @@ def test_a_ticket_names_the_account_too(here: Process, session: Session) -> None
     assert _redeem(here, ticket) is Flaw.SESSION_OVER
 
 
-@pytest.mark.parametrize("given", ["", "a" * 42, "a" * 44, "=" * 43, "a" * 42 + "\n", NONCE + "x"])
+@pytest.mark.parametrize("given", ["", "a" * 42, "a" * 44, "=" * 43, "a" * 42 + "\n", "b" * 43 + "x"])
 def test_an_address_without_a_nonce_hash_gets_no_ticket(here: Process, session: Session, given: str) -> None:
     with pytest.raises(BadAddress):
         here.tickets.issue(session, origin=ORIGIN, owner=1001, nonce_hash=given)
