@@ -184,6 +184,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
 
     certificates = Recurring(reactor, LOOK, lambda: sessions.end_doubted(doubt), "looking after certificates")
     certificates.start()
+    opening = Opening(on.acting.asking, nodes, hosts, handed)
     links = navigation(has_forwards=is_there(settings.forwards.directory))
     site = Site(
         Parts(
@@ -197,7 +198,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             listing=listing.of,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
-            opening=Opening(on.acting.asking, nodes, hosts, handed),
+            opening=opening,
             files=files_of(settings.dav.roots),
             origins=OriginPage(lambda: on.offload.run(look, front, datetime.fromtimestamp(on.now(), UTC)), links),
             links=links,
@@ -223,6 +224,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             handed=handed,
             worker=worker,
             updates=Live(on.acting.asking, reactor),
+            recalling=opening,
             paths_for_others=frozenset(front.paths_for_others),
         )
     )

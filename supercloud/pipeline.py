@@ -43,8 +43,8 @@ from supercloud.routing.homeward import home_of
 from supercloud.routing.locate import ByName, leads_into, place_of
 from supercloud.routing.own_worker import is_of_workspace, leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
-from supercloud.stages import Exchange, Stages, Trodden
-from supercloud.target import Forward, Origin
+from supercloud.stages import Exchange, Recalling, Stages, Trodden
+from supercloud.target import Application, Forward, Origin
 from supercloud.upstream.pool import Kept, Key
 
 _NEVER: Final = frozenset({b"CONNECT", b"TRACE"})
@@ -177,6 +177,8 @@ class Pipeline:
                 raise
         grant = kept.grant
         _note(exchange, grant, "kept" if is_kept else grant.basis)
+        if on.recalling is not None and self._may_be_handed(viewer, place, grant):
+            await self._recall(on.recalling, kept, viewer, place.application)
         if exchange.is_over:
             kept.connection.released(kept.connection)
             return
@@ -205,13 +207,31 @@ class Pipeline:
         )  # fmt: skip
 
     def _handed(self, viewer: Viewer, place: Place, grant: Grant) -> bytes:
-        """What lets the viewer in there, if all of it is the viewer's: session, listener, connection, forward."""
+        if not self._may_be_handed(viewer, place, grant):
+            return b""
+        return self._on.handed.given(viewer.principal.uid, place.application)
+
+    def _may_be_handed(self, viewer: Viewer, place: Place, grant: Grant) -> bool:
+        """Whether all of it is the viewer's: session, listener, connection, forward. Only then what lets the viewer
+        into the application goes there.
+        """
         uid, forward = viewer.principal.uid, place.forward
         if not isinstance(viewer.credential, Session) or not uid == grant.owner.uid == grant.permit.owner.uid:
-            return b""
-        if forward is not None and forward.reservation.uid != uid:
-            return b""  # its owner says below which path of the application requests end up
-        return self._on.handed.given(uid, place.application)
+            return False
+        # A forward's owner says below which path of the application requests end up.
+        return forward is None or forward.reservation.uid == uid
+
+    async def _recall(self, recalling: Recalling, kept: Kept[Grant], viewer: Viewer, application: Application) -> None:
+        """After a restart, pages that are open go on without being opened anew."""
+        if not recalling.is_needed(viewer.session, application):
+            return
+        try:
+            await recalling.recall(viewer, application)
+        except BaseException:
+            kept.connection.released(kept.connection)  # the browser is gone
+            raise
+        if not kept.connection.is_open:
+            raise Unreachable(f"{application} closed the connection before it was asked anything")
 
     def _relay(self, exchange: Exchange, kept: Kept[Grant], trodden: Trodden, *, is_kept: bool) -> None:
         head, viewer, place = exchange.head, trodden.viewer, trodden.place

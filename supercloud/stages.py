@@ -14,6 +14,7 @@ from supercloud import events
 from supercloud.access import Access
 from supercloud.authn.authenticate import Authenticator, Viewer
 from supercloud.authn.handed import Handed
+from supercloud.authn.session import Session
 from supercloud.errors import PortalError
 from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant
@@ -22,7 +23,7 @@ from supercloud.relay.http import Downstream
 from supercloud.relay.rewriting import Rewriters
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.place import Outward, Place
-from supercloud.target import Origin
+from supercloud.target import Application, Origin
 from supercloud.upstream.connect import Dialer
 from supercloud.upstream.pool import Key, Pool
 from supercloud.upstream.secure import Securing
@@ -73,6 +74,17 @@ class Updates(Protocol):
         """:raises PortalError: this is no page that listens."""
 
 
+class Recalling(Protocol):
+    """Finds out again what lets viewers into their own applications; see front.opening."""
+
+    def is_needed(self, session: Session, application: Application) -> bool:
+        """Whether that has not been asked yet."""
+        ...
+
+    async def recall(self, viewer: Viewer, application: Application) -> None:
+        """Ask the viewer's worker, once for each session; who cannot be asked tells nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stages:
     """The parts that a pipeline is made of.
@@ -82,6 +94,7 @@ class Stages:
     :ivar worker: carries requests to the viewer's own worker; None where there are no workers.
     :ivar updates: what `worker` is asked again and again for open pages.
     :ivar handed: what lets viewers into their own applications.
+    :ivar recalling: what `handed` has forgotten, or never knew; None where nobody is asked.
     :ivar paths_for_others: nodes whose applications may be served under the portal's own origin to non-owners.
     """
 
@@ -102,6 +115,7 @@ class Stages:
     handed: Handed
     worker: ToWorker | None = None
     updates: Updates | None = None
+    recalling: Recalling | None = None
     paths_for_others: frozenset[str] = frozenset()
 
 

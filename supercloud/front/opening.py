@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import unquote
 
+from twisted.internet.defer import Deferred
+
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.handed import Handed
-from supercloud.errors import BadAddress, Elsewhere, MethodRefused, NothingListens
+from supercloud.authn.session import Session
+from supercloud.errors import BadAddress, Elsewhere, MethodRefused, NothingListens, PortalError
 from supercloud.front.address import local
 from supercloud.front.exchange import Exchange
 from supercloud.identity import Principal
@@ -20,6 +22,7 @@ from supercloud.target import Application
 from supercloud.workers.session_told import Told, is_job
 
 PREFIX: Final = b"/open/"
+MOST_ASKED: Final = 200  # applications that are asked about in one session
 _JOB: Final = re.compile(r"/open/([^/:]+)/?")
 _DOTS: Final = frozenset({".", ".."})
 _UNTOLD: Final = (
@@ -34,22 +37,26 @@ class SessionAsk(Protocol):
     async def session(self, principal: Principal, job: str) -> Told | None:
         """What a job of the account's has announced; None when it has not.
 
+        :param job: its number, or node and port where it listens.
+
         :raises PortalError: the worker does not answer.
         """
         ...
 
 
-@dataclass(frozen=True, slots=True)
 class Opening:
-    """Leads people to applications' own addresses.
+    """Leads people to applications' own addresses, and keeps them open.
 
-    :ivar nodes: what the site allows; whatever else a job announces leads nowhere.
+    :param nodes: what the site allows; whatever else a job announces leads nowhere.
     """
 
-    ask: SessionAsk
-    nodes: Nodes
-    hosts: Hosts
-    handed: Handed
+    def __init__(self, ask: SessionAsk, nodes: Nodes, hosts: Hosts, handed: Handed) -> None:
+        self._ask = ask
+        self._nodes = nodes
+        self._hosts = hosts
+        self._handed = handed
+        self._asked: dict[Session, set[Application]] = {}
+        self._asking: dict[tuple[Session, Application], list[Deferred[None]]] = {}
 
     async def lead(self, exchange: Exchange, viewer: Viewer) -> None:
         """Answer an address below ``/open/``.
@@ -66,8 +73,49 @@ class Opening:
             application, path = await self._find_job(viewer, job[1])
         if not _DOTS.isdisjoint(unquote(path).replace("\\", "/").partition("?")[0].split("/")):
             raise BadAddress(f"path {path[:100]!r}")  # below a prefix, a browser would leave the application by it
-        origin = self.hosts.of_application(application)
-        raise Elsewhere(f"{self.hosts.portal.url}/fw2/{application}{path}" if origin is None else origin.url + path)
+        origin = self._hosts.of_application(application)
+        raise Elsewhere(f"{self._hosts.portal.url}/fw2/{application}{path}" if origin is None else origin.url + path)
+
+    def is_needed(self, session: Session, application: Application) -> bool:
+        """Whether nobody asked yet, in this session, what lets its account into an application."""
+        asked = self._asked.get(session, ())
+        return application not in asked and len(asked) < MOST_ASKED and not self._handed.given(session.uid, application)
+
+    async def recall(self, viewer: Viewer, application: Application) -> None:
+        """Ask, as if the application were opened anew: the portal may have been started again since it was, or a day
+        may have passed. Requests that come at the same time wait for one answer.
+        """
+        session = viewer.session
+        key = session, application
+        while self.is_needed(session, application):
+            if key in self._asking:
+                waiting: Deferred[None] = Deferred()
+                self._asking[key].append(waiting)
+                await waiting
+                continue
+            self._asking[key] = []
+            try:
+                await self._recall(viewer, application)
+            finally:
+                for one in self._asking.pop(key):
+                    one.callback(None)
+
+    async def _recall(self, viewer: Viewer, application: Application) -> None:
+        session = viewer.session
+        try:
+            told = await self._ask.session(viewer.principal, str(application))
+        except PortalError:
+            told = None
+        self._note(session, application)
+        if told is not None and Application(told.node.lower(), told.port) == application and told.authorization:
+            self._handed.hand(session, application, told.authorization)
+
+    def _note(self, session: Session, application: Application) -> None:
+        asked = self._asked.get(session)
+        if asked is None:
+            asked = self._asked[session] = set()
+            session.on_end(lambda _reason: self._asked.pop(session, None))
+        asked.add(application)
 
     async def _find_job(self, viewer: Viewer, job: str) -> tuple[Application, str]:
         """Where a job listens; what lets its owner in is remembered.
@@ -76,12 +124,12 @@ class Opening:
         """
         if not is_job(job):
             raise BadAddress(f"job {job[:50]!r}")
-        told = await self.ask.session(viewer.principal, job)
+        told = await self._ask.session(viewer.principal, job)
         if told is None:
             raise NothingListens(f"job {job} of {viewer.principal} has announced nothing", public=_UNTOLD)
         application = Application(told.node.lower(), told.port)
-        await self.nodes.resolve(application)
-        self.handed.hand(viewer.session, application, told.authorization)
+        await self._nodes.resolve(application)
+        self._handed.hand(viewer.session, application, told.authorization)
         return application, told.path
 
 

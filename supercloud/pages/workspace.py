@@ -97,10 +97,15 @@ class Workspace:
         return job_id
 
     def told(self, session_id: str) -> Told | None:
-        """Where a job listens, for the front; None when it does not say, or not properly."""
+        """Where a job listens, for the front; None when it does not say, or not properly.
+
+        :param session_id: or node and port.
+        """
         try:
-            session = self.sessions.find(session_id)
+            session = self._at(session_id) if ":" in session_id else self.sessions.find(session_id)
         except SchedulerError:
+            return None
+        if session is None:
             return None
         place = session.place
         if place is None or not session.can_open:
@@ -114,6 +119,16 @@ class Workspace:
             )
         except msgspec.ValidationError:
             return None
+
+    def _at(self, where: str) -> Session | None:
+        """What has announced that it listens there.
+
+        :raises SchedulerError: nobody could say.
+        """
+        for one in self.sessions.all():
+            if one.place is not None and f"{one.place.node.lower()}:{one.place.port}" == where:
+                return one
+        return None
 
     def job_at(self, node: str) -> JobAt | None:
         """The last job on a node; None when there is none, or nobody can say."""

@@ -53,7 +53,7 @@ class Asking:
     async def session(self, principal: Principal, job: str) -> Told | None:
         """What a job of the viewer's has announced; None when it has not.
 
-        :param job: of the grammar of jobs.
+        :param job: of the grammar of jobs, or node and port of an application.
         """
         answer = await self._ask(principal, session_told.METHOD, f"/{job}", most=MOST_TOLD)
         return None if answer is None else _read(_read_told, answer)

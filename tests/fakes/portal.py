@@ -174,6 +174,7 @@ class FakePortal:
         own: tuple[tuple[str, int], ...] = (),
         takes_programs: bool = False,
         has_workers: bool = True,
+        recalls: bool = False,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -244,6 +245,7 @@ class FakePortal:
         self.live = Live(asking, self.clock)
         self.listed: list[Listed] = []
         self.lacking: list[Name] = []
+        opening = Opening(asking, nodes, self.hosts, self.handed)
         self.site = Site(
             Parts(
                 hosts=self.hosts,
@@ -256,7 +258,7 @@ class FakePortal:
                 listing=self._listing,
                 passwords=self.passwords if takes_programs else None,
                 tokens=self.tokens if takes_programs else None,
-                opening=Opening(asking, nodes, self.hosts, self.handed),
+                opening=opening,
                 origins=OriginPage(self._look),
                 notices=self.board.shown,
             )
@@ -280,6 +282,7 @@ class FakePortal:
                 handed=self.handed,
                 worker=way if has_workers else None,
                 updates=self.live,
+                recalling=opening if recalls else None,
                 paths_for_others=paths_for_others,
             )
         )

@@ -315,3 +315,84 @@ def test_opening_is_get(portal: FakePortal) -> None:
     browser = portal.browser()
     browser.send(b"POST /open/42 HTTP/1.1\r\nHost: portal.test\r\n" + portal.cookie() + b"\r\n")
     assert browser.status == 405
+
+
+# After a restart of the portal: what was opened before is open still.
+
+
+@pytest.fixture
+def restarted() -> FakePortal:
+    """One that people come back to with their sessions and open pages, and that has been told nothing yet."""
+    return FakePortal(recalls=True)
+
+
+def test_a_page_that_was_open_goes_on_after_a_restart(restarted: FakePortal) -> None:
+    browsers = [restarted.browser() for _ in range(3)]
+    cookie = restarted.cookie(origin=ORIGIN)
+    for browser in browsers:
+        browser.send(f"GET /api/kernels HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    assert [upstream.received for upstream in restarted.dialer.upstreams] == [b""] * 3
+    asked = b"".join(upstream.received for upstream in restarted.worker_dialer.upstreams)
+    assert asked == f"SESSION /localhost:{PORT} HTTP/1.1\r\nHost: worker\r\n\r\n".encode()
+    tell(restarted)
+    for upstream in restarted.dialer.upstreams:
+        [(request, _)] = requests_in(upstream.take())
+        assert dict(request.headers)[b"authorization"] == b"token abc"
+
+
+def again(portal: FakePortal, cookie: bytes) -> dict[bytes, bytes]:
+    portal.browser().send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    return fields_of(portal)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [None, TOLD | {"authorization": ""}, TOLD | {"node": "node1"}, TOLD | {"port": PORT + 1}, TOLD | {"path": "//x"}],
+)
+def test_a_worker_that_knows_of_no_such_application_is_asked_once_in_a_session(
+    restarted: FakePortal, told: dict[str, Any] | None
+) -> None:
+    cookie = restarted.cookie(origin=ORIGIN)
+    restarted.browser().send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    tell(restarted, told)
+    assert b"authorization" not in fields_of(restarted)
+    assert b"authorization" not in again(restarted, cookie)
+    assert len(restarted.worker_dialer) == 1
+    other = restarted.cookie(origin=ORIGIN)
+    restarted.browser().send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + other + b"\r\n")
+    tell(restarted)
+    assert fields_of(restarted)[b"authorization"] == b"token abc"
+
+
+def test_a_worker_that_does_not_answer_holds_up_one_request_for_its_time(restarted: FakePortal) -> None:
+    cookie = restarted.cookie(origin=ORIGIN)
+    restarted.browser().send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    restarted.clock.pump([0.5] * 12)
+    assert b"authorization" not in fields_of(restarted)
+    assert b"authorization" not in again(restarted, cookie)
+
+
+def test_a_browser_that_leaves_meanwhile_keeps_nobody_else_waiting(restarted: FakePortal) -> None:
+    cookie = restarted.cookie(origin=ORIGIN)
+    first, second = restarted.browser(), restarted.browser()
+    for browser in (first, second):
+        browser.send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    first.leave()
+    tell(restarted)
+    assert fields_of(restarted)[b"authorization"] == b"token abc"
+
+
+def test_an_application_that_ends_meanwhile_is_a_refusal(restarted: FakePortal) -> None:
+    cookie = restarted.cookie(origin=ORIGIN)
+    browser = restarted.browser()
+    browser.send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    restarted.dialer[-1].die()
+    tell(restarted)
+    assert browser.status == 502
+
+
+def test_nobody_is_asked_for_what_is_somebody_elses(restarted: FakePortal) -> None:
+    origin = f"localhost-{SHARED_PORT}.fh.portal.test"
+    restarted.owners.listeners[SHARED_PORT] = SocketOwner(BOB.uid, 2000, 13, BOB.gid, True)
+    restarted.browser().send(get(restarted, b"/lab", origin=origin))
+    assert len(restarted.worker_dialer) == 0

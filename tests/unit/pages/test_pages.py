@@ -306,3 +306,21 @@ def test_forwards_are_on_the_first_page(here: FakeWorkspace) -> None:
     assert here.workspace.forwards is not None
     here.workspace.forwards.add("alice-tb", "http://node1:12001/")
     assert 'href="/fw/alice-tb/"' in here.client.get("/").text
+
+
+def test_the_front_is_told_what_listens_at_a_node_and_port(here: FakeWorkspace) -> None:
+    job_id = api(here, "POST", "/jobs", {"app": "jupyterlab", "values": {}})[1]["id"]
+    here.scheduler.has(job_id, comment=here.scheduler.known[job_id].comment)
+    here.announce(job_id, node="Node1", token="abc")
+    here.sessions.forget()
+    told = here.workspace.told("node1:12001")
+    assert told is not None
+    assert (told.port, told.authorization) == (12001, "token abc")
+    for other in ("node1:12002", "node2:12001", ":", "node1:", "[::1]:12001"):
+        assert here.workspace.told(other) is None
+    here.scheduler.cancel(job_id)
+    here.sessions.forget()
+    assert here.workspace.told("node1:12001") is None
+    here.scheduler.trouble = Silent("no answer")
+    here.sessions.forget()
+    assert here.workspace.told("node1:12001") is None
