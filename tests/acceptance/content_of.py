@@ -77,8 +77,6 @@ class Content:
         return port
 
     def _forwards(self, folder: Path) -> None:
-        folder.mkdir()
-        folder.chmod(0o1777)
         here, nowhere = f"http://localhost:{self.port}/", f"http://localhost:{self.unused}/"
         for name, owner, text, mode in (
             ("alice-board", "alice", here, 0o700),

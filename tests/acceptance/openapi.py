@@ -1,4 +1,4 @@
-"""schemathesis asks the API all that its description allows, and what it does not: whatever is promised there is true."""
+"""schemathesis asks the API all that its description allows, and what it does not; what it promises is true."""
 
 from __future__ import annotations
 

@@ -139,6 +139,13 @@ def test_what_the_api_refuses_it_refuses_in_words(
     assert words in json.dumps(told)
 
 
+def test_a_method_that_does_not_fit_is_told_which_ones_do(here: FakeWorkspace) -> None:
+    for path in ("/api/jobs/7", "/jobs/7"):
+        answer = here.client.open(path, method="PATCH")
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) >= {"GET", "HEAD", "OPTIONS"}, path
+
+
 def test_a_body_that_is_too_long_is_refused(here: FakeWorkspace) -> None:
     assert here.client.post("/api/jobs", data=b"x" * 300_000).status_code == 413
     assert here.client.post("/launch/web", data={"command": "x" * 300_000}).status_code == 413
