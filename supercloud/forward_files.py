@@ -97,8 +97,8 @@ class ForwardFiles:
         """
         try:
             gid = grp.getgrnam(group).gr_gid
-        except KeyError:
-            raise NotDone(f"there is no group {group}") from None
+        except (KeyError, ValueError):  # no name has a zero byte or half of a surrogate pair
+            raise NotDone(f"there is no group {group[:80]!r}") from None
         with self._own(name, os.O_RDONLY) as opened:
             mode = stat.S_IMODE(os.fstat(opened).st_mode)
             try:

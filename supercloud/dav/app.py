@@ -24,7 +24,7 @@ from supercloud.dav import failures, folder_page
 from supercloud.dav.asking import Asking
 from supercloud.dav.body import Body, CutShort
 from supercloud.dav.chunks import Chunks
-from supercloud.dav.failures import StartResponse, refused
+from supercloud.dav.failures import Fields, StartResponse, refused
 from supercloud.dav.guard import Guard, Request
 from supercloud.dav.locks import Locked, Locks
 from supercloud.dav.methods import Methods
@@ -126,9 +126,13 @@ class Application:
         if int(known.value) >= HTTPStatus.INTERNAL_SERVER_ERROR and int(known.value) != HTTPStatus.INSUFFICIENT_STORAGE:
             _log.error("%s failed", environ["REQUEST_METHOD"], exc_info=error)
         failed = type(error), error, error.__traceback__
-        is_for_person = environ["REQUEST_METHOD"] == "GET" and folder_page.is_wanted(environ)
-        say = folder_page.answer_failure if is_for_person else failures.answer
-        return say(lambda status, fields: start_response(status, fields, failed), known)
+
+        def start(status: str, fields: Fields) -> Any:
+            return start_response(status, fields, failed)
+
+        if environ["REQUEST_METHOD"] == "GET" and folder_page.is_wanted(environ):
+            return folder_page.answer_failure(start, known, environ)
+        return failures.answer(start, known)
 
     def _read(self, request: Request, start_response: StartResponse) -> Iterable[bytes]:
         return read(self.tree, self.guard, request, start_response)

@@ -58,9 +58,8 @@ _FOOT: Final = """</tbody></table>{note}</main>
 </body></html>
 """
 _FAILURE: Final = (
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{phrase} · Files</title>'
-    '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-    'content="light dark"></head><body><main><h1>{phrase}</h1><p>{words}</p>'
+    '<!doctype html><html lang="en"><head>{head}<title>{phrase} · Files</title></head><body>'
+    '<header><a href="/">SuperCloud portal</a>{links}</header><main><h1>{phrase}</h1><p>{words}</p>'
     '<p><a href="/dav/~/">To your home folder</a></p></main></body></html>\n'
 )
 
@@ -79,13 +78,15 @@ def is_wanted(environ: Mapping[str, Any]) -> bool:
     return "text/html" in environ.get("HTTP_ACCEPT", "") and "HTTP_TRANSLATE" not in environ
 
 
-def answer_failure(start_response: StartResponse, error: DAVError) -> Iterable[bytes]:
-    """Tell a person what went wrong. It has no style: it may be where a file would be, which is let load nothing."""
+def answer_failure(start_response: StartResponse, error: DAVError, environ: Mapping[str, Any]) -> Iterable[bytes]:
+    """Tell a person what went wrong. Where a file would be, the page has no style, as a file is let load nothing."""
     status = int(error.value)
     if status == HTTPStatus.NOT_MODIFIED:
         return failures.answer(start_response, error)
     phrase, words = HTTPStatus(status).phrase, error.context_info or HTTPStatus(status).description
-    body = _FAILURE.format(phrase=phrase, words=escape(str(words))).encode()
+    head = HEAD if environ["PATH_INFO"].endswith("/") else ""
+    links = environ.get("supercloud.links", "")
+    body = _FAILURE.format(head=head, links=links, phrase=phrase, words=escape(str(words))).encode()
     fields = [*_FIELDS, ("Content-Length", str(len(body)))]
     start_response(failures.status_line(status), fields + list(error.add_headers or []))
     return [body]

@@ -15,6 +15,8 @@ from importlib import resources
 from typing import Final, NoReturn
 from urllib.parse import quote
 
+import msgspec
+
 from supercloud import events
 from supercloud.access import Access
 from supercloud.authn import provenance
@@ -185,10 +187,23 @@ class Site:
                 fields += pages.FIELDS
                 body = pages.refusal(error.status.phrase, error.public, name, home=home)
             exchange.respond(error.status.value, fields, body)
+            return
+        fields.append((b"Cache-Control", b"no-store"))
+        if self._is_of_api(head):
+            fields.append((b"Content-Type", b"application/problem+json"))
+            told = {"title": error.status.phrase, "status": error.status.value, "detail": error.public}
+            text = msgspec.json.encode({**told, "request": exchange.audit.name})
         else:
-            fields += [(b"Content-Type", b"text/plain; charset=utf-8"), (b"Cache-Control", b"no-store")]
-            text = f"{error.public}\nRequest {exchange.audit.name}\n"
-            exchange.respond(error.status.value, fields, text.encode())
+            fields.append((b"Content-Type", b"text/plain; charset=utf-8"))
+            text = f"{error.public}\nRequest {exchange.audit.name}\n".encode()
+        exchange.respond(error.status.value, fields, text)
+
+    def _is_of_api(self, head: RequestHead) -> bool:
+        """Whether the answer is for a program that asks the API: refusals have one form there (RFC 9457)."""
+        try:
+            return head.path.startswith(b"/api/") and self._on.hosts.of(head.host).is_portal
+        except PortalError:
+            return False
 
     def _takes_programs(self, head: RequestHead) -> bool:
         """Whether a program is asked for a password or token. A browser is not: it would remember what was typed."""

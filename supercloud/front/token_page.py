@@ -70,7 +70,7 @@ class TokenPage:
 def told(row: TokenRow) -> str:
     """When a token was made, ends and was used, in UTC."""
     used = f"last used {_day(row.last_used)}" if row.last_used else "never used"
-    return f"made {_day(row.created)}, {used}, ends {_day(row.ends)}"
+    return f"made {_day(row.created)}, {used}, ends {_day(row.ends)} UTC"
 
 
 def _day(seconds: float) -> str:

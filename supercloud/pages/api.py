@@ -163,7 +163,10 @@ def make_api(workspace: Workspace) -> Blueprint:
 
     @api.get("/listeners")
     def listeners() -> Response:
-        found = on.listeners(on.sessions.all(), on_nodes=request.args.get("look") == "nodes")
+        look = request.args.get("look", "here")
+        if look not in ("here", "nodes"):
+            raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "look is here or nodes.")
+        found = on.listeners(on.sessions.all(), on_nodes=look == "nodes")
         return _json(
             {"listeners": [{**msgspec.to_builtins(one), "open": f"/open/{one.node}:{one.port}"} for one in found]}
         )

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from supercloud.pages import api, html
 from supercloud.pages.api import MOST_BODY, Refusal, refusal_of
@@ -32,8 +32,12 @@ def make_app(workspace: Workspace) -> Application:
         if refusal.status is HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("%s %s failed", request.method, request.path, exc_info=error)
         if request.path.startswith("/api/"):
-            return api.refuse(refusal)
-        return html.refuse(refusal, workspace.login, has_forwards=workspace.forwards is not None)
+            response = api.refuse(refusal)
+        else:
+            response = html.refuse(refusal, workspace.login, has_forwards=workspace.forwards is not None)
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))  # RFC 9110 section 15.5.6
+        return response
 
     @app.after_request
     def keep_nothing(response: Response) -> Response:

@@ -35,7 +35,7 @@ def _ref(name: str) -> dict[str, str]:
 
 _SCHEMAS: Final = {
     "Session": _object(
-        ("id", "name", "stage", "words", "open"),
+        ("id", "name", "app", "icon", "stage", "words", "open", "node", "port"),
         id=_TEXT,
         name=_TEXT,
         app={"type": "string", "description": "the application's id; empty for other jobs"},
@@ -65,13 +65,17 @@ _SCHEMAS: Final = {
         broken={"type": "string", "description": "why it cannot be started"}, fields=_list(_ref("Field")),
     ),
     "Field": _object(
-        ("name", "label", "kind", "default"),
+        ("name", "label", "kind", "help", "default", "required", "advanced"),
         name=_TEXT, label=_TEXT, help=_TEXT, default=_TEXT, required={"type": "boolean"}, advanced={"type": "boolean"},
         kind={"enum": ["text", "integer", "choice", "flag", "folder", "lines", "size", "time"]},
-        choices=_list(_object(("value",), value=_TEXT, label=_TEXT, when={"type": "object"})),
+        choices=_list(_object(("value", "label", "when"), value=_TEXT, label=_TEXT, when={"type": "object"})),
         least={"type": "integer"}, most={"type": "integer"}, when={"type": "object"},
     ),
-    "Key": _object(("kind", "fingerprint"), kind=_TEXT, fingerprint=_TEXT, comment=_TEXT, options=_TEXT),
+    "Key": _object(
+        ("kind", "fingerprint", "comment", "options"),
+        kind=_TEXT, fingerprint=_TEXT, comment=_TEXT,
+        options={"type": "string", "description": "what stands before it"},
+    ),
     "Forward": _object(("name", "url", "state"), name=_TEXT, url=_TEXT, state=_TEXT),
     "Listener": _object(
         ("node", "port", "name", "open"),
@@ -82,8 +86,27 @@ _SCHEMAS: Final = {
         ("title", "status", "detail"),
         title=_TEXT, status={"type": "integer"}, detail=_TEXT,
         wrong={"type": "object", "description": "field → what would be right", "additionalProperties": _TEXT},
+        request={"type": "string", "description": "its name in the portal's log, where the portal itself refused it"},
     ),
 }  # fmt: skip
+
+# What each request may be refused with, by the portal before it reaches the workspace or by the workspace.
+_REFUSALS: Final = {
+    "400": "Not to be read.",
+    "401": "No token is shown, or none that is good.",
+    "403": "The token is for something else, the account is locked, or another site's page asks.",
+    "404": "There is none.",
+    "409": "Not now, or not so.",
+    "413": "The body is too long.",
+    "422": "Something has to be changed.",
+    "429": "Too much is under way for this account.",
+    "502": "Its workspace did not answer as it should.",
+    "503": "The scheduler does not answer, or the portal is busy.",
+}
+_PROBLEMS: Final = {
+    status: {"description": words, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    for status, words in _REFUSALS.items()
+}
 
 
 def describe(portal: str) -> dict[str, Any]:
@@ -104,124 +127,150 @@ def describe(portal: str) -> dict[str, Any]:
         "paths": _PATHS,
         "components": {
             "schemas": _SCHEMAS,
+            "responses": _PROBLEMS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
     }
 
 
-def _answers(schema: dict[str, Any] | None, *, status: str = "200") -> dict[str, Any]:
+def _answers(schema: dict[str, Any] | None, *, status: str = "200", **links: Any) -> dict[str, Any]:
+    """:param links: operation → its parameter, and where in this request or its answer that is found."""
     answer: dict[str, Any] = {"description": "Done."}
     if schema is not None:
         answer["content"] = {"application/json": {"schema": schema}}
-    problem = {"application/problem+json": {"schema": _ref("Problem")}}
-    known = {"400": "Not to be read.", "409": "Not now, or not so.", "422": "Something has to be changed."}
-    known |= {"404": "There is none.", "503": "The scheduler does not answer."}
-    others = {number: {"description": words, "content": problem} for number, words in known.items()}
-    return {status: answer, **others}
+    if links:
+        answer["links"] = {name: {"operationId": name, "parameters": told} for name, told in links.items()}
+    return {status: answer, **{number: {"$ref": f"#/components/responses/{number}"} for number in _REFUSALS}}
 
 
-def _takes(schema: dict[str, Any]) -> dict[str, Any]:
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
+def _takes(schema: dict[str, Any], **example: Any) -> dict[str, Any]:
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
-def _operation(summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"summary": summary, "responses": answers, **more}
+def _operation(name: str, summary: str, answers: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"operationId": name, "summary": summary, "responses": answers, **more}
 
 
 _APP_ID: Final = {**_NAME, "name": "app_id"}
+_OFFSET: Final = {
+    "name": "offset",
+    "in": "query",
+    "description": "bytes; negative for the end",
+    "schema": {"type": "integer", "default": -1},
+}
+_FINGERPRINT: Final = {"name": "fingerprint", "in": "query", "required": True, "schema": _TEXT}
 _SESSIONS: Final = _list(_ref("Session"))
 _NOTICE: Final = _object(("kind", "text"), kind={"enum": ["info", "warning"]}, text=_TEXT)
 _WORKSPACE: Final = _object(("sessions", "notices"), sessions=_SESSIONS, notices=_list(_NOTICE))
+_LOOK: Final = {
+    "name": "look",
+    "in": "query",
+    "description": "nodes: on the nodes of running jobs too",
+    "schema": {"enum": ["here", "nodes"], "default": "here"},
+}
+_OF_THE_JOB: Final = {"job_id": "$response.body#/id"}
+_OF_THE_NAME: Final = {"name": "$request.path.name"}
 _PATHS: Final[dict[str, Any]] = {
-    "/api/workspace": {"get": _operation("What runs now, and what the site tells everybody", _answers(_WORKSPACE))},
-    "/api/apps": {"get": _operation("Applications", _answers(_object(("apps",), apps=_list(_ref("App")))))},
+    "/api/workspace": {
+        "get": _operation("workspace", "What runs now, and what the site tells everybody", _answers(_WORKSPACE))
+    },
+    "/api/apps": {"get": _operation("apps", "Applications", _answers(_object(("apps",), apps=_list(_ref("App")))))},
     "/api/apps/{app_id}": {
-        "get": _operation("An application, and what it asks", _answers(_ref("App")), parameters=[_APP_ID])
+        "get": _operation("app", "An application, and what it asks", _answers(_ref("App")), parameters=[_APP_ID])
     },
     "/api/jobs": {
-        "get": _operation("Jobs, the newest first", _answers(_object(("jobs",), jobs=_SESSIONS))),
+        "get": _operation("jobs", "Jobs, the newest first", _answers(_object(("jobs",), jobs=_SESSIONS))),
         "post": _operation(
+            "launch",
             "Start an application",
-            _answers(_object(("id",), id=_TEXT), status="201"),
-            requestBody=_takes(_object(("app",), app=_TEXT, values={"type": "object"})),
+            _answers(_object(("id",), id=_TEXT), status="201", job=_OF_THE_JOB, log=_OF_THE_JOB, stop=_OF_THE_JOB),
+            requestBody=_takes(
+                _object(("app",), app=_TEXT, values={"type": "object"}),
+                app="web",
+                values={"command": "python3 -m http.server {port}", "minutes": "30m"},
+            ),
         ),
     },
     "/api/jobs/{job_id}": {
-        "get": _operation("A job", _answers(_ref("Session")), parameters=[_JOB_ID]),
-        "delete": _operation("End it", _answers(None, status="204"), parameters=[_JOB_ID]),
+        "get": _operation("job", "A job", _answers(_ref("Session")), parameters=[_JOB_ID]),
+        "delete": _operation("stop", "End it", _answers(None, status="204"), parameters=[_JOB_ID]),
     },
     "/api/jobs/{job_id}/renew": {
-        "post": _operation("Have it go on though nobody uses it", _answers(None, status="204"), parameters=[_JOB_ID])
+        "post": _operation(
+            "renew", "Have it go on though nobody uses it", _answers(None, status="204"), parameters=[_JOB_ID]
+        )
     },
     "/api/jobs/{job_id}/log": {
         "get": _operation(
+            "log",
             "What it printed",
             _answers(
                 _object(("text", "offset", "over"), text=_TEXT, offset={"type": "integer"}, over={"type": "boolean"})
             ),
-            parameters=[
-                _JOB_ID,
-                {
-                    "name": "offset",
-                    "in": "query",
-                    "description": "bytes; negative for the end",
-                    "schema": {"type": "integer", "default": -1},
-                },
-            ],
+            parameters=[_JOB_ID, _OFFSET],
         )
     },
     "/api/listeners": {
         "get": _operation(
+            "listeners",
             "Programs that listen and are no jobs' applications",
             _answers(_object(("listeners",), listeners=_list(_ref("Listener")))),
-            parameters=[
-                {
-                    "name": "look",
-                    "in": "query",
-                    "description": "nodes: on the nodes of running jobs too",
-                    "schema": {"enum": ["here", "nodes"], "default": "here"},
-                }
-            ],
+            parameters=[_LOOK],
         )
     },
     "/api/quota": {
         "get": _operation(
+            "quota",
             "Room in the home folder, in bytes",
             _answers(_object((), used={"type": "integer"}, available={"type": "integer"})),
         )
     },
     "/api/keys": {
-        "get": _operation("SSH keys that let one in", _answers(_object(("keys",), keys=_list(_ref("Key"))))),
+        "get": _operation("keys", "SSH keys that let one in", _answers(_object(("keys",), keys=_list(_ref("Key"))))),
         "post": _operation(
-            "Let a key in", _answers(_ref("Key"), status="201"), requestBody=_takes(_object(("key",), key=_TEXT))
+            "add_key",
+            "Let a key in",
+            _answers(_ref("Key"), status="201", remove_key={"fingerprint": "$response.body#/fingerprint"}),
+            requestBody=_takes(
+                _object(("key",), key=_TEXT),
+                key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFw5Ss0l8yDbKqvDQ6j8mJYgrZcYVWzUmGvB9fYqV0cH alice@laptop",
+            ),
         ),
-        "delete": _operation(
-            "Take a key out",
-            _answers(None, status="204"),
-            parameters=[{"name": "fingerprint", "in": "query", "required": True, "schema": _TEXT}],
-        ),
+        "delete": _operation("remove_key", "Take a key out", _answers(None, status="204"), parameters=[_FINGERPRINT]),
     },
     "/api/forwards": {
-        "get": _operation("Named forwards", _answers(_object(("forwards",), forwards=_list(_ref("Forward")))))
+        "get": _operation(
+            "forwards", "Named forwards", _answers(_object(("forwards",), forwards=_list(_ref("Forward"))))
+        )
     },
     "/api/forwards/{name}": {
         "put": _operation(
+            "add_forward",
             "Have a name lead to a URL",
-            _answers(None, status="204"),
+            _answers(
+                None,
+                status="204",
+                disable_forward=_OF_THE_NAME,
+                share_forward=_OF_THE_NAME,
+                remove_forward=_OF_THE_NAME,
+            ),
             parameters=[_NAME],
-            requestBody=_takes(_object(("url",), url=_TEXT)),
+            requestBody=_takes(_object(("url",), url=_TEXT), url="http://node1:12001/"),
         ),
-        "delete": _operation("Give the name up", _answers(None, status="204"), parameters=[_NAME]),
+        "delete": _operation("remove_forward", "Give the name up", _answers(None, status="204"), parameters=[_NAME]),
     },
     "/api/forwards/{name}/disable": {
-        "post": _operation("Keep the name, lead nobody", _answers(None, status="204"), parameters=[_NAME])
+        "post": _operation(
+            "disable_forward", "Keep the name, lead nobody", _answers(None, status="204"), parameters=[_NAME]
+        )
     },
     "/api/forwards/{name}/share": {
         "post": _operation(
+            "share_forward",
             "Let a group in",
             _answers(None, status="204"),
             parameters=[_NAME],
-            requestBody=_takes(_object(("group",), group=_TEXT)),
+            requestBody=_takes(_object(("group",), group=_TEXT), group="proj"),
         )
     },
 }

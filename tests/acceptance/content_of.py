@@ -48,7 +48,9 @@ class Content:
         self._lab, self._site = lab, site
         self._alice = lab.accounts["alice"]
         self.jobs: dict[str, str] = {}
-        self.port, self.others = self._application("alice"), self._application("bob")
+        self.port, self.others = free_port(), free_port()
+        self.listen("alice", self.port)
+        self.listen("bob", self.others)
         self.unused = free_port()
         self._forwards(forwards)
         self._files()
@@ -69,16 +71,13 @@ class Content:
         lab.at_end(self._end_jobs)
         self._jobs()
 
-    def _application(self, login: str) -> int:
-        port = free_port()
+    def listen(self, login: str, port: int) -> None:
+        """Start an application of somebody's."""
         argv = [PYTHON, "-m", "http.server", "--bind", "127.0.0.1", str(port)]
         process = self._lab.accounts.run_as(login, argv, cwd="/", stderr=subprocess.DEVNULL)
         wait_until_listening("127.0.0.1", port, process=process)
-        return port
 
     def _forwards(self, folder: Path) -> None:
-        folder.mkdir()
-        folder.chmod(0o1777)
         here, nowhere = f"http://localhost:{self.port}/", f"http://localhost:{self.unused}/"
         for name, owner, text, mode in (
             ("alice-board", "alice", here, 0o700),

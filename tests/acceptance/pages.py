@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lab.processes import free_port
 from playwright.sync_api import Error
 
 from tests.acceptance.content_of import LONG, Content
@@ -22,6 +23,10 @@ WAYS: dict[str, dict[str, Any]] = {
     for window, size in (("desk", _DESK), ("phone", _PHONE))
     for scheme in ("light", "dark")
 }
+_WRONG = """<title>control</title><meta name="viewport" content="width=device-width">
+<p style="width: 900px; color: #aaa; background: #fff">plain</p><img src="data:,">
+<img src="https://elsewhere.test/x" alt="x"><button style="outline: none">unseen</button>
+<button tabindex="-1" onclick="1">unreached</button>"""
 _APPS = {"jupyterlab": "JupyterLab", "notebook": "Notebook", "tensorboard": "TensorBoard", "web": "Web application"}
 
 
@@ -50,6 +55,8 @@ class View:
 def run(lab: Lab) -> None:
     """See the module's first line."""
     folder = lab.folder / "portal-url-fw"
+    folder.mkdir()
+    folder.chmod(0o1777)
     more = f'[forwards]\ndirectory = "{folder}"\n[scheduler]\nkind = "local"\n'
     # A name of its own: on *.localhost a browser forgives what it does not elsewhere.
     site = PasswordSite(lab, "portal.test", more=more)
@@ -57,12 +64,43 @@ def run(lab: Lab) -> None:
     views = [*_of_the_front(site, content), *_of_the_workspace(content), *_of_files(content)]
     wrong: list[str] = []
     with lab.browser(site.ca, *site.rules) as browser:
+        _control(lab, browser)
+        _opens_by_itself(lab, site, browser, content)
         for way in WAYS:
             wrong += _look(lab, site, browser, views, way)
         wrong += _without_script(site, browser, views)
     for line in wrong:
         lab.saw(f"WRONG {line}")
     lab.holds(not wrong, f"{len(views)} pages, {len(WAYS)} ways, and without a script: nothing is wrong")
+
+
+def _control(lab: Lab, browser: Any) -> None:
+    """What looks for something wrong finds it."""
+    context = browser.new_context(**_PHONE)
+    page = context.new_page()
+    watch = Watch(page)
+    page.set_content(_WRONG, wait_until="commit")
+    found = {what.partition(" ")[0] for impact, what in violations(page) if impact in GRAVE}
+    lab.holds({"image-alt", "color-contrast", "html-has-lang"} <= found, f"control: axe-core finds {sorted(found)}")
+    lab.holds(is_too_wide(page), "control: a wide page is found to be wide")
+    missing = unreached(page)
+    lab.holds(len(missing) == 2, f"control: {missing}")
+    page.get_by_text("plain").click()
+    lab.holds(any("elsewhere.test" in words for words in watch.found), f"control: {watch.found}")
+    context.close()
+
+
+def _opens_by_itself(lab: Lab, site: PasswordSite, browser: Any, content: Content) -> None:
+    for is_scripted in (True, False):
+        port = free_port()
+        profiles = _Profiles(site, browser, {**_DESK, "java_script_enabled": is_scripted})
+        page = profiles.page("alice")
+        page.goto(site.own(f"localhost-{port}"))
+        page.get_by_text("Nothing listens").wait_for()
+        content.listen("alice", port)
+        page.get_by_text("Directory listing").wait_for()
+        lab.saw(f"a page that waits opens the application by itself, {'with' if is_scripted else 'without'} a script")
+        profiles.close()
 
 
 def _look(lab: Lab, site: PasswordSite, browser: Any, views: list[View], way: str) -> list[str]:
@@ -85,6 +123,7 @@ def _look(lab: Lab, site: PasswordSite, browser: Any, views: list[View], way: st
         if way == "desk-light":
             found += unreached(page)
         wrong += [f"{view.name}, {way}: {words}" for words in found]
+        page.unroute_all(behavior="ignoreErrors")
         page.close()
     profiles.close()
     for words, number in milder.most_common():
@@ -266,7 +305,5 @@ def _delete(page: Any) -> None:
 
 def _upload(page: Any) -> None:
     """One that stays under way."""
-    slowly = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 20_000}  # bytes/s
-    page.context.new_cdp_session(page).send("Network.emulateNetworkConditions", slowly)
-    page.set_input_files("#picked", {"name": "data.bin", "mimeType": "x/y", "buffer": b"x" * 1_000_000})
-    page.wait_for_function("document.querySelector('#uploads progress')?.value > 0")
+    page.route("**/data.bin", lambda route: route.continue_() if route.request.method == "HEAD" else None)
+    page.set_input_files("#picked", {"name": "data.bin", "mimeType": "x/y", "buffer": b"x" * 100_000})

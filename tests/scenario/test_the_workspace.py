@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from supercloud.authn.scope import DAV, LAUNCH
+from supercloud.errors import NotAuthenticated
 from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.portal import Browser, FakePortal, bearer, requests_in
 from tests.scenario.person import PAGE
@@ -38,6 +41,20 @@ def test_the_viewers_own_worker_answers(portal: FakePortal, path: bytes) -> None
 def test_nobody_reaches_them_without_a_session(portal: FakePortal, path: bytes) -> None:
     assert ask(portal, path).status == 401
     assert portal.monitor.started == []
+
+
+def test_programs_are_refused_in_the_apis_own_form_whoever_refuses(portal: FakePortal) -> None:
+    browser = ask(portal, b"/api/jobs")
+    assert browser.field(b"Content-Type") == b"application/problem+json"
+    told = json.loads(browser.received.partition(b"\r\n\r\n")[2])
+    assert (told["status"], told["title"]) == (401, "Unauthorized")
+    assert told["detail"] == NotAuthenticated.public and told["request"]
+
+
+def test_an_applications_api_is_not_the_portals(portal: FakePortal) -> None:
+    browser = portal.browser()
+    browser.send(b"POST /api/jobs HTTP/1.1\r\nHost: localhost-8080.fh.portal.test\r\nContent-Length: 0\r\n\r\n")
+    assert (browser.status, browser.field(b"Content-Type")) == (401, b"text/plain; charset=utf-8")
 
 
 def test_applications_origins_have_none_of_them(portal: FakePortal) -> None:

@@ -73,7 +73,8 @@ def test_a_person_is_told_in_a_page_what_went_wrong_and_a_program_in_a_sentence(
     answer = look(dav, "/none%3Cb%3E")
     assert (answer.status, answer.fields["content-type"]) == (404, "text/html; charset=utf-8")
     assert b'<html lang="en">' in answer.body and b"<title>Not Found" in answer.body and b"<b>" not in answer.body
-    assert b"<script" not in answer.body and b"style" not in answer.body
+    assert b"<script" not in answer.body and b"stylesheet" not in answer.body
+    assert b"stylesheet" in look(dav, "/none/").body
     assert look(dav, "/none", accept="*/*").fields["content-type"] == "text/plain; charset=utf-8"
     assert dav.ask("DELETE", "/none", accept=ACCEPT).fields["content-type"] == "text/plain; charset=utf-8"
 

@@ -21,10 +21,10 @@ ROW = TokenRow("one", b"1" * 32, 1001, "alice", "dav", "laptop", 0.0, 86400.0)
 
 
 def test_it_says_when_a_token_was_made_used_and_ends() -> None:
-    assert told(ROW) == "made 1970-01-01 00:00, never used, ends 1970-01-02 00:00"
+    assert told(ROW) == "made 1970-01-01 00:00, never used, ends 1970-01-02 00:00 UTC"
     assert (
         told(replace(ROW, last_used=3600.0))
-        == "made 1970-01-01 00:00, last used 1970-01-01 01:00, ends 1970-01-02 00:00"
+        == "made 1970-01-01 00:00, last used 1970-01-01 01:00, ends 1970-01-02 00:00 UTC"
     )
 
 

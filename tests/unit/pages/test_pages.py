@@ -129,6 +129,11 @@ def test_the_api_starts_shows_and_ends_jobs(here: FakeWorkspace) -> None:
         ("PUT", "/forwards/x", {"url": "nothing"}, 409, ""),
         ("DELETE", "/forwards/x", None, 409, "no forward x"),
         ("POST", "/forwards/x/share", {}, 422, "group"),
+        ("POST", "/forwards/x/share", {"group": "a\0b"}, 409, "no group"),
+        ("POST", "/forwards/x/share", {"group": "\u0085" * 5000}, 409, "no group"),
+        ("PUT", "/forwards/x", {"url": "http://node1:12001/\0"}, 409, ""),
+        ("POST", "/keys", {"key": "ssh-ed25519 \0"}, 409, "public key"),
+        ("POST", "/jobs", {"app": "web", "values": {"command": "a\0b"}}, 422, "control"),
         ("PATCH", "/jobs", None, 405, ""),
         ("GET", "/none", None, 404, ""),
     ],
@@ -139,6 +144,13 @@ def test_what_the_api_refuses_it_refuses_in_words(
     answered, told = api(here, method, path, body)
     assert answered == status == told["status"]
     assert words in json.dumps(told)
+
+
+def test_a_method_that_does_not_fit_is_told_which_ones_do(here: FakeWorkspace) -> None:
+    for path in ("/api/jobs/7", "/jobs/7"):
+        answer = here.client.open(path, method="PATCH")
+        assert answer.status_code == 405
+        assert set(answer.headers["Allow"].split(", ")) >= {"GET", "HEAD", "OPTIONS"}, path
 
 
 def test_a_body_that_is_too_long_is_refused(here: FakeWorkspace) -> None:
