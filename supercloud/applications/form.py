@@ -254,6 +254,8 @@ def _read(one: Asked, given: Any, values: Mapping[str, Value], *, is_asked: bool
         return _bounded(one, given, values)
     if not isinstance(given, str):
         raise ValueError("this is not a text")
+    if one.kind == "lines":
+        given = given.replace("\r\n", "\n")  # browsers end lines so; see the HTML standard, 4.10.21.4
     if len(given) > MOST_TEXT:
         raise ValueError(f"write {MOST_TEXT} characters at most")
     if _CONTROLS.search(given) or (one.kind != "lines" and "\n" in given):

@@ -22,7 +22,11 @@ from supercloud.scheduler.interface import Cluster, Scheduler, Submission
 MARK: Final = "supercloud"
 SCRIPT: Final = "script.sh"
 OUTPUT: Final = "output.log"
-_PRELUDE: Final = resources.files("supercloud.applications").joinpath("prelude.sh").read_text(encoding="utf-8")
+# What the prelude's function guard runs; see guard.
+GUARD: Final = "guard.py"
+_OURS: Final = resources.files("supercloud.applications")
+_PRELUDE: Final = _OURS.joinpath("prelude.sh").read_text(encoding="utf-8")
+_GUARD: Final = _OURS.joinpath(GUARD).read_text(encoding="utf-8")
 _MOST_REMEMBERED: Final = 16 * 1024  # bytes
 
 
@@ -73,6 +77,7 @@ class Launching:
         script = folder / SCRIPT
         begin = f"#!/bin/bash\nexport SUPERCLOUD_FOLDER={shlex.quote(str(folder))}\n"
         script.write_text(begin + _PRELUDE + text, encoding="utf-8")
+        (folder / GUARD).write_text(_GUARD, encoding="utf-8")
         try:
             job_id = self._scheduler.submit(self._submission(app, values, cluster, folder=folder))
         except BaseException:

@@ -2,6 +2,8 @@
 #   PORT, PORTS    the first of its ports, and all of them: 12000 or 12000-12003
 #   NODE, LISTEN   where it runs, and the address to listen at
 #   TOKEN          a new secret; hand it to the application in its environment, where nobody else can read it
+#   guard          for an application that asks nobody who they are: it is to listen at SOCKET, and whoever shows
+#                  the portal's "Bearer TOKEN" at PORT is let through to it
 #   announce PATH  called before the application starts: once it listens, the portal is told
 #   customise FILE run a file of the person's own, if it is there; its errors are shown on the page
 #   fail TEXT      end, and have this shown on the page
@@ -32,6 +34,13 @@ customise() {
   # Once aside, where an error or exit ends nothing else; then here, so that what it sets stays.
   said=$( (set -e; . "$1") 2>&1 >/dev/null) || fail "Your $1 fails: ${said:-it says nothing}. Mend it, or move it away."
   . "$1"
+}
+
+guard() {
+  type python3 >/dev/null 2>&1 || fail "There is no python3 on $NODE, which is needed to let only you in."
+  # On the node itself: paths of sockets are short, and some shared file systems have none.
+  SOCKET=$(mktemp -d)/socket || fail "No folder for a socket can be made on $NODE."
+  TOKEN=$TOKEN python3 -I "$SUPERCLOUD_FOLDER/guard.py" "$LISTEN" "$PORT" "$SOCKET" $$ </dev/null &
 }
 
 announce() {

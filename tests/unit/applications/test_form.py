@@ -115,6 +115,7 @@ def test_what_is_no_answer_is_said(field: Field, given: object, words: str) -> N
     [
         (Field(name="x"), "  a b ", "a b"),
         (Field(name="x", kind="lines"), " a\n b\n", " a\n b\n"),
+        (Field(name="x", kind="lines"), "as a browser\r\nsends it", "as a browser\nsends it"),
         (Field(name="x", kind="flag"), "on", True),
         (Field(name="x", kind="flag"), "", False),
         (Field(name="x", kind="flag", default=True), False, False),
