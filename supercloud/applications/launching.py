@@ -55,7 +55,10 @@ class Launching:
         for one in asked:
             text = last.get(one.name, one.default)
             is_fit = one.kind != "choice" or any(choice.value == text for choice in one.choices)
-            found.append(msgspec.structs.replace(one, default=text if is_fit else one.default))
+            default = text if is_fit else one.default
+            # What differs from the usual is seen, so that nobody asks for four nodes because they did so last week.
+            is_hidden = one.advanced and default == one.default
+            found.append(msgspec.structs.replace(one, default=default, advanced=is_hidden))
         return found
 
     def launch(self, app: App, given: Mapping[str, Any]) -> str:

@@ -17,6 +17,15 @@ LISTEN=0.0.0.0
 if [ "$NODE" = localhost ]; then LISTEN=127.0.0.1; fi
 TOKEN=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 export PORT PORTS NODE LISTEN
+# srun has told this step of itself in the variables that tell the next srun what to do: one task on one node. What is
+# typed here is to reach all of the job, as in a batch script.
+unset SLURM_NTASKS SLURM_NPROCS SLURM_NTASKS_PER_NODE SLURM_DISTRIBUTION SLURM_UMASK SLURM_STEPID SLURM_STEP_ID \
+  SLURM_PROCID SLURM_LOCALID SLURM_NODEID SLURM_GTIDS SLURM_TASK_PID ${!SLURM_CPU_BIND@} ${!SLURM_MEM_BIND@} \
+  ${!SLURM_STEP_N@} ${!SLURM_STEP_T@} ${!SLURM_STEP_L@} ${!SLURM_SRUN_@} ${!SLURM_PMI@} ${!PMI_@}
+if [ -n "${SLURM_JOB_NUM_NODES:-}" ]; then
+  export SLURM_NNODES=$SLURM_JOB_NUM_NODES SLURM_TASKS_PER_NODE=1
+  [ "$SLURM_NNODES" = 1 ] || SLURM_TASKS_PER_NODE="1(x$SLURM_NNODES)"
+fi
 
 fail() {
   printf '%s\n' "$1" | tee "$SUPERCLOUD_FOLDER/trouble" >&2

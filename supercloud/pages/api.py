@@ -78,7 +78,7 @@ def make_api(workspace: Workspace) -> Blueprint:
 
     @api.get("/workspace")
     def state() -> Response:
-        return _json({"sessions": [told_session(one) for one in on.sessions.all()]})
+        return _json({"sessions": [told_session(one) for one in on.sessions.watched()]})
 
     @api.get("/apps")
     def apps() -> Response:
@@ -118,7 +118,7 @@ def make_api(workspace: Workspace) -> Blueprint:
 
     @api.get("/jobs/<job_id>/log")
     def log(job_id: str) -> Response:
-        session = on.sessions.find(job_id)
+        session = on.sessions.known(job_id)
         try:
             offset = int(request.args.get("offset", "-1"))
         except ValueError:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from lab.portal import ROOT
@@ -19,8 +17,6 @@ from tests.acceptance.launch_page import STARTS, launch, ready, stop
 
 _SCHEDULER = '[scheduler]\nkind = "slurm"\n'
 _SHIPPED = ROOT / "conf" / "apps"
-_KERNELS = Path("/usr/local/share/jupyter/kernels")
-_KERNEL = "supercloud-tests-octave"
 # What somebody may type as a greeting, and must see again letter by letter.
 _GREETING = (
     'It\'s "7" $(touch {trap}) `touch {trap}`; touch {trap} & \\ ${{HOME}}\n<b>two</b> lines\n{{{{ 7 * 7 }}}} %s'
@@ -31,7 +27,7 @@ def prepare() -> None:
     """Install what the applications start, once."""
     programs_of.jupyter()
     programs_of.tensorboard()
-    programs_of.octave_kernel()
+    programs_of.octave()
     programs_of.editor()
 
 
@@ -48,7 +44,7 @@ def run(lab: Lab) -> None:
     }
     shipped = {folder.name for folder in _SHIPPED.iterdir() if folder.is_dir()}
     lab.holds(shipped == set(shown), f"all that is shipped is tried: {', '.join(sorted(shipped))}")
-    lab.at_end(_add_kernel())
+    programs_of.add_octave_kernel(lab)
     with lab.browser(site.ca, *site.rules) as browser:
         context = site.context(browser, "alice", viewport={"width": 1280, "height": 900})
         page = context.new_page()
@@ -86,7 +82,7 @@ def _jupyterlab(lab: Lab, site: ClusterSite) -> Any:
         card = page.locator('.jp-LauncherCard[data-category="Notebook"]', has_text="Octave")
         card.wait_for(timeout=STARTS)
         lab.screenshot(page, "jupyterlab-launcher")
-        lab.saw(f"jupyterlab: the launcher has the kernel of {_KERNELS / _KERNEL}")
+        lab.saw(f"jupyterlab: the launcher has the kernel of {programs_of.OCTAVE_KERNEL}")
         card.click()
         jupyterlab.run_cell(page, "disp(6*7)", "42")
         jupyterlab.run_cell(page, "printf('%s %d\\n', version(), getpid() > 0)", "7.")
@@ -189,21 +185,6 @@ def _closed_to_others(lab: Lab, site: ClusterSite, job_id: str, name: str) -> No
     process = lab.accounts.run_as("bob", past, node=place["node"], stdout=-1, text=True)
     said = process.communicate(timeout=20)[0]
     lab.holds(said == "401", f"{name}: on the node itself bob is told {said}")
-
-
-def _add_kernel() -> Callable[[], None]:
-    """Octave's kernel for everybody, as conf/apps/README.md says; how to take it away again."""
-    folder = _KERNELS / _KERNEL
-    made = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "kernel.json").write_text(json.dumps(programs_of.octave_kernel()))
-
-    def remove() -> None:
-        shutil.rmtree(folder)
-        for path in made[1:]:
-            path.rmdir()
-
-    return remove
 
 
 def _until(condition: Callable[[], bool], page: Any) -> None:

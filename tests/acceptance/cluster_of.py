@@ -14,21 +14,20 @@ from lab.slurm import Slurm
 from tests.acceptance.lab_of import Lab
 from tests.acceptance.site_of import PEOPLE, Site
 
-NODES = 3
-
 
 class ClusterSite(Site):
     """The portal, for applications on its nodes.
 
+    :param nodes: how many; all but the last are in the partition "normal".
     :ivar slurm: started.
     """
 
-    def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
-        lab.enter(shared("cluster", lambda: lab_cluster.make(NODES), lab_cluster.remove))
+    def __init__(self, lab: Lab, hostname: str, nodes: int = 3, **how: Any) -> None:
+        lab.enter(shared("cluster", lambda: lab_cluster.make(nodes), lab_cluster.remove))
         super().__init__(lab, lab.folder / "site-cluster", address="10.77.0.1", hostname=hostname)
         processes = Processes()
         lab.at_end(processes.stop)
-        self.cluster = Cluster(processes, NODES)
+        self.cluster = Cluster(processes, nodes)
         # Port 99 of the cluster's addresses, and SLURM's, can be had once on this machine.
         lab.enter(shared("ident2-port-99", lambda: None, lambda: None))
         folder = lab.folder / "slurm"
@@ -40,7 +39,7 @@ class ClusterSite(Site):
         self.folder.mkdir(parents=True)
         for node in self.cluster.nodes:
             start_node(self.cluster, processes, self.folder, node)
-        self.start(lab.processes, logins=PEOPLE, nodes='["node[1-3]"]', **how)
+        self.start(lab.processes, logins=PEOPLE, nodes=f'["node[1-{nodes}]"]', **how)
 
     def submit(self, login: str, script: str, *options: str) -> str:
         """Submit a batch script as somebody; the job's id, once it runs."""

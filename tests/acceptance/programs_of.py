@@ -12,6 +12,10 @@ from pathlib import Path
 from lab.processes import PYTHON
 
 from tests.acceptance import jupyterlab
+from tests.acceptance.lab_of import Lab
+
+# Where every Jupyter of the machine looks for kernels.
+OCTAVE_KERNEL = Path("/usr/local/share/jupyter/kernels/supercloud-tests-octave")
 
 # code-server's last npm release for Node.js 20, which the registry has as a package.
 _CODE_SERVER = "code-server@4.100.3"
@@ -34,11 +38,26 @@ def tensorboard() -> Path:
     return _environment(_TENSORBOARD, "tensorboard", "tensorboard", "setuptools<81")
 
 
-def octave_kernel() -> dict[str, object]:
-    """The kernelspec of Octave's kernel, in an environment of its own as a site would have it."""
-    _environment(_OCTAVE, "jupyter-kernelspec", "octave_kernel")
-    spec = json.loads((_OCTAVE / "share/jupyter/kernels/octave/kernel.json").read_text())
-    return {**spec, "argv": [str(_OCTAVE / "bin" / "python"), *spec["argv"][1:]]}
+def octave() -> Path:
+    """An environment with Octave's kernel for Jupyter; Octave itself is Debian's."""
+    return _environment(_OCTAVE, "jupyter-kernelspec", "octave_kernel")
+
+
+def add_octave_kernel(lab: Lab) -> None:
+    """Offer it to everybody's Jupyter until the test ends, as conf/apps/README.md says."""
+    environment = octave()
+    spec = json.loads((environment / "share/jupyter/kernels/octave/kernel.json").read_text())
+    made = [folder for folder in (OCTAVE_KERNEL, *OCTAVE_KERNEL.parents) if not folder.exists()]
+    OCTAVE_KERNEL.mkdir(parents=True, exist_ok=True)
+    argv = [str(environment / "bin" / "python"), *spec["argv"][1:]]
+    (OCTAVE_KERNEL / "kernel.json").write_text(json.dumps({**spec, "argv": argv}))
+
+    def remove() -> None:
+        shutil.rmtree(OCTAVE_KERNEL)
+        for folder in made[1:]:
+            folder.rmdir()
+
+    lab.at_end(remove)
 
 
 def editor() -> Path:
