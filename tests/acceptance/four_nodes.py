@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from typing import Any
 
 from tests.acceptance import jupyterlab, programs_of
@@ -64,8 +65,11 @@ def _usual_is_one(lab: Lab, site: ClusterSite, page: Any) -> None:
 
 def _work(lab: Lab, site: ClusterSite, page: Any, what: str, nodes: int, code: str) -> None:
     """A JupyterLab on so many nodes, in which Octave's ``code`` makes four of them work."""
-    for part in lab.accounts["alice"].home.glob("part-*.txt"):
+    home = lab.accounts["alice"].home
+    for part in home.glob("part-*.txt"):
         part.unlink()
+    # JupyterLab would open what was open the last time.
+    shutil.rmtree(home / ".jupyter/lab/workspaces", ignore_errors=True)
     environment = str(programs_of.jupyter())
     job_id = launch(page, site, "jupyterlab", environment=environment, minutes="30m", cpus="1", nodes=str(nodes))
     ready(page)
