@@ -120,7 +120,12 @@ def _operation(summary: str, answers: dict[str, Any], **more: Any) -> dict[str, 
 _APP_ID: Final = {**_NAME, "name": "app_id"}
 _SESSIONS: Final = _list(_ref("Session"))
 _PATHS: Final[dict[str, Any]] = {
-    "/api/workspace": {"get": _operation("What runs now", _answers(_object(("sessions",), sessions=_SESSIONS)))},
+    "/api/workspace": {
+        "get": _operation(
+            "What runs now, for who waits for a change: up to 15 seconds old",
+            _answers(_object(("sessions",), sessions=_SESSIONS)),
+        )
+    },
     "/api/apps": {"get": _operation("Applications", _answers(_object(("apps",), apps=_list(_ref("App")))))},
     "/api/apps/{app_id}": {
         "get": _operation("An application, and what it asks", _answers(_ref("App")), parameters=[_APP_ID])
