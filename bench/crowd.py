@@ -8,22 +8,17 @@ import hashlib
 import os
 import secrets
 import ssl
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from bench.accounts import ordinary
+from bench.accounts import FIRST_UID, ordinary, users
 from bench.dav import private_of
 from bench.processes import MB, rss
 from bench.proxies import Place
 from bench.report import Row, Skipped
 
 _USERS = 200
-_FIRST_UID = 31000
 _ROUNDS = 5  # of listing and reading, by everybody
-_MARK = "supercloud-bench"
 _LISTING = (
     b'<?xml version="1.0"?><D:propfind xmlns:D="DAV:"><D:prop><D:getcontentlength/><D:getetag/></D:prop></D:propfind>'
 )
@@ -36,7 +31,7 @@ def crowd(place: Place, rounds: int) -> list[Row]:
     from lab.certificates import Certificates
     from lab.site import Head
 
-    with ordinary(), _users(place.folder) as logins:
+    with ordinary(), users(place.folder, _USERS) as logins:
         try:
             place.folder.chmod(0o755)
             certificates = Certificates(place.folder)
@@ -123,31 +118,11 @@ def _tokens(state: Path, logins: list[str]) -> dict[str, str]:
     for number, login in enumerate(logins):
         text = TOKEN_PREFIX + secrets.token_hex(32)
         digest = hashlib.sha256(text.encode()).digest()
-        uid = _FIRST_UID + number
+        uid = FIRST_UID + number
         store.add(TokenRow(secrets.token_hex(5), digest, uid, login, "dav", "", now, now + 3600), 100)
         fields[login] = "Basic " + base64.b64encode(f"{login}:{text}".encode()).decode()
     store.close()
     return fields
-
-
-@contextmanager
-def _users(folder: Path) -> Iterator[list[str]]:
-    """Accounts with a home of ten files each."""
-    logins = [f"scb{number:03d}" for number in range(_USERS)]
-    try:
-        for number, login in enumerate(logins):
-            home, uid = folder / login, _FIRST_UID + number
-            argv = ["useradd", "-M", "-N", "-u", str(uid), "-d", str(home), "-c", _MARK, "-s", "/bin/bash", login]
-            subprocess.run(argv, check=True, capture_output=True)
-            home.mkdir(mode=0o700)
-            for index in range(10):
-                (home / f"file-{index}").write_text(str(home))
-            for path in (home, *home.iterdir()):
-                os.chown(path, uid, 100)
-        yield logins
-    finally:
-        for login in logins:
-            subprocess.run(["userdel", "-f", login], check=False, capture_output=True)
 
 
 def _workers(pid: int) -> list[int]:

@@ -62,11 +62,15 @@ class Field(Section, frozen=True):
 
 
 class Bounds(Section, frozen=True):
-    """What a form offers of one resource, within what the partition has."""
+    """What a form offers of one resource, within what the partition has.
+
+    :ivar advanced: shown only to whoever asks for more.
+    """
 
     default: int = 1
     least: int = 1
     most: int | None = None
+    advanced: bool = False
 
 
 class Resources(Section, frozen=True):

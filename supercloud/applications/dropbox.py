@@ -22,7 +22,8 @@ from typing import Final
 import msgspec
 
 from supercloud.applications.own_file import read_own_file
-from supercloud.applications.sessions import SHARED, Session, Sessions
+from supercloud.applications.sessions import Session, Sessions
+from supercloud.applications.shared_jobs import SHARED
 from supercloud.scheduler.interface import OVER, Job, NoSuchJob, Refused, Scheduler, SchedulerError
 
 FOLDER: Final = "portal-jobs"

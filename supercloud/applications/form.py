@@ -151,7 +151,9 @@ def _resources(definition: Definition, cluster: Cluster) -> list[Asked]:
         found += _gpus(asks.gpus, parts)
     if asks.nodes is not None:
         most = {one.name: sum(kind.count for kind in one.nodes) for one in parts}
-        found.append(_number("nodes", "Nodes", "integer", asks.nodes, most, "The application runs on the first."))
+        words = "The application runs on the first; srun reaches all of them."
+        if asks.nodes.least > 1 or max(most.values(), default=1) > 1:
+            found.append(_number("nodes", "Nodes", "integer", asks.nodes, most, words))
     features = sorted({name for one in parts for kind in one.nodes for name in kind.features})
     if asks.features and features:
         found.append(
@@ -183,6 +185,7 @@ def _time(bounds: Bounds, parts: Sequence[Partition]) -> Asked:
         least=bounds.least,
         most=most,
         within=limits,
+        advanced=bounds.advanced,
     )
 
 
@@ -200,6 +203,7 @@ def _number(name: str, label: str, kind: Kind, bounds: Bounds, most: Mapping[str
         least=bounds.least,
         most=highest,
         within=most,
+        advanced=bounds.advanced,
     )
 
 
@@ -254,6 +258,8 @@ def _read(one: Asked, given: Any, values: Mapping[str, Value], *, is_asked: bool
         return _bounded(one, given, values)
     if not isinstance(given, str):
         raise ValueError("this is not a text")
+    if one.kind == "lines":
+        given = given.replace("\r\n", "\n")  # browsers end lines so; see the HTML standard, 4.10.21.4
     if len(given) > MOST_TEXT:
         raise ValueError(f"write {MOST_TEXT} characters at most")
     if _CONTROLS.search(given) or (one.kind != "lines" and "\n" in given):

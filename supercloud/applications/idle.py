@@ -185,10 +185,10 @@ def _environment(pid: int) -> list[bytes]:
 
 def _has_steps(job_id: str) -> bool:
     """Whether a program of the application's own waits for a step of the job, which may work on other nodes. What
-    started the application is an srun too, but is in no step itself.
+    started the application is an srun too, but knows nothing of the application's folder.
     """
     sruns = (pid for pid in _others(job_id) if _name(pid) == "srun")
-    return any(word.startswith(b"SLURM_STEP_ID=") for pid in sruns for word in _environment(pid))
+    return any(word.startswith(b"SUPERCLOUD_FOLDER=") for pid in sruns for word in _environment(pid))
 
 
 def _ticks(job_id: str) -> int:

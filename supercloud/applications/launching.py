@@ -22,9 +22,13 @@ from supercloud.scheduler.interface import Cluster, Scheduler, Submission
 MARK: Final = "supercloud"
 SCRIPT: Final = "script.sh"
 OUTPUT: Final = "output.log"
-_PRELUDE: Final = resources.files("supercloud.applications").joinpath("prelude.sh").read_text(encoding="utf-8")
-# Nodes need not have the portal's program.
-_JUDGE: Final = resources.files("supercloud.applications").joinpath("idle.py").read_text(encoding="utf-8")
+# What the prelude runs on nodes, where nothing of the portal's is installed; see guard and idle.
+GUARD: Final = "guard.py"
+JUDGE: Final = "idle.py"
+_OURS: Final = resources.files("supercloud.applications")
+_PRELUDE: Final = _OURS.joinpath("prelude.sh").read_text(encoding="utf-8")
+_GUARD: Final = _OURS.joinpath(GUARD).read_text(encoding="utf-8")
+_JUDGE: Final = _OURS.joinpath(JUDGE).read_text(encoding="utf-8")
 _MOST_REMEMBERED: Final = 16 * 1024  # bytes
 
 
@@ -57,7 +61,10 @@ class Launching:
         for one in asked:
             text = last.get(one.name, one.default)
             is_fit = one.kind != "choice" or any(choice.value == text for choice in one.choices)
-            found.append(msgspec.structs.replace(one, default=text if is_fit else one.default))
+            default = text if is_fit else one.default
+            # What differs from the usual is seen, so that nobody asks for four nodes because they did so last week.
+            is_hidden = one.advanced and default == one.default
+            found.append(msgspec.structs.replace(one, default=default, advanced=is_hidden))
         return found
 
     def launch(self, app: App, given: Mapping[str, Any]) -> str:
@@ -80,8 +87,9 @@ class Launching:
         begin = f"#!/bin/bash\nexport SUPERCLOUD_FOLDER={shlex.quote(str(folder))}\n"
         if app.definition.idle and self._idle:
             begin += f"export SUPERCLOUD_IDLE={self._idle:g} SUPERCLOUD_IDLE_BY={app.definition.idle}\n"
-            (folder / "idle.py").write_text(_JUDGE, encoding="utf-8")
+            (folder / JUDGE).write_text(_JUDGE, encoding="utf-8")
         script.write_text(begin + _PRELUDE + text, encoding="utf-8")
+        (folder / GUARD).write_text(_GUARD, encoding="utf-8")
         try:
             job_id = self._scheduler.submit(self._submission(app, values, cluster, folder=folder))
         except BaseException:

@@ -16,12 +16,11 @@ from supercloud.applications.announcement import Announcement, jupyter_servers, 
 from supercloud.applications.catalogue import Catalogue
 from supercloud.applications.launching import MARK, OUTPUT
 from supercloud.applications.own_file import read_own_file
+from supercloud.applications.shared_jobs import SharedJobs
 from supercloud.scheduler.interface import Job, NoSuchJob, Scheduler
 
 Stage = Literal["waiting", "starting", "ready", "ending", "over"]
 
-# Seconds that an answer of the scheduler's is shared by all pages of the account.
-SHARED: Final = 2.0
 MOST_LOG: Final = 64 * 1024  # bytes of the output in one answer
 KEPT_FOLDERS: Final = 100
 MOST_WARNING: Final = 3600.0  # seconds; its owner is told in the last quarter of the time
@@ -127,14 +126,31 @@ class Sessions:
         self._runtime = runtime
         self._host = host
         self._clock = clock
-        self._shared: tuple[float, list[Job]] | None = None
+        self._jobs = SharedJobs(scheduler, clock)
 
     def all(self) -> list[Session]:
         """The newest first; what was found beside the jobs comes last.
 
         :raises SchedulerError: nobody could say.
         """
-        sessions = self.of_jobs()
+        return self._all(self.of_jobs())
+
+    def watched(self) -> list[Session]:
+        """The same for an open page that waits for a change; see `SharedJobs.watch`.
+
+        :raises SchedulerError: nobody could say.
+        """
+        return self._all([self._of(job) for job in self._jobs.watch()])
+
+    def known(self, session_id: str) -> Session:
+        """One of them, as the pages show it now; asked about afresh if they do not.
+
+        :raises NoSuchJob, SchedulerError: there is none, or nobody could say.
+        """
+        found = next((one for one in self.all() if one.id == session_id), None)
+        return self.find(session_id) if found is None else found
+
+    def _all(self, sessions: list[Session]) -> list[Session]:
         known = {(one.place.node, one.place.port) for one in sessions if one.place is not None}
         running = [one.job for one in sessions if one.job is not None and one.job.state == "running"]
         nodes = {node for job in running for node in job.nodes}
@@ -145,7 +161,7 @@ class Sessions:
 
         :raises SchedulerError: nobody could say.
         """
-        return [self._of(job) for job in self._jobs()]
+        return [self._of(job) for job in self._jobs.get()]
 
     def find(self, session_id: str) -> Session:
         """One of them, asked about afresh.
@@ -165,7 +181,7 @@ class Sessions:
         :raises NoSuchJob, SchedulerError: it was not.
         """
         self._scheduler.cancel(session_id)
-        self._shared = None
+        self._jobs.forget()
 
     def renew(self, session_id: str) -> None:
         """Have it go on though nobody uses it: as if somebody had just used it.
@@ -185,7 +201,7 @@ class Sessions:
 
     def forget(self) -> None:
         """Ask the scheduler anew next time: something was started."""
-        self._shared = None
+        self._jobs.forget()
 
     def log(self, session: Session, offset: int = -1) -> tuple[bytes, int]:
         """A part of what a session printed, and where the next part begins.
@@ -204,20 +220,15 @@ class Sessions:
 
     def tidy(self) -> None:
         """Remove what is left of old jobs: folders beyond the last hundred, and announcements of jobs that are over."""
-        over = {job.id for job in self._jobs() if job.is_over}
-        using = {folder for job in self._jobs() if not job.is_over and (folder := _folder_of(job))}
+        jobs = self._jobs.get()
+        over = {job.id for job in jobs if job.is_over}
+        using = {folder for job in jobs if not job.is_over and (folder := _folder_of(job))}
         for name in sorted(filter(_FOLDER.fullmatch, _names(self._data)), reverse=True)[KEPT_FOLDERS:]:
             if name not in using:
                 shutil.rmtree(self._data / name, ignore_errors=True)
         for name in _names(self._announced):
             if name.removesuffix(".json") in over:
                 (self._announced / name).unlink(missing_ok=True)
-
-    def _jobs(self) -> list[Job]:
-        now = self._clock()
-        if self._shared is None or not 0 <= now - self._shared[0] < SHARED:
-            self._shared = now, self._scheduler.jobs()
-        return self._shared[1]
 
     def _of(self, job: Job) -> Session:
         app_id, folder = _mark(job)

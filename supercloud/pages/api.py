@@ -102,7 +102,7 @@ def make_api(workspace: Workspace) -> Blueprint:
 
     @api.get("/workspace")
     def state() -> Response:
-        sessions = [told_session(one) for one in on.sessions.all()]
+        sessions = [told_session(one) for one in on.sessions.watched()]
         return _json({"sessions": sessions, "notices": msgspec.to_builtins(notices_of(request.headers))})
 
     @api.get("/apps")
@@ -148,7 +148,7 @@ def make_api(workspace: Workspace) -> Blueprint:
 
     @api.get("/jobs/<job_id>/log")
     def log(job_id: str) -> Response:
-        session = on.sessions.find(job_id)
+        session = on.sessions.known(job_id)
         try:
             offset = int(request.args.get("offset", "-1"))
         except ValueError:

@@ -172,7 +172,11 @@ _OF_THE_JOB: Final = {"job_id": "$response.body#/id"}
 _OF_THE_NAME: Final = {"name": "$request.path.name"}
 _PATHS: Final[dict[str, Any]] = {
     "/api/workspace": {
-        "get": _operation("workspace", "What runs now, and what the site tells everybody", _answers(_WORKSPACE))
+        "get": _operation(
+            "workspace",
+            "What runs now, and what the site tells everybody, for who waits for a change: up to 15 seconds old",
+            _answers(_WORKSPACE),
+        )
     },
     "/api/apps": {"get": _operation("apps", "Applications", _answers(_object(("apps",), apps=_list(_ref("App")))))},
     "/api/apps/{app_id}": {

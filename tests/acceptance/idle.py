@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import time
 from typing import Any
+
+from playwright.sync_api import TimeoutError
 
 from tests.acceptance import jupyterlab
 from tests.acceptance.cluster_of import ClusterSite
 from tests.acceptance.lab_of import Lab, NotHeld
-from tests.acceptance.launch import start, wait_until_ready
+from tests.acceptance.launch_page import launch, ready
 
 _IDLE = 60  # seconds
 _MORE = f'[scheduler]\nkind = "slurm"\n[applications]\nidle = "{_IDLE}s"\n'
@@ -28,8 +31,8 @@ def run(lab: Lab) -> None:
     with lab.browser(site.ca, *site.rules) as browser:
         context = site.context(browser, "alice", viewport={"width": 1280, "height": 900})
         page = context.new_page()
-        job_id = start(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
-        wait_until_ready(page)
+        job_id = launch(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
+        ready(page)
         _works(lab, site, context, page)
         _renewed(lab, site, page, job_id)
         _ends(lab, site, page, job_id)
@@ -54,7 +57,7 @@ def _works(lab: Lab, site: ClusterSite, context: Any, page: Any) -> None:
 
 
 def _renewed(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
-    page.get_by_text(_WARNED).wait_for(timeout=_IDLE * 1500)
+    _until_warned(lab, page)
     lab.screenshot(page, "warned")
     lab.saw(f"then the page that was left open warns: {page.inner_text('.warning')!r}")
     page.goto(f"{site.url}/")
@@ -71,7 +74,7 @@ def _renewed(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
 
 
 def _ends(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
-    page.get_by_text(_WARNED).wait_for(timeout=_IDLE * 1500)
+    _until_warned(lab, page)
     page.get_by_text("so it was ended").wait_for(timeout=_IDLE * 1500)
     site.slurm.wait(job_id, "COMPLETED", "FAILED", "CANCELLED")
     said = page.locator(".card .what p").first.inner_text()
@@ -81,8 +84,8 @@ def _ends(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
 
 def _used_by_its_processes(lab: Lab, site: ClusterSite, page: Any) -> None:
     """A terminal's program that nobody looks at takes a processor."""
-    job_id = start(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
-    wait_until_ready(page)
+    job_id = launch(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
+    ready(page)
     burn = ["srun", "--overlap", f"--jobid={job_id}", "sh", "-c", "timeout 90 sh -c 'while :; do :; done'"]
     begin = time.monotonic()
     process = lab.accounts.run_as("alice", burn)
@@ -91,9 +94,20 @@ def _used_by_its_processes(lab: Lab, site: ClusterSite, page: Any) -> None:
         time.sleep(1)
     process.wait(60)
     lab.saw("while a program of the job's works for 80 s, nobody is warned")
-    page.get_by_text(_WARNED).wait_for(timeout=_IDLE * 2000)
+    _until_warned(lab, page)
     lab.saw("when it has ended, somebody is")
     site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
+
+
+def _until_warned(lab: Lab, page: Any) -> None:
+    try:
+        page.get_by_text(_WARNED).wait_for(timeout=_IDLE * 2000)
+    except TimeoutError:
+        folder = max((lab.accounts["alice"].home / ".local/share/supercloud/jobs").iterdir())
+        judged = (folder / "idle.json").read_text() if (folder / "idle.json").exists() else "nothing"
+        login = ["ps", "-u", str(lab.accounts["alice"].uid), "-o", "pid,ppid,time,args"]
+        running = subprocess.run(login, capture_output=True, text=True).stdout
+        raise NotHeld(f"nobody is warned at {time.time():.0f}; its judge says {judged}\n{running}") from None
 
 
 def _not_warned(page: Any) -> None:

@@ -99,8 +99,11 @@ def _work(lab: Lab, context: Any, url: str, way: str, portal: Any) -> None:
     page.close()
 
 
-def run_cell(page: Any, code: str, output: str) -> None:
-    """Run code in the last cell of the notebook that is open, until its output is seen."""
+def run_cell(page: Any, code: str, output: str, within: float = 6) -> None:
+    """Run code in the last cell of the notebook that is open, until its output is seen.
+
+    :param within: seconds that it may take.
+    """
     cell = page.locator(".jp-Notebook .jp-CodeCell .cm-content").last
     cell.wait_for(timeout=30_000)
     # The kernel must be there before a cell can run.
@@ -111,7 +114,7 @@ def run_cell(page: Any, code: str, output: str) -> None:
     for _ in range(5):
         page.keyboard.press("Control+Enter")
         try:
-            page.wait_for_selector(f'.jp-OutputArea-output:has-text("{output}")', timeout=6_000)
+            page.wait_for_selector(f'.jp-OutputArea-output:has-text("{output}")', timeout=within * 1000)
         except TimeoutError:
             continue
         page.keyboard.press("Shift+Enter")

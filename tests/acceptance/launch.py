@@ -13,12 +13,12 @@ from lab.portal import until
 
 from tests.acceptance import jupyterlab
 from tests.acceptance.cluster_of import ClusterSite
-from tests.acceptance.lab_of import Lab, NotHeld
+from tests.acceptance.lab_of import Lab
+from tests.acceptance.launch_page import STARTS, launch, ready, stop
 
 _SCHEDULER = '[scheduler]\nkind = "slurm"\n'
 # What was typed for the GPUs is there the next time.
 _SMALL = {"partition": "normal", "gpus": "0", "gpu_kind": "", "cpus": "1", "minutes": "30m", "features": ""}
-_STARTS = 60_000  # milliseconds until an application is ready, JupyterLab's first start on a cold disk included
 
 
 def prepare() -> None:
@@ -48,43 +48,20 @@ def run(lab: Lab) -> None:
     site.portal.stop()
 
 
-def start(page: Any, site: ClusterSite, app: str, **fields: str) -> str:
-    """Fill the form and send it; the job's id."""
-    page.goto(f"{site.url}/launch/{app}")
-    if page.locator("details").count():
-        page.locator("details").evaluate("details => { details.open = true }")
-    for name, value in fields.items():
-        field = page.locator(f"#f-{name}")
-        if field.evaluate("field => field.tagName") == "SELECT":
-            field.select_option(value)
-        else:
-            field.fill(value)
-    page.click("button.primary")
-    page.wait_for_load_state()
-    if "/jobs/" not in page.url:
-        raise NotHeld(f"{app} with {fields}: {page.inner_text('main')}")
-    return str(page.url.rpartition("/")[2])
-
-
-def wait_until_ready(page: Any) -> None:
-    """Until the page of a job says Open."""
-    page.get_by_role("link", name=re.compile("^Open")).wait_for(timeout=_STARTS)
-
-
 def _jupyter(lab: Lab, site: ClusterSite, context: Any, page: Any) -> str:
     page.goto(f"{site.url}/")
     lab.screenshot(page, "home")
     begin = time.monotonic()
-    job_id = start(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
+    job_id = launch(page, site, "jupyterlab", environment=str(jupyterlab.VENV), minutes="30m")
     lab.screenshot(page, "starting")
     lab.saw(f"alice starts JupyterLab from its form: job {job_id}, {page.locator('.stage').first.inner_text()!r}")
-    wait_until_ready(page)
+    ready(page)
     lab.saw(f"the page that was left open says Open after {time.monotonic() - begin:.1f} s")
     lab.screenshot(page, "ready")
     link = page.get_by_role("link", name=re.compile("^Open"))
     lab.holds("token" not in str(link.get_attribute("href")), f"its link has no token: {link.get_attribute('href')}")
     link.click()
-    page.wait_for_selector(".jp-Launcher", timeout=_STARTS)
+    page.wait_for_selector(".jp-Launcher", timeout=STARTS)
     where = page.url.partition("/lab")[0]
     lab.holds(re.fullmatch(r"https://node\d-\d+\.fh\.portal\.test:\d+", where), f"it opens at its own origin, {where}")
     token, seen = _token(lab, job_id), [*context.cookies(), {"value": page.url}]
@@ -122,18 +99,17 @@ def _others(lab: Lab, site: ClusterSite, browser: Any, job_id: str) -> None:
 
 def _stop(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
     page.goto(f"{site.url}/jobs/{job_id}")
-    page.get_by_role("button", name=re.compile("^Stop")).click()
-    page.get_by_text("It was stopped.").wait_for(timeout=20_000)
+    stop(page)
     site.slurm.wait(job_id, "CANCELLED")
     lab.saw(f"alice stops it from the page: {site.slurm.state(job_id)}")
 
 
 def _two_at_once(lab: Lab, site: ClusterSite, page: Any) -> None:
     command = "python3 -m http.server {port}"
-    jobs = [start(page, site, "web", command=command, partition="normal") for _ in range(2)]
+    jobs = [launch(page, site, "web", command=command, partition="normal") for _ in range(2)]
     for job_id in jobs:
         page.goto(f"{site.url}/jobs/{job_id}")
-        wait_until_ready(page)
+        ready(page)
     ports = [site.slurm.ports(job_id) for job_id in jobs]
     lab.holds(len(set(ports)) == 2 and all(ports), f"two at once have different reserved ports: {ports}")
     page.goto(f"{site.url}/")
@@ -141,8 +117,7 @@ def _two_at_once(lab: Lab, site: ClusterSite, page: Any) -> None:
     _listening(lab, site, page, jobs[0])
     for job_id in jobs:
         page.goto(f"{site.url}/jobs/{job_id}")
-        page.get_by_role("button", name=re.compile("^Stop")).click()
-        page.get_by_text("It was stopped.").wait_for(timeout=20_000)
+        stop(page)
 
 
 def _listening(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
@@ -166,7 +141,7 @@ def _listening(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
 
 
 def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
-    job_id = start(
+    job_id = launch(
         page, site, "jupyterlab", partition="gpu", gpus="2", gpu_kind="a100", cpus="4", memory="1G", minutes="1h 30m",
         features="fast", environment=str(jupyterlab.VENV),
     )  # fmt: skip
@@ -189,8 +164,8 @@ def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
 def _hostile(lab: Lab, site: ClusterSite, page: Any) -> None:
     trap = lab.accounts["alice"].home / "trap"
     attack = f'/x\'; touch {trap}; $(touch {trap}) `touch {trap}` ";touch {trap}"'
-    job_id = start(page, site, "jupyterlab", **_SMALL, start_in=attack, environment=attack)
-    page.locator(".card").get_by_text("There is no environment at").wait_for(timeout=_STARTS)
+    job_id = launch(page, site, "jupyterlab", **_SMALL, start_in=attack, environment=attack)
+    page.locator(".card").get_by_text("There is no environment at").wait_for(timeout=STARTS)
     lab.holds(not trap.exists(), f"quotes, $(…) and backquotes in fields run nothing: {_words(page)!r}")
     lab.screenshot(page, "failed")
     answer = site.of("alice")(
@@ -233,8 +208,8 @@ def _broken_startup(lab: Lab, site: ClusterSite, page: Any) -> None:
         file.write_text(text)
         for path in (file.parent, file):
             os.chown(path, alice.uid, alice.gid)
-        start(page, site, "jupyterlab", **_SMALL, environment=str(jupyterlab.VENV), start_in="~")
-        page.locator(".card").get_by_text(words).wait_for(timeout=_STARTS)
+        launch(page, site, "jupyterlab", **_SMALL, environment=str(jupyterlab.VENV), start_in="~")
+        page.locator(".card").get_by_text(words).wait_for(timeout=STARTS)
         lab.saw(f"a broken ~/.jupyter/supercloud.sh says so: {_words(page)!r}")
     file.unlink()
 
@@ -242,18 +217,18 @@ def _broken_startup(lab: Lab, site: ClusterSite, page: Any) -> None:
 def _ends(lab: Lab, site: ClusterSite, page: Any) -> None:
     """A job that is killed, one whose time is up, one whose node goes down."""
     command = "python3 -m http.server {port}"
-    job_id = start(page, site, "web", command=command, partition="normal")
-    wait_until_ready(page)
+    job_id = launch(page, site, "web", command=command, partition="normal")
+    ready(page)
     subprocess.run(["scancel", "--signal=KILL", "--full", job_id], check=True)
-    page.get_by_text("It failed.").or_(page.get_by_text("It was stopped.")).first.wait_for(timeout=30_000)
+    page.get_by_text("It failed").or_(page.get_by_text("It was stopped.")).first.wait_for(timeout=30_000)
     lab.saw(f"killed: {_words(page)!r}")
-    job_id = start(page, site, "web", command=command, partition="normal", minutes="1m")
-    wait_until_ready(page)
+    job_id = launch(page, site, "web", command=command, partition="normal", minutes="1m")
+    ready(page)
     subprocess.run(["scontrol", "update", f"JobId={job_id}", "TimeLimit=0"], check=True, capture_output=True)
     page.get_by_text("Its time was up.").wait_for(timeout=90_000)
     lab.saw(f"its time is up: {_words(page)!r}")
-    job_id = start(page, site, "web", command=command, partition="gpu")
-    wait_until_ready(page)
+    job_id = launch(page, site, "web", command=command, partition="gpu")
+    ready(page)
     node = site.cluster.nodes[-1]
     subprocess.run(["scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test"], check=True)
     page.get_by_text("went down").wait_for(timeout=30_000)
@@ -270,16 +245,16 @@ def _by_hand(lab: Lab, site: ClusterSite, page: Any) -> None:
     job_id = site.submit("alice", script, "-w", "node2")
     page.goto(f"{site.url}/")
     found = page.get_by_role("link", name="Open Jupyter")
-    found.wait_for(timeout=_STARTS)
+    found.wait_for(timeout=STARTS)
     found.click()
-    page.wait_for_selector("#jp-top-panel, .jp-Launcher, #jupyterlab-splash", timeout=_STARTS)
+    page.wait_for_selector("#jp-top-panel, .jp-Launcher, #jupyterlab-splash", timeout=STARTS)
     lab.saw(f"a server that sbatch started (job {job_id}) is found and opens, without its token: {page.url}")
     site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
 
 
 def _controller_down(lab: Lab, site: ClusterSite, page: Any) -> None:
-    job_id = start(page, site, "web", command="python3 -m http.server {port}", partition="normal")
-    wait_until_ready(page)
+    job_id = launch(page, site, "web", command="python3 -m http.server {port}", partition="normal")
+    ready(page)
     href = page.get_by_role("link", name=re.compile("^Open")).get_attribute("href")
     page.goto(f"{site.url}{href}")
     where = page.url
@@ -293,7 +268,7 @@ def _controller_down(lab: Lab, site: ClusterSite, page: Any) -> None:
     site.slurm.start_controller()
     until(lambda: site.slurm.state(job_id) == "RUNNING", "slurmctld", within=30)
     page.goto(f"{site.url}/jobs/{job_id}")
-    wait_until_ready(page)
+    ready(page)
     lab.saw("it is up again, and the job is found")
     site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
 

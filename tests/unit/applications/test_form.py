@@ -18,6 +18,9 @@ CLUSTER = Cluster(
         Partition(name="closed", is_up=False, nodes=(PLAIN,)),
     ),
 )
+LOCAL_OF_ONE = Cluster(
+    kind="local", partitions=(Partition(name="local", nodes=(Nodes(count=1, cpus=4, memory=8000),)),)
+)
 LOCAL = Cluster(kind="local", partitions=(Partition(name="local", is_default=True, nodes=(PLAIN,)),))
 
 
@@ -115,6 +118,7 @@ def test_what_is_no_answer_is_said(field: Field, given: object, words: str) -> N
     [
         (Field(name="x"), "  a b ", "a b"),
         (Field(name="x", kind="lines"), " a\n b\n", " a\n b\n"),
+        (Field(name="x", kind="lines"), "as a browser\r\nsends it", "as a browser\nsends it"),
         (Field(name="x", kind="flag"), "on", True),
         (Field(name="x", kind="flag"), "", False),
         (Field(name="x", kind="flag", default=True), False, False),
@@ -166,3 +170,10 @@ def test_what_is_no_size_and_no_time(text: str) -> None:
         read_size(text)
     with pytest.raises(ValueError, match="such as"):
         read_time(text)
+
+
+def test_nodes_are_asked_for_where_there_are_several_and_under_more_where_the_application_says_so() -> None:
+    several = {one.name: one for one in asked_for(definition(nodes=Bounds(advanced=True)), CLUSTER)}["nodes"]
+    assert (several.default, several.most, several.advanced, several.within) == ("1", 4, True, {"normal": 4, "gpu": 2})
+    assert "nodes" not in {one.name for one in asked_for(definition(nodes=Bounds()), LOCAL_OF_ONE)}
+    assert wrong({"nodes": 2}, nodes=Bounds(least=2), cluster=LOCAL_OF_ONE) == {"nodes": "ask for 1 at most"}

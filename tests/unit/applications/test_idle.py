@@ -111,7 +111,7 @@ def test_processors_at_work_are_use(monkeypatch: pytest.MonkeyPatch) -> None:
     assert uses() == 0.0
     names.append("srun")  # which started the application
     assert uses() == 0.0
-    within.append(b"SLURM_STEP_ID=0")  # which the application started, perhaps on other nodes
+    within.append(b"SUPERCLOUD_FOLDER=/x")  # which the application started, perhaps on other nodes
     assert uses() == 5180.0
 
 

@@ -72,6 +72,13 @@ def test_a_job_that_was_refused_leaves_nothing_behind(here: FakeWorkspace) -> No
     assert list((here.home / ".local/share/supercloud/jobs").iterdir()) == []
 
 
+def test_what_is_asked_under_more_is_seen_at_once_where_it_was_typed_the_last_time(here: FakeWorkspace) -> None:
+    app = web(here)
+    assert {one.name: one.advanced for one in here.launching.asked(app)}["gpu_kind"]
+    here.launching.launch(app, {"command": "serve {port}", "partition": "gpu", "gpu_kind": "a100"})
+    assert not {one.name: one.advanced for one in here.launching.asked(app)}["gpu_kind"]
+
+
 def test_what_was_typed_is_there_the_next_time(here: FakeWorkspace) -> None:
     app = web(here)
     here.launching.launch(app, {"command": "serve {port}", "partition": "gpu", "minutes": "90m"})

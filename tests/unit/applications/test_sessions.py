@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from supercloud.applications.sessions import KEPT_FOLDERS, MOST_LOG, SHARED
+from supercloud.applications.sessions import KEPT_FOLDERS, MOST_LOG
+from supercloud.applications.shared_jobs import SHARED
 from supercloud.scheduler.interface import NoSuchJob
 from tests.fakes.workspace import FakeWorkspace
 

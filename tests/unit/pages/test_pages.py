@@ -289,7 +289,7 @@ def test_output_that_is_never_whole_stalls_nothing(here: FakeWorkspace) -> None:
     output.write_bytes(b"one \xe2\x98")
     assert api(here, "GET", f"/jobs/{job_id}/log?offset=0")[1] == {"text": "one ", "offset": 4, "over": False}
     assert api(here, "GET", f"/jobs/{job_id}/log?offset=4")[1] == {"text": "", "offset": 4, "over": False}
-    here.scheduler.cancel(job_id)
+    here.sessions.stop(job_id)
     assert api(here, "GET", f"/jobs/{job_id}/log?offset=4")[1] == {"text": "\ufffd", "offset": 6, "over": True}
 
 
