@@ -16,7 +16,7 @@ Value = str | int | bool
 
 _NAME: Final = r"^[a-z][a-z0-9_]{0,31}$"
 # These are asked in every form, from what the scheduler offers; [resources] says which, and within what.
-RESOURCES: Final = ("partition", "cpus", "memory", "gpus", "gpu_kind", "minutes", "features", "nodes")
+RESOURCES: Final = ("partition", "cpus", "memory", "gpus", "gpu_kind", "minutes", "features", "nodes", "options")
 # Names that templates find besides the fields.
 GIVEN: Final = frozenset({*RESOURCES, "app", "folder", "home", "login", "job_name"})
 
@@ -78,11 +78,13 @@ class Resources(Section, frozen=True):
 
     :ivar memory: MiB of a node; 0 is the partition's default.
     :ivar minutes: that it may take; 0 is the partition's default.
-    :ivar options: further ones of the scheduler's, as its command line takes them, e.g. ``--qos=interactive``.
+    :ivar further: whoever starts it may give further options of the scheduler's, such as an account or a reservation.
+    :ivar options: what it always gets of these, as the scheduler's command line takes them: ``--qos=interactive``.
     """
 
     partition: bool = True
     features: bool = False
+    further: bool = True
     cpus: Bounds | None = Bounds()
     memory: Bounds | None = Bounds(default=0, least=0)
     minutes: Bounds | None = Bounds(default=120)

@@ -15,7 +15,7 @@ import msgspec
 from supercloud.applications.definition import Bounds, Choice, Definition, Field, Value
 from supercloud.scheduler.interface import Cluster, Partition
 
-Kind = Literal["text", "integer", "choice", "flag", "folder", "lines", "size", "time"]
+Kind = Literal["text", "integer", "choice", "flag", "folder", "lines", "size", "time", "options"]
 Values = dict[str, Value]
 
 MOST_TEXT: Final = 4096  # characters of a value
@@ -27,6 +27,49 @@ _TRUE: Final = frozenset({"true", "on", "yes", "1"})
 _FALSE: Final = frozenset({"false", "off", "no", "0", ""})
 _CONTROLS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 _FEATURES: Final = re.compile(r"[A-Za-z0-9_.:+-]{1,64}(?:[ ,]+[A-Za-z0-9_.:+-]{1,64}){0,7}")
+
+
+# Options of sbatch's that ask for something, or say when: none that the portal gives itself, and none that names files.
+_OPTION: Final = re.compile(r"--([a-z-]+)(?:=([^\s\x00-\x1f\x7f]{1,200}))?")
+_OPTIONS: Final = frozenset(
+    [
+        "account",
+        "begin",
+        "contiguous",
+        "core-spec",
+        "cores-per-socket",
+        "deadline",
+        "dependency",
+        "distribution",
+        "exclude",
+        "exclusive",
+        "gpu-bind",
+        "gpu-freq",
+        "gres-flags",
+        "hint",
+        "licenses",
+        "mail-type",
+        "mail-user",
+        "mem-bind",
+        "mincpus",
+        "nice",
+        "nodelist",
+        "oversubscribe",
+        "prefer",
+        "priority",
+        "qos",
+        "reservation",
+        "signal",
+        "sockets-per-node",
+        "spread-job",
+        "switches",
+        "thread-spec",
+        "threads-per-core",
+        "tmp",
+        "use-min-nodes",
+        "wckey",
+    ]
+)
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,6 +160,21 @@ def read_time(text: str) -> int:
     return int(found[1] or 0) * 1440 + int(found[2] or 0) * 60 + int(found[3] or 0)
 
 
+def read_options(text: str) -> list[str]:
+    """Options of sbatch's, each a word of its command line.
+
+    :raises ValueError: one is none, or is not to be given here.
+    """
+    words = text.split()
+    for word in words:
+        found = _OPTION.fullmatch(word)
+        if found is None:
+            raise ValueError("write each option whole and without spaces, as --account=NAME")
+        if found[1] not in _OPTIONS:
+            raise ValueError(f"--{found[1]} cannot be given here; there are {', '.join(sorted(_OPTIONS))}")
+    return words
+
+
 def size_text(mib: int) -> str:
     """As `read_size` takes it."""
     if mib % 1024 == 0:
@@ -166,6 +224,9 @@ def _resources(definition: Definition, cluster: Cluster) -> list[Asked]:
                 advanced=True,
             )
         )
+    if asks.further and cluster.kind == "slurm":
+        words = "As for sbatch: --account=NAME --qos=NAME --reservation=NAME --exclusive"
+        found.append(Asked(name="options", label="Further options", kind="options", help=words, advanced=True))
     return found
 
 
@@ -267,6 +328,8 @@ def _read(one: Asked, given: Any, values: Mapping[str, Value], *, is_asked: bool
     text = given if one.kind == "lines" else given.strip()
     if one.kind in ("integer", "size", "time"):
         return _bounded(one, _integer(one.kind, text or one.default), values)
+    if one.kind == "options":
+        return " ".join(read_options(text))
     if one.kind == "choice":
         return _chosen(one, text, values, is_asked=is_asked)
     return _text(one, text, is_asked=is_asked)

@@ -116,7 +116,7 @@ class Launching:
             minutes=int(values.get("minutes") or 0) or None,
             features=tuple(features),
             ports=app.definition.ports,
-            more=tuple(asks.options) if cluster.kind == "slurm" else (),
+            more=(*asks.options, *str(values.get("options") or "").split()) if cluster.kind == "slurm" else (),
         )
 
     def _remembered(self, app: App) -> dict[str, str]:

@@ -67,7 +67,7 @@ _SCHEMAS: Final = {
     "Field": _object(
         ("name", "label", "kind", "help", "default", "required", "advanced"),
         name=_TEXT, label=_TEXT, help=_TEXT, default=_TEXT, required={"type": "boolean"}, advanced={"type": "boolean"},
-        kind={"enum": ["text", "integer", "choice", "flag", "folder", "lines", "size", "time"]},
+        kind={"enum": ["text", "integer", "choice", "flag", "folder", "lines", "size", "time", "options"]},
         choices=_list(_object(("value", "label", "when"), value=_TEXT, label=_TEXT, when={"type": "object"})),
         least={"type": "integer"}, most={"type": "integer"}, when={"type": "object"},
     ),

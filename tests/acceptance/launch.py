@@ -18,7 +18,15 @@ from tests.acceptance.launch_page import STARTS, launch, ready, stop
 
 _SCHEDULER = '[scheduler]\nkind = "slurm"\n'
 # What was typed for the GPUs is there the next time.
-_SMALL = {"partition": "normal", "gpus": "0", "gpu_kind": "", "cpus": "1", "minutes": "30m", "features": ""}
+_SMALL = {
+    "partition": "normal",
+    "gpus": "0",
+    "gpu_kind": "",
+    "cpus": "1",
+    "minutes": "30m",
+    "features": "",
+    "options": "",
+}
 
 
 def prepare() -> None:
@@ -143,7 +151,7 @@ def _listening(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
 def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
     job_id = launch(
         page, site, "jupyterlab", partition="gpu", gpus="2", gpu_kind="a100", cpus="4", memory="1G", minutes="1h 30m",
-        features="fast", environment=str(jupyterlab.VENV),
+        features="fast", options="--nice=7 --exclusive", environment=str(jupyterlab.VENV),
     )  # fmt: skip
     said = subprocess.run(["scontrol", "show", "job", job_id, "-o"], capture_output=True, text=True).stdout
     wanted = (
@@ -153,10 +161,13 @@ def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
         "TimeLimit=01:30:00",
         "Features=fast",
         "MinMemoryNode=1G",
+        "Nice=7",
+        "OverSubscribe=NO",
     )
     missing = [words for words in wanted if words not in said]
     lab.holds(
-        not missing, f"partition, GPUs, processors, time, memory, feature arrive in scontrol show job {missing or ''}"
+        not missing,
+        f"partition, GPUs, processors, time, memory, feature, further options arrive in scontrol show job {missing or ''}",
     )
     site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
 

@@ -40,7 +40,7 @@ def wrong(given: dict[str, object], *fields: Field, **how: object) -> dict[str, 
 
 def test_resources_are_asked_with_what_the_cluster_has() -> None:
     asked = {one.name: one for one in asked_for(definition(features=True), CLUSTER)}
-    assert list(asked) == ["partition", "minutes", "cpus", "memory", "gpus", "gpu_kind", "features"]
+    assert list(asked) == ["partition", "minutes", "cpus", "memory", "gpus", "gpu_kind", "features", "options"]
     assert [choice.value for choice in asked["partition"].choices] == ["normal", "gpu"]
     assert asked["partition"].default == "normal"
     assert (asked["cpus"].most, asked["cpus"].within) == (32, {"normal": 16, "gpu": 32})
@@ -54,12 +54,15 @@ def test_one_machine_asks_for_no_partition_and_no_gpu() -> None:
 
 
 def test_what_an_application_does_not_ask_is_not_asked() -> None:
-    assert asked_for(definition(partition=False, cpus=None, memory=None, minutes=None, gpus=None), CLUSTER) == []
+    assert (
+        asked_for(definition(partition=False, cpus=None, memory=None, minutes=None, gpus=None, further=False), CLUSTER)
+        == []
+    )
 
 
 def test_nothing_given_is_the_defaults() -> None:
     assert ask({}, Field(name="x", default="y")) == {
-        "partition": "normal", "minutes": 120, "cpus": 1, "memory": 0, "gpus": 0, "gpu_kind": "", "x": "y",
+        "partition": "normal", "minutes": 120, "cpus": 1, "memory": 0, "gpus": 0, "gpu_kind": "", "options": "", "x": "y",
     }  # fmt: skip
 
 
@@ -177,3 +180,31 @@ def test_nodes_are_asked_for_where_there_are_several_and_under_more_where_the_ap
     assert (several.default, several.most, several.advanced, several.within) == ("1", 4, True, {"normal": 4, "gpu": 2})
     assert "nodes" not in {one.name for one in asked_for(definition(nodes=Bounds()), LOCAL_OF_ONE)}
     assert wrong({"nodes": 2}, nodes=Bounds(least=2), cluster=LOCAL_OF_ONE) == {"nodes": "ask for 1 at most"}
+
+
+def test_further_options_of_the_schedulers_are_words_of_its_own() -> None:
+    asked = asked_for(Definition(name="x"), CLUSTER)
+    given = {"options": " --account=lab  --exclusive --mail-type=END,FAIL "}
+    assert answered(asked, given)["options"] == "--account=lab --exclusive --mail-type=END,FAIL"
+    assert answered(asked, {})["options"] == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "--uid=0", "--output=/etc/passwd", "--wrap=id", "--export=ALL", "--chdir=/", "--parsable", "--job-name=x",
+        "--nodes=9", "account=lab", "-A lab", "--account lab", "--account=", "--account=a\tb=c", "--", "--account=lab;id x",
+        "--comment=supercloud:web:20260101-000000-web-abcdef", "--account=" + "a" * 201, "--account=a\u2028b",
+    ],
+)  # fmt: skip
+def test_what_is_the_portals_own_or_no_option_cannot_be_given(text: str) -> None:
+    asked = asked_for(Definition(name="x"), CLUSTER)
+    with pytest.raises(Unanswered):
+        answered(asked, {"options": text})
+
+
+def test_where_nothing_takes_options_none_are_asked() -> None:
+    definition = Definition(name="x", resources=Resources(further=False))
+    assert "options" not in [one.name for one in asked_for(definition, CLUSTER)]
+    here = Cluster(kind="local", partitions=CLUSTER.partitions)
+    assert "options" not in [one.name for one in asked_for(Definition(name="x"), here)]
