@@ -32,43 +32,13 @@ _FEATURES: Final = re.compile(r"[A-Za-z0-9_.:+-]{1,64}(?:[ ,]+[A-Za-z0-9_.:+-]{1
 # Options of sbatch's that ask for something, or say when: none that the portal gives itself, and none that names files.
 _OPTION: Final = re.compile(r"--([a-z-]+)(?:=([^\s\x00-\x1f\x7f]{1,200}))?")
 _OPTIONS: Final = frozenset(
-    [
-        "account",
-        "begin",
-        "contiguous",
-        "core-spec",
-        "cores-per-socket",
-        "deadline",
-        "dependency",
-        "distribution",
-        "exclude",
-        "exclusive",
-        "gpu-bind",
-        "gpu-freq",
-        "gres-flags",
-        "hint",
-        "licenses",
-        "mail-type",
-        "mail-user",
-        "mem-bind",
-        "mincpus",
-        "nice",
-        "nodelist",
-        "oversubscribe",
-        "prefer",
-        "priority",
-        "qos",
-        "reservation",
-        "signal",
-        "sockets-per-node",
-        "spread-job",
-        "switches",
-        "thread-spec",
-        "threads-per-core",
-        "tmp",
-        "use-min-nodes",
-        "wckey",
-    ]
+    {
+        *("account", "begin", "contiguous", "core-spec", "cores-per-socket", "deadline", "dependency", "distribution"),
+        *("exclude", "exclusive", "gpu-bind", "gpu-freq", "gres-flags", "hint", "licenses", "mail-type", "mail-user"),
+        *("mem-bind", "mincpus", "nice", "nodelist", "oversubscribe", "prefer", "priority", "qos", "reservation"),
+        *("signal", "sockets-per-node", "spread-job", "switches", "thread-spec", "threads-per-core", "tmp", "use-min-),
+        *(nodes", "wckey"),
+    }
 )
 
 
