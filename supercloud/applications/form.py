@@ -36,8 +36,8 @@ _OPTIONS: Final = frozenset(
         *("account", "begin", "contiguous", "core-spec", "cores-per-socket", "deadline", "dependency", "distribution"),
         *("exclude", "exclusive", "gpu-bind", "gpu-freq", "gres-flags", "hint", "licenses", "mail-type", "mail-user"),
         *("mem-bind", "mincpus", "nice", "nodelist", "oversubscribe", "prefer", "priority", "qos", "reservation"),
-        *("signal", "sockets-per-node", "spread-job", "switches", "thread-spec", "threads-per-core", "tmp", "use-min-),
-        *(nodes", "wckey"),
+        *("signal", "sockets-per-node", "spread-job", "switches", "thread-spec", "threads-per-core", "tmp"),
+        *("use-min-nodes", "wckey"),
     }
 )
 

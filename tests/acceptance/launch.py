@@ -167,7 +167,7 @@ def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
     missing = [words for words in wanted if words not in said]
     lab.holds(
         not missing,
-        f"partition, GPUs, processors, time, memory, feature, further options arrive in scontrol show job {missing or ''}",
+        f"all that was asked for arrives in scontrol show job {missing or ''}",
     )
     site.slurm.run_as(lab.accounts, "alice", ["scancel", job_id])
 
