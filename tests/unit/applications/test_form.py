@@ -62,7 +62,8 @@ def test_what_an_application_does_not_ask_is_not_asked() -> None:
 
 def test_nothing_given_is_the_defaults() -> None:
     assert ask({}, Field(name="x", default="y")) == {
-        "partition": "normal", "minutes": 120, "cpus": 1, "memory": 0, "gpus": 0, "gpu_kind": "", "options": "", "x": "y",
+        "partition": "normal", "minutes": 120, "cpus": 1, "memory": 0, "gpus": 0, "gpu_kind": "", "options": "",
+        "x": "y",
     }  # fmt: skip
 
 
@@ -193,7 +194,7 @@ def test_further_options_of_the_schedulers_are_words_of_its_own() -> None:
     "text",
     [
         "--uid=0", "--output=/etc/passwd", "--wrap=id", "--export=ALL", "--chdir=/", "--parsable", "--job-name=x",
-        "--nodes=9", "account=lab", "-A lab", "--account lab", "--account=", "--account=a\tb=c", "--", "--account=lab;id x",
+        "--nodes=9", "account=lab", "-A lab", "--account lab", "--account=", "--account=a\tb=c", "--", "--account=lab; id",
         "--comment=supercloud:web:20260101-000000-web-abcdef", "--account=" + "a" * 201, "--account=a\u2028b",
     ],
 )  # fmt: skip
