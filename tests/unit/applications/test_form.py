@@ -195,7 +195,8 @@ def test_further_options_of_the_schedulers_are_words_of_its_own() -> None:
     [
         "--uid=0", "--output=/etc/passwd", "--wrap=id", "--export=ALL", "--chdir=/", "--parsable", "--job-name=x",
         "--nodes=9", "account=lab", "-A lab", "--account lab", "--account=", "--account=a\tb=c", "--",
-        "--account=lab; id", "--comment=supercloud:web:20260101-000000-web-abcdef", "--account=" + "a" * 201, "--account=a\u2028b",
+        "--account=lab; id", "--comment=supercloud:web:20260101-000000-web-abcdef",
+        "--account=" + "a" * 201, "--account=a\u2028b",
     ],
 )  # fmt: skip
 def test_what_is_the_portals_own_or_no_option_cannot_be_given(text: str) -> None:
