@@ -44,12 +44,13 @@ def run(lab: Lab) -> None:
     people = People(lab, site)
     token = people.token("alice", "launch")
     description = _ask(site, token, "GET", "/api/openapi.json")
-    lab.at_end(lambda: _end_jobs(site, token))
     (lab.folder / "schemathesis.toml").write_text(_SETTINGS)
-    for seed in ("1", "2"):
-        _examine(lab, site, token, seed)
-    _hold_answers(lab, site, description)
-    _end_jobs(site, token)
+    try:
+        for seed in ("1", "2"):
+            _examine(lab, site, token, seed)
+        _hold_answers(lab, site, description)
+    finally:
+        _end_jobs(site, token)
     site.portal.stop()
 
 
