@@ -70,7 +70,7 @@ def run(lab: Lab) -> None:
         lab.holds("/login" not in page.url, "nobody has to sign in again, and the job is found")
         page.get_by_role("link", name=re.compile("^Open")).wait_for(timeout=_STARTS)
         page.get_by_role("button", name=re.compile("^Stop")).click()
-        page.get_by_text("It was stopped.").wait_for(timeout=_STARTS)
+        page.get_by_text("It was stopped").wait_for(timeout=_STARTS)
         until(lambda: not _jupyters(account.uid), "the end of all of its processes")
         lab.saw("stopped from the page; none of its processes is left")
         lab.screenshot(page, "stopped")
