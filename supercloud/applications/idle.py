@@ -124,7 +124,8 @@ def jupyter(url: str, token: str) -> Uses:
             return json.loads(answer.read())
 
     def used() -> float:
-        if any(kernel["execution_state"] in ("busy", "starting") for kernel in ask("/api/kernels")):
+        # One that nobody has connected to says "starting" for ever.
+        if any(kernel["execution_state"] == "busy" for kernel in ask("/api/kernels")):
             return time.time()
         told = ask("/api/status")["last_activity"]
         return datetime.fromisoformat(told.replace("Z", "+00:00")).timestamp()

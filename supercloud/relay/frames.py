@@ -18,6 +18,7 @@ MAX_CONTROL: Final = 125  # RFC 6455 section 5.5, bytes of payload
 GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
 INTERNAL_ERROR: Final = 1011
+SERVICE_RESTART: Final = 1012  # IANA's registry: clients may connect again
 
 
 class Frames:

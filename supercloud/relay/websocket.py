@@ -21,6 +21,7 @@ from supercloud.relay.frames import (
     INTERNAL_ERROR,
     PING,
     POLICY_VIOLATION,
+    SERVICE_RESTART,
     Frames,
     close_payload,
     control,
@@ -158,20 +159,23 @@ class WebSocketRelay:
             self._upstream.resume()
 
     def portal_stops(self) -> None:
-        """A WebSocket has no end of its own: both ends are told."""
+        """A WebSocket has no end of its own: both ends are told. After a restart browsers' programs may come back, which
+        JupyterLab for one does not when the other end went away on purpose.
+        """
         self.going_away()
 
-    def going_away(self, code: int = GOING_AWAY, reason: str = "the portal stops") -> None:
-        """Close both ends with a code; what their answers still bring is not waited for."""
+    def going_away(
+        self, reason: str = "the portal stops", *, down: int = SERVICE_RESTART, up: int = GOING_AWAY
+    ) -> None:
+        """Close both ends, each with a code; what their answers still bring is not waited for."""
         upstream = self._upstream
         if upstream is None or not self._is_open:
             self._downstream.fail(Unreachable(reason))
             return
-        payload = close_payload(code, reason)
         if self._down.is_between and self._down.close is None:
-            self._downstream.tunnel_write(control(CLOSE, payload))
+            self._downstream.tunnel_write(control(CLOSE, close_payload(down, reason)))
         if self._up.is_between and self._up.close is None:
-            self._send_up(upstream, CLOSE, payload)
+            self._send_up(upstream, CLOSE, close_payload(up, reason))
         self._close_both()
 
     def access_ended(self, reason: str) -> bool:
@@ -309,7 +313,7 @@ class WebSocketRelay:
             self._is_used()
         if max(self._unanswered) >= MAX_UNANSWERED:
             dead = "browser" if self._unanswered[0] >= MAX_UNANSWERED else "application"
-            self.going_away(INTERNAL_ERROR, f"the {dead} does not answer")
+            self.going_away(f"the {dead} does not answer", down=INTERNAL_ERROR, up=INTERNAL_ERROR)
             return
         # An end that reads slowly gets none: its pong would stand behind all that it has not read yet.
         if self._down.is_between and not self._is_choked[0]:

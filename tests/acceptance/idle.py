@@ -47,7 +47,9 @@ def _works(lab: Lab, site: ClusterSite, context: Any, page: Any) -> None:
     other.goto(f"{site.url}{page.get_by_role('link', name=re.compile('^Open')).get_attribute('href')}")
     other.click(".jp-LauncherCard[data-category=Notebook] >> nth=0", timeout=60_000)
     seconds = int(_IDLE * 1.5)
-    jupyterlab.run_cell(other, f"print('begins'); import time; time.sleep({seconds})", "begins")
+    # The cell may be run twice, where its output comes late.
+    code = f"import time; end = globals().setdefault('end', time.time() + {seconds}); print('begins')"
+    jupyterlab.run_cell(other, f"{code}; time.sleep(max(0, end - time.time()))", "begins")
     begin = time.monotonic()
     other.close()
     while time.monotonic() - begin < seconds - 5:

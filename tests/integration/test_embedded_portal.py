@@ -257,7 +257,7 @@ def test_stopping_tells_a_websocket_that_the_portal_goes_away(processes: Process
         portal.tell_to_stop()
         with pytest.raises(ConnectionClosed):
             opened.recv(timeout=10)
-        assert opened.close_code == 1001
+        assert opened.close_code == 1012
     portal.stop()
 
 

@@ -396,3 +396,23 @@ def test_nobody_is_asked_for_what_is_somebody_elses(restarted: FakePortal) -> No
     restarted.owners.listeners[SHARED_PORT] = SocketOwner(BOB.uid, 2000, 13, BOB.gid, True)
     restarted.browser().send(get(restarted, b"/lab", origin=origin))
     assert len(restarted.worker_dialer) == 0
+
+
+def test_a_websocket_that_was_open_comes_back_after_a_restart(restarted: FakePortal) -> None:
+    page, kernel = restarted.browser(), restarted.browser()
+    cookie = restarted.cookie(origin=ORIGIN)
+    page.send(f"GET /api/kernels HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    request = websocket_request(restarted, b"Origin: https://" + ORIGIN.encode() + b"\r\n")
+    start = request.index(b"Cookie: ")
+    kernel.send(request[:start] + cookie + b"\r\n")
+    tell(restarted)
+    assert fields_of_all(restarted.dialer[0].take())[b"authorization"] == b"token abc"
+    handshake = restarted.dialer[1].take()
+    assert b"Authorization: token abc\r\n" in handshake
+    restarted.dialer[1].send(accept(handshake))
+    assert kernel.status == 101
+
+
+def fields_of_all(sent: bytes) -> dict[bytes, bytes]:
+    [(request, _)] = requests_in(sent)
+    return dict(request.headers)

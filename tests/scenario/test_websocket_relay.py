@@ -136,9 +136,9 @@ def test_no_close_is_put_into_the_middle_of_a_frame(socket: Socket) -> None:
     assert socket.browser.is_closing
 
 
-def test_a_portal_that_stops_says_1001_to_both(socket: Socket) -> None:
+def test_a_portal_that_stops_tells_browsers_that_they_may_come_back(socket: Socket) -> None:
     socket.portal.door.stop(10.0)
-    assert [event.code for event in socket.down()] == [1001]
+    assert [event.code for event in socket.down()] == [1012]
     assert [event.code for event in socket.up()] == [1001]
     assert socket.browser.is_closing
 

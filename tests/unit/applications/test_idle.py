@@ -182,7 +182,7 @@ def test_jupyter_says_when_it_was_used(server: Jupyter, monkeypatch: pytest.Monk
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     uses = jupyter(f"http://127.0.0.1:{server.server.server_port}", "secret")
     assert uses() == server.last.timestamp()
-    server.kernels = [{"execution_state": "idle"}]
+    server.kernels = [{"execution_state": "idle"}, {"execution_state": "starting"}]
     assert uses() == server.last.timestamp()
     server.kernels = [{"execution_state": "idle"}, {"execution_state": "busy"}]
     assert uses() > server.last.timestamp()
