@@ -159,7 +159,7 @@ class WebSocketRelay:
             self._upstream.resume()
 
     def portal_stops(self) -> None:
-        """A WebSocket has no end of its own: both ends are told. After a restart browsers' programs may come back, which
+        """A WebSocket has no end of its own: both ends are told. After a restart browsers' programs may come back;
         JupyterLab for one does not when the other end went away on purpose.
         """
         self.going_away()
