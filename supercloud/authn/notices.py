@@ -28,6 +28,7 @@ from urllib.parse import quote
 import msgspec
 from twisted.internet.interfaces import IReactorTime
 
+from supercloud import events
 from supercloud.accounts import Offloaded
 from supercloud.authn.recurring import Recurring
 from supercloud.errors import UnderMaintenance
@@ -115,6 +116,7 @@ class Board:
         self._storage = storage
         self._now = now
         self._notices = Notices()
+        self._wrong = ""
         self._field: tuple[tuple[Told, ...], bytes] = ((), b"")
         self._recurring = Recurring(clock, EVERY, self._look, "reading the site's notices")
 
@@ -165,5 +167,13 @@ class Board:
 
     async def _look(self) -> None:
         file = self._file
-        if file is not None:
+        if file is None:
+            return
+        try:
             self._notices = await self._storage.run(lambda: read(file))
+        except WrongNotices as error:
+            if str(error) != self._wrong:
+                events.reload_failed(str(error))
+            self._wrong = str(error)
+        else:
+            self._wrong = ""

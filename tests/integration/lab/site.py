@@ -98,6 +98,7 @@ class Head:
             f'state = "{state}"\nrun = "{run}"\n'
             f"[front]\nlisten = {json.dumps(listen)}\n"
             f'hostname = "{self.hostname}"\naccount = "{account}"\naudit = "{self.audit}"\n'
+            f'notices = "{self.notices}"\n'
             f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n'
             f'[authn]\nschemes = {json.dumps(schemes)}\n[authn.password]\npam_service = "{pam}"\n'
             f'[authn.certificate]\nca = "{made.ca}"\ncrl = "{made.crl}"\n'
@@ -110,6 +111,11 @@ class Head:
     @property
     def audit(self) -> Path:
         return self.folder / "run" / "audit.jsonl"
+
+    @property
+    def notices(self) -> Path:
+        """What the site tells everybody; not there at first."""
+        return self.folder / "notices.toml"
 
     @property
     def url(self) -> str:

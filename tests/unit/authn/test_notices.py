@@ -103,13 +103,17 @@ def test_workers_are_told_on_one_line_of_letters(site: Site) -> None:
     assert "Closed for maintenance." in unquote(site.board.field().decode())
 
 
-def test_a_file_that_is_wrong_ends_no_maintenance(site: Site) -> None:
+def test_a_file_that_is_wrong_ends_no_maintenance_and_is_said_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("supercloud.events.reload_failed", said.append)
     site.board.start()
     site.now = NOON + 1800
     site.says(FILE)
     for text in ("[maintenance]\n", "nonsense", FILE + "colour = 3\n", "#" * (MOST + 1)):
         site.says(text)
+        site.clock.pump([EVERY] * 3)
         assert site.board.refusal("alice") is not None
+    assert len(said) == 4
     site.says("")
     assert site.board.refusal("alice") is None
 
