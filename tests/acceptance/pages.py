@@ -123,7 +123,6 @@ def _look(lab: Lab, site: PasswordSite, browser: Any, views: list[View], way: st
         if way == "desk-light":
             found += unreached(page)
         wrong += [f"{view.name}, {way}: {words}" for words in found]
-        page.unroute_all(behavior="ignoreErrors")
         page.close()
     profiles.close()
     for words, number in milder.most_common():
@@ -305,5 +304,12 @@ def _delete(page: Any) -> None:
 
 def _upload(page: Any) -> None:
     """One that stays under way."""
-    page.route("**/data.bin", lambda route: route.continue_() if route.request.method == "HEAD" else None)
+    session = page.context.new_cdp_session(page)
+
+    def paused(event: Any) -> None:
+        if event["request"]["method"] != "PUT":
+            session.send("Fetch.continueRequest", {"requestId": event["requestId"]})
+
+    session.on("Fetch.requestPaused", paused)
+    session.send("Fetch.enable", {"patterns": [{"urlPattern": "*/data.bin"}]})
     page.set_input_files("#picked", {"name": "data.bin", "mimeType": "x/y", "buffer": b"x" * 100_000})
