@@ -48,7 +48,7 @@ def run(lab: Lab) -> None:
         _work(lab, site, page, "four", 4, "system('srun octave-cli -qf pblur.m');")
         page.goto(f"{site.url}/launch/jupyterlab")
         lab.holds(page.locator("#f-nodes").is_visible(), "four nodes that were asked for are seen the next time")
-        asks = "system('salloc -qN4 srun octave-cli -qf pblur.m');"
+        asks = "system('salloc -QN4 srun octave-cli -qf pblur.m');"
         _work(lab, site, page, "one-salloc", 1, asks)
         asks = "system('sbatch -QW -N4 -o four.out four.sh; cat four.out');"
         _work(lab, site, page, "one-sbatch", 1, asks)
