@@ -140,21 +140,33 @@ def logs(job: str, follow: bool) -> None:
 def stop(job_ids: Sequence[str]) -> None:
     """End jobs. All are tried; exit status 1 when one of them could not be ended."""
     with _telling():
-        workstation = _here()
-        failed = False
-        for job_id in job_ids:
-            try:
-                workstation.stop(job_id)
-            except Failed as error:
-                failed = True
-                _tell(f"job {job_id}: {error}")
-            else:
-                click.echo(f"stopped {job_id}")
-        if failed:
-            sys.exit(1)
+        _do_each(job_ids, _here().stop, "stopped")
 
 
-COMMANDS: Final = (login, apps, launch, jobs, open_job, logs, stop)
+@click.command()
+@click.argument("job_ids", metavar="JOB...", nargs=-1, required=True)
+def renew(job_ids: Sequence[str]) -> None:
+    """Have jobs go on that would end soon, as nobody uses them."""
+    with _telling():
+        _do_each(job_ids, _here().renew, "renewed")
+
+
+COMMANDS: Final = (login, apps, launch, jobs, open_job, logs, stop, renew)
+
+
+def _do_each(job_ids: Sequence[str], do: Callable[[str], None], done: str) -> None:
+    """All are tried; exit status 1 when it could not be done for one."""
+    failed = False
+    for job_id in job_ids:
+        try:
+            do(job_id)
+        except Failed as error:
+            failed = True
+            _tell(f"job {job_id}: {error}")
+        else:
+            click.echo(f"{done} {job_id}")
+    if failed:
+        sys.exit(1)
 
 
 def _here() -> Workstation:
@@ -266,6 +278,8 @@ def _since(one: Job, now: float) -> str:
 
 
 def _ends(one: Job, now: float) -> str:
+    if one.idle is not None and one.stage != "over":
+        return f"in {_span(one.idle.ends - now)}, as nobody uses it"
     if one.ends is None:
         return ""
     return f"{_span(now - one.ends)} ago" if one.stage == "over" else f"in {_span(one.ends - now)}"

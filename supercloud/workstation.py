@@ -39,10 +39,20 @@ class WrongFields(Failed):
         self.wrong = dict(wrong)
 
 
+class Idle(msgspec.Struct, frozen=True):
+    """Nobody uses it.
+
+    :ivar ends: when it ends for that, in seconds since the epoch.
+    """
+
+    ends: float
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job, as far as it is shown. Times are seconds since the epoch.
 
     :ivar words: what is going on.
+    :ivar idle: set when it ends soon, as nobody uses it.
     """
 
     id: str
@@ -56,6 +66,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     submitted: float | None = None
     starts: float | None = None
     ends: float | None = None
+    idle: Idle | None = None
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
@@ -197,6 +208,10 @@ class Workstation:
     def stop(self, job_id: str) -> None:
         """End it."""
         self._ask("DELETE", _path(job_id), None)
+
+    def renew(self, job_id: str) -> None:
+        """Have it go on though nobody uses it."""
+        self._ask("POST", f"{_path(job_id)}/renew", None)
 
     def log(self, job_id: str, offset: int) -> LogPart:
         """A part of what a job printed.

@@ -151,7 +151,7 @@ def _listening(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
 def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
     job_id = launch(
         page, site, "jupyterlab", partition="gpu", gpus="2", gpu_kind="a100", cpus="4", memory="1G", minutes="1h 30m",
-        features="fast", options="--nice=7 --exclusive", environment=str(jupyterlab.VENV),
+        features="fast", options="--nice=7 --contiguous", environment=str(jupyterlab.VENV),
     )  # fmt: skip
     said = subprocess.run(["scontrol", "show", "job", job_id, "-o"], capture_output=True, text=True).stdout
     wanted = (
@@ -162,7 +162,7 @@ def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
         "Features=fast",
         "MinMemoryNode=1G",
         "Nice=7",
-        "OverSubscribe=NO",
+        "Contiguous=1",
     )
     missing = [words for words in wanted if words not in said]
     lab.holds(

@@ -114,7 +114,7 @@ def test_at_a_terminal_the_token_is_asked_for_and_hidden(out: Terminal, monkeypa
 
 
 def test_without_a_login_it_is_said_how(out: Terminal) -> None:
-    for words in (["apps"], ["jobs"], ["launch", "web"], ["open", "7"], ["logs", "7"], ["stop", "7"]):
+    for words in (["apps"], ["jobs"], ["launch", "web"], ["open", "7"], ["logs", "7"], ["stop", "7"], ["renew", "7"]):
         done = out(*words)
         assert (done.exit_code, "supercloud login https://PORTAL" in done.output) == (1, True)
     assert out.portal.asked == []
@@ -316,3 +316,17 @@ def test_a_portal_that_cannot_be_reached_is_said(run: Terminal) -> None:
     run.portal.instead = [NoAnswer(f"{URL}: not reachable: Connection refused")]
     done = run("jobs")
     assert (done.exit_code, done.output) == (1, f"Error: {URL}: not reachable: Connection refused\n")
+
+
+def test_what_nobody_uses_is_shown_and_renewed(run: Terminal) -> None:
+    job_id = run("launch", "web", "command=x").stdout.strip()
+    run.scheduler.has(job_id, comment=run.scheduler.known[job_id].comment)
+    workspace = run.portal.workspace
+    folder = Path(workspace.sessions.find(job_id).folder)
+    (folder / "idle.json").write_text(json.dumps({"since": workspace.now - 300, "ends": workspace.now + 60}))
+    workspace.sessions.forget()
+    assert "as nobody uses it" in run("jobs").stdout
+    done = run("renew", job_id, "99")
+    assert (done.exit_code, done.stdout) == (1, f"renewed {job_id}\n")
+    assert "There is no job 99 of yours." in done.stderr
+    assert "as nobody uses it" not in run("jobs").stdout
