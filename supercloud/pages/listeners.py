@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Final
 
 from supercloud.scheduler.interface import Job, Listener, Scheduler, SchedulerError
-from supercloud.scheduler.listening import program_name
+from supercloud.scheduler.listening import NO_APPLICATIONS, program_name
 
 _LISTEN: Final = "0A"
 _LEAST: Final = 1024
@@ -45,7 +45,8 @@ def own_listeners(leave_out: set[int]) -> list[Listener]:
         for inode in _inodes(pid):
             if inode in sockets:
                 found.setdefault(sockets[inode], _command(pid))
-    return [Listener(node="localhost", port=port, name=found[port]) for port in sorted(found)][:_MOST]
+    listeners = [Listener(node="localhost", port=port, name=found[port]) for port in sorted(found)]
+    return [one for one in listeners if one.name not in NO_APPLICATIONS][:_MOST]
 
 
 def _listening(table: str) -> Iterator[tuple[int, int]]:

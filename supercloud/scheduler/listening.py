@@ -23,6 +23,8 @@ ps -ww -u "$(id -u)" -o pid=,args=; } | head -c 1000000
 """
 LEAST_PORT: Final = 1024
 MOST: Final = 200
+# What listens, and is nothing that a browser could open: SLURM's own programs, and Jupyter's kernels.
+NO_APPLICATIONS: Final = frozenset({"srun", "salloc", "ipykernel_launcher", "ipykernel"})
 _NODE: Final = re.compile(r"= ([A-Za-z0-9][A-Za-z0-9._-]{0,252}) (\d+)")
 _SOCKET: Final = re.compile(
     r"\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) \S+ 0A \S+ \S+ \S+\s+(\d+)\s+\d+ (\d+) .*"
@@ -56,7 +58,8 @@ def read_listeners(text: str) -> list[Listener]:
                 holders.setdefault(held[1], pid)
         for inode, port in sockets.items():
             found.setdefault((node, port), program_name(calls.get(holders.get(inode, ""), "").split()))
-    return [Listener(node=node, port=port, name=name) for (node, port), name in sorted(found.items())][:MOST]
+    listeners = [Listener(node=node, port=port, name=name) for (node, port), name in sorted(found.items())]
+    return [one for one in listeners if one.name not in NO_APPLICATIONS][:MOST]
 
 
 def program_name(words: list[str]) -> str:

@@ -54,6 +54,13 @@ def test_what_cannot_be_reached_or_is_somebody_elses_is_not_told(line: str) -> N
     assert read_listeners(printed("node1", [line], {50: [7]}, {50: "x"})) == []
 
 
+def test_slurms_own_programs_and_kernels_are_no_applications() -> None:
+    rows = [row("00000000", port, port) for port in (33000, 33001, 33002)]
+    called = {50: "srun --overlap x", 51: "python3 -m ipykernel_launcher -f k.json", 52: "dash"}
+    said = printed("node1", rows, {50: [33000], 51: [33001], 52: [33002]}, called)
+    assert [one.name for one in read_listeners(said)] == ["dash"]
+
+
 def test_one_whose_program_is_not_told_is_a_program() -> None:
     assert read_listeners(printed("node1", [row("00000000", 12001, 7)], {}, {}))[0].name == "a program"
 
