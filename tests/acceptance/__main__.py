@@ -1,7 +1,9 @@
 """Run them, say what was seen; exit status 0 only if all held.
 
-As root everything runs in a network namespace of its own, so that nothing but this machine's loopback can be reached
-and Chromium does not see the interfaces of others come and go (it gives up whatever it is loading then).
+As root everything runs in namespaces of its own, with a copy of /etc and an empty /run: several can run at once,
+accounts and addresses are made for this run alone, and nothing is left when it is ended. Nothing but this machine's
+loopback can be reached, and Chromium does not see the interfaces of others come and go (it gives up whatever it is
+loading then).
 """
 
 from __future__ import annotations
@@ -26,7 +28,14 @@ NAMES = (
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
 # Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough. An IPv6 address
 # that they get a second later would be a change of the network, which ends what it is loading.
+# Accounts that other runs have made now have homes that are theirs.
 _ENTER = """
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 tmpfs /run
+mkdir -p /run/netns /run/lock /run/etc
+cp -a /etc/. /run/etc
+mount --bind /run/etc /etc
+for name in $(awk -F: '$5 == "supercloud-tests" { print $1 }' /etc/passwd); do userdel -f "$name"; done
 ip link set lo up
 ip link add acc0 type veth peer name acc1
 ip link set acc0 addrgenmode none
@@ -56,7 +65,8 @@ def main() -> int:
             if hasattr(modules[name], "prepare"):
                 modules[name].prepare()
         again = [sys.executable, "-m", "tests.acceptance", *sys.argv[1:]]
-        inside = ["unshare", "--net", "--", "sh", "-ec", _ENTER, "sh", *again]
+        own = ["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--mount-proc", "--kill-child"]
+        inside = ["unshare", *own, "--", "sh", "-ec", _ENTER, "sh", *again]
         return subprocess.run(inside, env={**os.environ, _INSIDE: "1"}, cwd=ROOT).returncode
     return _run({name: modules[name] for name in wanted})
 

@@ -126,6 +126,11 @@ class Content:
         self.jobs["unable"] = self._start("jupyterlab", environment="/nothing/here")
         self.jobs["starting"] = self._start("web", command="echo it takes its time; sleep 900")
         self.jobs["ready"] = self._start("web", command="python3 -m http.server {port}")
+        folders = set(self._job_folders())
+        self.jobs["idle"] = self._start("web", command="python3 -m http.server {port}")
+        [folder] = set(self._job_folders()) - folders
+        judged = {"since": time.time() - 7200, "ends": time.time() + 1500}
+        self._write(f"{folder.relative_to(self._alice.home)}/idle.json", json.dumps(judged))
         self._api("DELETE", f"/api/jobs/{self.jobs['stopped']}")
         # One that waits: nothing waits here, so it is one that its runner has said nothing of yet.
         self.jobs["waiting"] = str(max(map(int, self.jobs.values())) + 1)
@@ -133,9 +138,19 @@ class Content:
             f".local/state/supercloud/jobs/{self.jobs['waiting']}/job.json",
             json.dumps({"name": "train", "script": "/x", "folder": "/", "output": "/x", "submitted": time.time()}),
         )
-        stages = {"done": "over", "stopped": "over", "failed": "over", "unable": "over", "ready": "ready"}
+        stages = {
+            "done": "over",
+            "stopped": "over",
+            "failed": "over",
+            "unable": "over",
+            "ready": "ready",
+            "idle": "ready",
+        }
         for name, stage in {**stages, "starting": "starting", "waiting": "waiting"}.items():
             until(lambda name=name, stage=stage: self._stage(name) == stage, f"{name} is {stage}", within=20)  # type: ignore[misc]
+
+    def _job_folders(self) -> list[Path]:
+        return list((self._alice.home / ".local/share/supercloud/jobs").iterdir())
 
     def _start(self, app: str, **values: str) -> str:
         return str(self._api("POST", "/api/jobs", {"app": app, "values": values})["id"])
@@ -153,7 +168,7 @@ class Content:
         return told
 
     def _end_jobs(self) -> None:
-        for name in ("starting", "ready", "stopped"):
+        for name in ("starting", "ready", "idle", "stopped"):
             with contextlib.suppress(ConnectionError, KeyError):
                 self._api("DELETE", f"/api/jobs/{self.jobs[name]}")
         with contextlib.suppress(KeyError):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lab.portal import until
 from lab.processes import free_port
 from playwright.sync_api import Error
 
@@ -27,7 +28,21 @@ _WRONG = """<title>control</title><meta name="viewport" content="width=device-wi
 <p style="width: 900px; color: #aaa; background: #fff">plain</p><img src="data:,">
 <img src="https://elsewhere.test/x" alt="x"><button style="outline: none">unseen</button>
 <button tabindex="-1" onclick="1">unreached</button>"""
-_APPS = {"jupyterlab": "JupyterLab", "notebook": "Notebook", "tensorboard": "TensorBoard", "web": "Web application"}
+_NOTICES = """
+[[notice]]
+text = "The scratch file system is slow today: what you need soon is better kept in your home folder."
+kind = "warning"
+[[notice]]
+text = "JupyterLab 4.5 is there."
+"""
+_CLOSED = '[maintenance]\ntext = "The cluster gets a new network. It is back at six."\nallow = ["alice"]\n'
+_APPS = {
+    "jupyterlab": "JupyterLab",
+    "notebook": "Notebook",
+    "tensorboard": "TensorBoard",
+    "web": "Web application",
+    "code-server": "Code editor",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +75,7 @@ def run(lab: Lab) -> None:
     more = f'[forwards]\ndirectory = "{folder}"\n[scheduler]\nkind = "local"\n'
     # A name of its own: on *.localhost a browser forgives what it does not elsewhere.
     site = PasswordSite(lab, "portal.test", more=more)
+    _tell(site, _NOTICES)
     content = Content(lab, site, folder)
     views = [*_of_the_front(site, content), *_of_the_workspace(content), *_of_files(content)]
     wrong: list[str] = []
@@ -69,6 +85,10 @@ def run(lab: Lab) -> None:
         for way in WAYS:
             wrong += _look(lab, site, browser, views, way)
         wrong += _without_script(site, browser, views)
+        site.of("bob")  # is signed in before
+        _tell(site, _CLOSED)
+        for way in WAYS:
+            wrong += _look(lab, site, browser, _of_maintenance(), way)
     for line in wrong:
         lab.saw(f"WRONG {line}")
     lab.holds(not wrong, f"{len(views)} pages, {len(WAYS)} ways, and without a script: nothing is wrong")
@@ -222,13 +242,29 @@ def _of_the_workspace(content: Content) -> list[View]:
         View("keys-empty", "/keys", "You have none", login="carol"),
     ]
     said = {"waiting": "waits", "starting": "it takes its time", "ready": "Open", "done": "all is well"}
-    said |= {"failed": "no data", "unable": "no environment", "stopped": "stopped"}
+    said |= {"failed": "no data", "unable": "no environment", "stopped": "stopped", "idle": "Nobody uses it"}
     views += [View(f"job-{stage}", f"/jobs/{content.jobs[stage]}", words) for stage, words in said.items()]
     for app, title in {**_APPS, "sweep": "Parameter sweep"}.items():
         views.append(View(f"launch-{app}", f"/launch/{app}", title))
         views.append(View(f"launch-{app}-wrong", f"/launch/{app}", "has to be changed", act=_fill_wrongly))
         views.append(View(f"launch-{app}-more", f"/launch/{app}", title, act=_open_more))
     return views
+
+
+def _of_maintenance() -> list[View]:
+    return [
+        View("closed", "/", "closed for maintenance", 503, "bob"),
+        View("closed-login", "/login", "Closed for maintenance", 401, ""),
+        View("closed-but-for-her", "/", "Closed for maintenance"),
+    ]
+
+
+def _tell(site: PasswordSite, notices: str) -> None:
+    """Write the site's notices, and wait until its pages have them."""
+    site.notices.write_text(notices)
+    site.notices.chmod(0o644)
+    words = notices.partition('text = "')[2].partition('"')[0]
+    until(lambda: words in site.curl()(f"{site.url}/login").text, "the notices")
 
 
 def _of_files(content: Content) -> list[View]:
