@@ -46,7 +46,10 @@ def make_pages(workspace: Workspace) -> Blueprint:
             apps=[one for one in on.catalogue.all() if isinstance(one, App)],
             listeners=on.listeners(sessions, on_nodes=has_looked),
             has_looked=has_looked,
-            has_nodes=any(one.job is not None and one.job.state == "running" for one in sessions),
+            has_nodes=any(
+                one.job is not None and one.job.state == "running" and one.job.nodes != ("localhost",)
+                for one in sessions
+            ),
             forwards=on.forwards.list() if on.forwards is not None else [],
             quota=on.quota(),
         )

@@ -301,6 +301,13 @@ def test_what_listens_on_the_nodes_of_jobs_is_looked_for_when_somebody_asks(here
     here.scheduler.listening = {"7": [Listener(node="node1", port=12001, name="lab"), hers], "9": [hers]}
     assert "Look on the nodes" in here.client.get("/").text
     assert here.scheduler.looked == []
+    here.scheduler.has("7", nodes=("localhost",))
+    here.scheduler.has("9", nodes=("localhost",))
+    here.sessions.forget()
+    assert "Look on the nodes" not in here.client.get("/").text  # which is this host, and is shown anyway
+    here.scheduler.has("7")
+    here.scheduler.has("9")
+    here.sessions.forget()
     for _ in range(3):
         text = here.client.get("/?look=nodes").text
     assert sorted(here.scheduler.looked) == ["7", "9"]
