@@ -28,7 +28,8 @@ NAMES = (
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
 # Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough. An IPv6 address
 # that they get a second later would be a change of the network, which ends what it is loading.
-# Accounts that other runs have made now have homes that are theirs.
+# Accounts that other runs have made now have homes that are theirs. The shell stays, as whatever loses its parent here
+# becomes a child of it, which it buries.
 _ENTER = """
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 tmpfs /run
@@ -43,7 +44,7 @@ ip link set acc1 addrgenmode none
 ip address add 192.0.2.1/24 dev acc0
 ip link set acc0 up
 ip link set acc1 up
-exec "$@"
+"$@"
 """
 
 
