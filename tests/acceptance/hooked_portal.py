@@ -16,7 +16,7 @@ from twisted.internet.endpoints import UNIXClientEndpoint, connectProtocol
 from twisted.internet.protocol import Protocol
 from twisted.scripts.twistd import run
 
-from supercloud import portal
+from supercloud import assembly
 from supercloud.ownership.owners import Owners
 from supercloud.ownership.rule import SocketOwner
 
@@ -57,5 +57,5 @@ class Hooked(Owners):
         return await super().connection(address, port, peer, peer_port)
 
 
-portal.Owners = Hooked
+assembly.Owners = Hooked
 run()

@@ -44,6 +44,7 @@ for line in ("stop listening", ""):
 def run(lab: Lab) -> None:
     """See the module's first line."""
     gate = _Gate(lab.folder / "gate.sock")
+    lab.at_end(gate.close)
 
     def hooked(argv: list[str], node: object = None, **popen: Any) -> Any:
         script = [sys.executable, str(_HERE / "hooked_portal.py"), str(gate.path)]
@@ -58,7 +59,6 @@ def run(lab: Lab) -> None:
     _between_requests(lab, site)
     _kept(lab, site)
     site.portal.stop()
-    gate.close()
     _free(lab, LocalSite(lab, "portal.test"))
 
 
@@ -73,6 +73,7 @@ class _Gate:
         self.opens: Callable[[str], object] = lambda point: None
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
+        path.chmod(0o666)  # the portal's front is nobody
         self._listener.listen(16)
         self._thread = ThreadPoolExecutor(1)
         self._thread.submit(self._serve)
@@ -123,7 +124,7 @@ def _one_shot(lab: Lab, site: LocalSite) -> None:
     answer = _ask(site, carols.port)
     lab.holds(
         answer.status == 404 and carols.process.poll() is None and not carols.count("accepted"),
-        "a one-shot listener of carol's: alice gets 404, it was not even connected to and still waits",
+        f"a one-shot listener of carol's: alice gets {answer.status}, it was not even connected to and still waits",
     )
     _end(carols)
 
