@@ -101,7 +101,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     reactor = on.reactor
     key = make_key(settings.state / "sealing.key")
     accounts = Accounts(on.offload, min_uid=settings.authn.min_uid, only=on.only)
-    board = Board(Path(front.notices) if front.notices else None, storage=on.storage, clock=reactor, now=on.now)
+    board = Board(Path(front.notices) if front.notices else None, offload=on.offload, clock=reactor, now=on.now)
     board.start()
     worker = on.acting.build(accounts, board.field)
     forwards = on.acting.forwards()

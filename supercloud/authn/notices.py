@@ -111,9 +111,9 @@ class Board:
     :param now: seconds since the epoch.
     """
 
-    def __init__(self, file: Path | None, *, storage: Offloaded, clock: IReactorTime, now: Callable[[], float]) -> None:
+    def __init__(self, file: Path | None, *, offload: Offloaded, clock: IReactorTime, now: Callable[[], float]) -> None:
         self._file = file
-        self._storage = storage
+        self._offload = offload
         self._now = now
         self._notices = Notices()
         self._wrong = ""
@@ -170,7 +170,7 @@ class Board:
         if file is None:
             return
         try:
-            self._notices = await self._storage.run(lambda: read(file))
+            self._notices = await self._offload.run(lambda: read(file))
         except WrongNotices as error:
             if str(error) != self._wrong:
                 events.reload_failed(str(error))

@@ -217,7 +217,7 @@ class FakePortal:
             state_of=self.monitor.read_account,
             clock=self.clock,
         )
-        self.board = Board(None, storage=self.offload, clock=self.clock, now=self.clock.seconds)
+        self.board = Board(None, offload=self.offload, clock=self.clock, now=self.clock.seconds)
         authenticator = Authenticator(sessions, self.accounts, self.standing, programs, self.board.refusal)
         self.tickets = Tickets(
             sealer=Sealer([bytes(32)]),

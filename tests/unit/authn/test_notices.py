@@ -34,7 +34,7 @@ class Site:
         self.file = file
         self.now = NOON
         self.clock = Clock()
-        self.board = Board(file, storage=FakeOffload(), clock=self.clock, now=lambda: self.now)
+        self.board = Board(file, offload=FakeOffload(), clock=self.clock, now=lambda: self.now)
 
     def says(self, text: str) -> None:
         self.file.write_text(text)
@@ -50,7 +50,7 @@ def test_a_file_that_is_not_there_says_nothing(site: Site) -> None:
     site.board.start()
     assert (site.board.shown(), site.board.field(), site.board.refusal("alice")) == ((), b"", None)
     site.board.stop()
-    nothing = Board(None, storage=FakeOffload(), clock=site.clock, now=lambda: 0.0)
+    nothing = Board(None, offload=FakeOffload(), clock=site.clock, now=lambda: 0.0)
     nothing.start()
     assert (nothing.shown(), nothing.field(), nothing.refusal("alice")) == ((), b"", None)
     assert not site.clock.getDelayedCalls()
