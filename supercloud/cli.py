@@ -20,7 +20,8 @@ from supercloud.authn.store import SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli_forward import forward
 from supercloud.cli_jobs import COMMANDS
-from supercloud.config import Duration, WrongSettings
+from supercloud.config import WrongSettings
+from supercloud.config_values import Duration
 from supercloud.desk.client import Desk, DeskGone
 from supercloud.desk.token_wire import CreateToken, Listed, ListTokens, RevokeToken, TokenCreated, TokensListed
 from supercloud.desk.why_wire import AskWhy, WhyTold

@@ -8,7 +8,7 @@ from supercloud.authn.authenticate import Viewer
 from supercloud.authn.scope import parse_scope
 from supercloud.authn.token import MAX_PER_ACCOUNT, Tokens
 from supercloud.authn.token_store import TokenRow, TooManyTokens
-from supercloud.config import Duration
+from supercloud.config_values import Duration
 from supercloud.errors import Elsewhere, MethodRefused
 from supercloud.front import pages
 from supercloud.front.exchange import Exchange

@@ -11,7 +11,7 @@ from typing import Final
 from twisted.internet.interfaces import IReactorTime
 
 from supercloud.accounts import Offloaded
-from supercloud.config import parse_nodes
+from supercloud.config_values import parse_nodes
 from supercloud.errors import BadAddress, NothingListens
 from supercloud.target import Application, Target
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from supercloud.config import Authn, CertificateScheme, Front, Listen, PasswordScheme, Settings
+from supercloud.config import Authn, CertificateScheme, Front, PasswordScheme, Settings
+from supercloud.config_values import Listen
 
 
 def settings(state: Path, *, asks_certificate: bool = False, **front: Any) -> Settings:

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from supercloud import config
+from supercloud import config, config_values
 from supercloud.config import Front, Ident2, Section, Settings, WrongSettings
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -102,18 +102,18 @@ def test_a_file_that_is_not_there_is_said_to_be_missing(tmp_path: Path) -> None:
 
 
 def test_bracket_ranges_keep_leading_zeros_and_lists() -> None:
-    assert config.parse_nodes("n[01-03,7]-ib") == {"n01-ib", "n02-ib", "n03-ib", "n7-ib"}
+    assert config_values.parse_nodes("n[01-03,7]-ib") == {"n01-ib", "n02-ib", "n03-ib", "n7-ib"}
 
 
 def test_names_are_read_in_lower_case_because_hosts_are() -> None:
-    assert config.parse_nodes("Node-5") == {"node-5"}
+    assert config_values.parse_nodes("Node-5") == {"node-5"}
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("500ms", 0.5), ("15s", 15), ("10m", 600), ("8h", 28800), ("1.5d", 129600)]
 )
 def test_durations_are_seconds(text: str, seconds: float) -> None:
-    assert config.Duration.parse(text) == seconds
+    assert config_values.Duration.parse(text) == seconds
 
 
 def test_the_embedded_portal_listens_on_loopback_only(tmp_path: Path) -> None:

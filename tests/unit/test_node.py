@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from supercloud import node
-from supercloud.config import Duration, Ident2, Network, UdpAddresses, WrongSettings
+from supercloud.config import Ident2, WrongSettings
+from supercloud.config_values import Duration, Network, UdpAddresses
 from supercloud.ident2.responder import DaemonService, Responder
 from supercloud.node import make_responder
 from tests.unit.ident2.conftest import FakeReactor

@@ -20,12 +20,8 @@ from twisted.python.failure import Failure
 
 from supercloud import portal as module
 from supercloud import preflight
-from supercloud.config import (
-    Duration,
-    Settings,
-    WrongSettings,
-    embedded,
-)
+from supercloud.config import Settings, WrongSettings, embedded
+from supercloud.config_values import Duration
 from supercloud.identity import NoAccount, Principal
 from supercloud.portal import Portal
 from tests.fakes.accounts import ALICE

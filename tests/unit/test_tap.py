@@ -12,7 +12,8 @@ from twisted.plugin import getPlugins
 
 from supercloud import portal as portal_module
 from supercloud import tap
-from supercloud.config import Ident2, Settings, UdpAddresses
+from supercloud.config import Ident2, Settings
+from supercloud.config_values import UdpAddresses
 from supercloud.tap import Options, make_services, makeService
 from tests.unit.ident2.conftest import FakeReactor
 

@@ -11,7 +11,8 @@ from supercloud.authn.seal import Sealer
 from supercloud.authn.session import Sessions
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.ticket import Tickets
-from supercloud.config import Duration, SessionLife
+from supercloud.config import SessionLife
+from supercloud.config_values import Duration
 from supercloud.identity import Principal
 from tests.fakes.awaiting import run
 from tests.fakes.offload import FakeOffload
