@@ -23,7 +23,7 @@ from supercloud.authn.private import Exposed, open_private
 from supercloud.message.authorization import is_token
 
 _PORTAL: Final = "SUPERCLOUD_PORTAL"
-_TOKEN: Final = "SUPERCLOUD_TOKEN"  # noqa: S105
+_TOKEN: Final = "SUPERCLOUD_TOKEN"  # noqa: S105  (a name)
 _CA: Final = "SUPERCLOUD_CA"
 _MOST_BYTES: Final = 64 * 1024
 # Labels of letters, digits and dashes (RFC 1123 section 2.1), or an IPv6 literal.

@@ -207,11 +207,11 @@ class Workstation:
 
     def stop(self, job_id: str) -> None:
         """End it."""
-        self._ask("DELETE", _path(job_id), None)
+        self._request("DELETE", _path(job_id))
 
     def renew(self, job_id: str) -> None:
         """Have it go on though nobody uses it."""
-        self._ask("POST", f"{_path(job_id)}/renew", None)
+        self._request("POST", f"{_path(job_id)}/renew")
 
     def log(self, job_id: str, offset: int) -> LogPart:
         """A part of what a job printed.
@@ -224,15 +224,18 @@ class Workstation:
         """The address that opens a job in a browser; the portal is not asked."""
         return f"{self._url}/open/{_checked(job_id)}"
 
-    def _ask(self, method: str, path: str, of: type[T] | None, body: Any = None) -> T:
-        """:param of: what the answer holds; None when it holds nothing."""
+    def _ask(self, method: str, path: str, of: type[T], body: Any = None) -> T:
+        answer = self._request(method, path, body)
+        try:
+            return msgspec.json.decode(answer.body, type=of)
+        except msgspec.MsgspecError:
+            raise Failed(self._stranger(answer)) from None
+
+    def _request(self, method: str, path: str, body: Any = None) -> Answer:
         answer = self._send(method, path, None if body is None else msgspec.json.encode(body))
         if not 200 <= answer.status < 300:
             raise self._refusal(answer)
-        try:
-            return msgspec.json.decode(answer.body, type=of) if of is not None else None  # type: ignore[return-value]
-        except msgspec.MsgspecError:
-            raise Failed(self._stranger(answer)) from None
+        return answer
 
     def _refusal(self, answer: Answer) -> Failed:
         if answer.location:

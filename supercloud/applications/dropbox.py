@@ -344,9 +344,9 @@ class DropBox:
                 has_work = self._followed is None or bool(self._followed)
                 self._turn.wait_for(lambda: self._wanted > self._looked, EVERY if has_work else None)
                 wanted = self._wanted
-            self.step(wanted)
+            self._step(wanted)
 
-    def step(self, wanted: int) -> None:
+    def _step(self, wanted: int) -> None:
         """One look, for all that asked for it until now."""
         try:
             self.look()

@@ -1,6 +1,6 @@
 """Ends an application that nobody uses, from within its job: only there can be seen what it does.
 
-    TOKEN=… python3 idle.py
+    TOKEN=… python3 -I idle.py
 
 It is a program of the job's own, started beside the application (prelude.sh), and needs nothing but Python's own
 library (3.9 or later). ``idle.json`` in the job's folder says since when nobody has used it and when it ends; who wants
@@ -117,7 +117,7 @@ def jupyter(url: str, token: str) -> Uses:
     """Use as a Jupyter server tells it: busy kernels, and when anybody last did anything there."""
 
     def ask(path: str) -> Any:
-        request = urllib.request.Request(f"{url}{path}?no_track_activity=1")  # noqa: S310
+        request = urllib.request.Request(f"{url}{path}?no_track_activity=1")  # noqa: S310  (of http only, on this node)
         request.add_header("Authorization", f"token {token}")
         # Whatever proxy the person's environment names, this is on this node.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=_WITHIN) as answer:

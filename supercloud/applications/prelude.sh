@@ -61,7 +61,7 @@ announce() {
     mkdir -p ~/.local/share/supercloud/sessions && cd ~/.local/share/supercloud/sessions || exit
     printf '{"node": "%s", "port": %s, "path": "%s", "token": "%s"}\n' "$NODE" "$PORT" "$1" "$TOKEN" \
       >".$SLURM_JOB_ID.json" && mv ".$SLURM_JOB_ID.json" "$SLURM_JOB_ID.json"
-    if [ -n "${SUPERCLOUD_IDLE:-}" ]; then TOKEN=$TOKEN exec python3 "$SUPERCLOUD_FOLDER/idle.py"; fi
+    if [ -n "${SUPERCLOUD_IDLE:-}" ]; then TOKEN=$TOKEN exec python3 -I "$SUPERCLOUD_FOLDER/idle.py"; fi
   ) </dev/null >/dev/null 2>&1 &
 }
 # ---- what follows is the application's own ----

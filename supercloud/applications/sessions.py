@@ -105,7 +105,6 @@ class Sessions:
     :param data: folder of the jobs' folders.
     :param announced: folder of what applications say of themselves.
     :param runtime: of Jupyter's runtime files.
-    :param is_alive: whether a process of this host is there.
     """
 
     def __init__(

@@ -23,7 +23,6 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import quote
 
 import msgspec
 from twisted.internet.interfaces import IReactorTime
@@ -32,20 +31,13 @@ from supercloud import events
 from supercloud.accounts import Offloaded
 from supercloud.authn.recurring import Recurring
 from supercloud.errors import UnderMaintenance
+from supercloud.notice import Told, field_line
 
 EVERY: Final = 2.0  # seconds between two looks at the file
 MOST: Final = 64 * 1024  # bytes of it
 MOST_WAIT: Final = 3600  # seconds that programs are asked to wait
-FIELD: Final = "Supercloud-Notices"  # tells a worker's pages; its value is JSON, percent-encoded
 
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=500)]
-
-
-class Told(msgspec.Struct, frozen=True):
-    """A notice as a page shows it."""
-
-    kind: Literal["info", "warning"]
-    text: str
 
 
 class _Timed(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -161,8 +153,7 @@ class Board:
             return b""
         shown = self.shown()
         if self._field[0] != shown:
-            line = f"{FIELD}: {quote(msgspec.json.encode(shown), safe='')}\r\n" if shown else ""
-            self._field = shown, line.encode("ascii")
+            self._field = shown, field_line(shown)
         return self._field[1]
 
     async def _look(self) -> None:

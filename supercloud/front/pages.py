@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Final
 
-from supercloud.authn.notices import Told
 from supercloud.links import HEAD
+from supercloud.notice import Told
 from supercloud.origin_check import Name
 
 Fields = list[tuple[bytes, bytes]]

@@ -21,7 +21,6 @@ from supercloud import events
 from supercloud.access import Access
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
-from supercloud.authn.notices import Told
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import SHOWN_IN
 from supercloud.authn.scope import needed_scope
@@ -55,6 +54,7 @@ from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
 from supercloud.message.head import RequestHead
+from supercloud.notice import Told
 from supercloud.routing.homeward import home_of
 from supercloud.routing.hosts import Hosts
 from supercloud.target import Origin

@@ -14,8 +14,9 @@ from supercloud.applications.definition import WrongDefinition
 from supercloud.applications.form import Unanswered
 from supercloud.applications.sessions import MOST_LOG
 from supercloud.forward_files import ForwardFiles, NotDone
+from supercloud.notice import FIELD as NOTICES
+from supercloud.notice import read_field
 from supercloud.pages.keys import NotAKey
-from supercloud.pages.notices import notices_of
 from supercloud.pages.openapi import describe
 from supercloud.pages.workspace import Workspace, told_app, told_field, told_session
 from supercloud.scheduler.interface import NoSuchJob, Refused, SchedulerError
@@ -103,7 +104,7 @@ def make_api(workspace: Workspace) -> Blueprint:
     @api.get("/workspace")
     def state() -> Response:
         sessions = [told_session(one) for one in on.sessions.watched()]
-        return _json({"sessions": sessions, "notices": msgspec.to_builtins(notices_of(request.headers))})
+        return _json({"sessions": sessions, "notices": msgspec.to_builtins(read_field(request.headers.get(NOTICES)))})
 
     @api.get("/apps")
     def apps() -> Response:

@@ -14,9 +14,10 @@ from supercloud.applications.definition import WrongDefinition
 from supercloud.applications.form import Unanswered
 from supercloud.applications.sessions import Session
 from supercloud.forward_files import NotDone
+from supercloud.notice import FIELD as NOTICES
+from supercloud.notice import read_field
 from supercloud.pages.api import Refusal, log_text, refusal_of
 from supercloud.pages.keys import NotAKey
-from supercloud.pages.notices import notices_of
 from supercloud.pages.rendering import render
 from supercloud.pages.workspace import Workspace
 from supercloud.scheduler.interface import SchedulerError
@@ -30,7 +31,7 @@ def make_pages(workspace: Workspace) -> Blueprint:
     on = workspace
 
     def page(template: str, status: HTTPStatus = HTTPStatus.OK, **values: Any) -> Response:
-        notices = notices_of(request.headers)
+        notices = read_field(request.headers.get(NOTICES))
         text = render(template, login=on.login, has_forwards=on.forwards is not None, notices=notices, **values)
         return Response(text, status=status.value, content_type="text/html; charset=utf-8")
 
@@ -164,7 +165,7 @@ def refuse(error: Refusal, login: str, *, has_forwards: bool) -> Response:
     """A refusal as a page."""
     text = render(
         "trouble.html", login=login, title=error.status.phrase, words=error.text, has_forwards=has_forwards,
-        notices=notices_of(request.headers),
+        notices=read_field(request.headers.get(NOTICES)),
     )  # fmt: skip
     return Response(text, status=error.status.value, content_type="text/html; charset=utf-8")
 

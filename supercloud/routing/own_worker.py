@@ -36,11 +36,11 @@ from urllib.parse import unquote_to_bytes
 from supercloud.errors import BadAddress, NotPassive
 from supercloud.message.fields import HOP_BY_HOP, line, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
+from supercloud.notice import FIELD
 from supercloud.routing.place import PORTAL_DROPPED, TOLD_BEGINNINGS, TOLD_BY_US
 
-_DROPPED: Final = (
-    HOP_BY_HOP | TOLD_BY_US | {*(b"content-length", b"authorization", b"x-request-id", b"via", b"supercloud-notices")}
-)
+_TELLS: Final = frozenset({FIELD.lower().encode("ascii")})
+_DROPPED: Final = HOP_BY_HOP | TOLD_BY_US | _TELLS | {b"content-length", b"authorization", b"x-request-id", b"via"}
 _PREFIX: Final = b"/dav"
 _API: Final = b"api"
 # First segments of the workspace's addresses; the empty one is that of ``/``.

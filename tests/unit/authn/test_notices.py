@@ -9,8 +9,9 @@ from urllib.parse import unquote
 import pytest
 from twisted.internet.task import Clock
 
-from supercloud.authn.notices import EVERY, MOST, MOST_WAIT, Board, Told, WrongNotices, read
+from supercloud.authn.notices import EVERY, MOST, MOST_WAIT, Board, WrongNotices, read
 from supercloud.config import read as read_settings
+from supercloud.notice import Told
 from tests.fakes.offload import FakeOffload
 
 NOON = datetime(2026, 12, 1, 12, tzinfo=UTC).timestamp()
