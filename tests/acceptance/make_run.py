@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -89,9 +90,10 @@ def _stop(portal: Twistd) -> None:
     if group == os.getpgrp():
         raise NotHeld("it runs in a process group of this test's")
     os.killpg(group, 2)
-    portal.process.wait(20)
+    with suppress(subprocess.TimeoutExpired):
+        portal.process.wait(20)
     if not any("Server Shut Down" in line for line in portal.printed):
-        raise NotHeld("\n".join(portal.printed[-20:]))
+        raise NotHeld("it has not stopped after 20 s:\n" + "\n".join(portal.printed[-20:]))
 
 
 def _launch(page: Any, url: str) -> str:
