@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
@@ -32,6 +33,9 @@ from supercloud.offload import Offload
 from supercloud.ownership.listeners import Listeners
 from supercloud.turns import quicken
 from supercloud.workers.become import become
+
+LINGER: Final = 10.0  # seconds for workers and threads to end, once connections have
+_STDERR: Final = 2
 
 
 class Portal(Service):
@@ -155,18 +159,19 @@ class Portal(Service):
         return Deferred.fromCoroutine(self._stop_gently())
 
     async def _stop_gently(self) -> None:
-        await gatherResults([_stopped(port) for port in self._ports])
-        self._ports = []
         within = float(self._front.stop_within)
-        await gatherResults([door.stop(within) for door in self._doors])
+        # A thread that never comes back, as from a dead file server, must not keep a portal that serves nobody.
+        faulthandler.dump_traceback_later(within + LINGER, exit=True, file=_STDERR)
+        await _at_stop(gatherResults, [maybeDeferred(port.stopListening) for port in self._ports])
+        self._ports = []
+        await _at_stop(gatherResults, [maybeDeferred(door.stop, within) for door in self._doors])
         for call in self._stop:
-            result = call()
-            if hasattr(result, "__await__"):
-                await result
+            await _at_stop(call)
         if self._acting is not None:
-            await self._acting.stop(self._offload)
-        self._offload.stop()
-        self._storage.stop()
+            await _at_stop(self._acting.stop, self._offload)
+        await _at_stop(self._offload.stop)
+        await _at_stop(self._storage.stop)
+        faulthandler.cancel_dump_traceback_later()
 
     def reload(self) -> None:
         """Read certificates again; open connections go on as they are (SIGHUP)."""
@@ -258,8 +263,14 @@ class Portal(Service):
         self._stop.append(demonstration.end)
 
 
-def _stopped(port: Any) -> Deferred[Any]:
-    return maybeDeferred(port.stopListening)
+async def _at_stop(call: Callable[..., Any], *arguments: Any) -> None:
+    """What fails is told, and keeps nothing else from stopping."""
+    try:
+        result = call(*arguments)
+        if hasattr(result, "__await__"):
+            await result
+    except Exception:
+        events.unexpected("stopping")
 
 
 def _reloaded(wrong: Exception | None, what: str) -> None:

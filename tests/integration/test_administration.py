@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -97,3 +98,24 @@ def test_only_root_and_the_portals_own_account_may_ask_why(site: Any, accounts: 
     assert "not-allowed: only root and the portal's own account may ask why" in error
     by_front = admin(site, "why", "alice", argv[-1], before=("setpriv", "--reuid", FRONT, "--clear-groups", "--"))
     assert by_front.stdout.splitlines()[-1] == "allowed", by_front
+
+
+def test_a_thread_that_never_comes_back_does_not_keep_a_portal_that_stops(site: Any) -> None:
+    processes = Processes()
+    head = Head(site.head.folder.parent / "stuck", site.head.certificates, address="127.0.0.1")
+    head.audit.parent.mkdir(parents=True)
+    os.mkfifo(head.audit)  # nobody reads it: to open it takes for ever
+    head.audit.chmod(0o666)
+    how: dict[str, Any] = {
+        "ident2": 'socket = ""\nudp = ""\n',
+        "nodes": '["localhost"]',
+        "front": 'stop_within = "1s"\n',
+    }
+    head.start(processes, logins=("alice",), **how)
+    try:
+        head.curl()(f"{head.url}/")
+        head.portal.tell_to_stop()
+        assert head.portal.process.wait(20) == 1
+        until(lambda: any("in _append" in line for line in head.portal.printed), "where it was stuck")
+    finally:
+        processes.stop()

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 
 from supercloud import portal as module
 from supercloud import preflight
+from supercloud.authn.store import SqliteStore
 from supercloud.config import Settings, WrongSettings, embedded
 from supercloud.config_values import Duration
 from supercloud.identity import NoAccount, Principal
@@ -230,6 +231,22 @@ def test_a_stopped_portal_leaves_no_timer_and_no_thread(state: Path, reactor: Re
     assert done.called
     assert reactor.getDelayedCalls() == []
     assert Offload.stopped == 2
+
+
+def test_what_cannot_be_stopped_is_told_and_keeps_nothing_else_from_it(
+    state: Path, reactor: Reactor, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(SqliteStore, "close", broken)
+    made = start(portal_of(settings(state), reactor))
+    done = stop(made, reactor)
+    assert done.called
+    assert Offload.stopped == 2
+    assert NoMonitor.made.steps[-1] == "stopped"
+    assert reactor.getDelayedCalls() == []
+    assert logged[-1].startswith("while stopping")
 
 
 def test_a_state_that_cannot_be_opened_leaves_no_thread_behind(state: Path, reactor: Reactor) -> None:

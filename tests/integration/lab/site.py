@@ -66,6 +66,7 @@ class Head:
         nodes: str = _NODES,
         pam: str = "",
         tokens: bool = False,
+        front: str = "",
         **how: Any,
     ) -> None:
         """Start it.
@@ -73,6 +74,7 @@ class Head:
         :param ident2: the table of the settings; default: answers on the cluster's addresses of the head.
         :param pam: service of PAM; people may sign in by password and token then.
         :param tokens: programs may be let in by token.
+        :param front: more of that table.
         :param how: see `portal.start_twistd`.
         :param plain_first: the portal's own links lead to the listener that asks for no certificate.
         """
@@ -99,7 +101,7 @@ class Head:
             f"[front]\nlisten = {json.dumps(listen)}\n"
             f'hostname = "{self.hostname}"\naccount = "{account}"\naudit = "{self.audit}"\n'
             f'notices = "{self.notices}"\n'
-            f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n'
+            f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n{front}'
             f'[authn]\nschemes = {json.dumps(schemes)}\n[authn.password]\npam_service = "{pam}"\n'
             f'[authn.certificate]\nca = "{made.ca}"\ncrl = "{made.crl}"\n'
             f'map = "{certificate_map(self.folder, logins)}"\n'
