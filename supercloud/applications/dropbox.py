@@ -41,6 +41,7 @@ _NAME: Final = re.compile(r"[^.\x00-\x1f\x7f/\\][^\x00-\x1f\x7f/\\]{0,199}")
 _SUBMITTING, _REFUSED, _ENDED = "submitting", "refused", "ended"
 _SETTLED: Final = frozenset({*OVER, _REFUSED, _ENDED})
 _USUAL: Final = {"running": "It runs.", "ending": "It is ending."}
+_EXCHANGED: Final = "The file was changed after it was saved, so it was not submitted. Save it again."
 _log = logging.getLogger("supercloud.dropbox")
 
 
@@ -142,8 +143,8 @@ class DropBox:
     # What was saved: the lock of the files is held.
 
     def _heed_script(self, name: str) -> None:
-        found = read_own_file(self.folder / f"{name}.job", most=MOST_SCRIPT, closed=0)
-        if found is not None and not found[0].strip():
+        found = self._script(name)
+        if found is not None and not found.strip():
             return  # some clients make an empty file first
         told, now = self._told(name), self._clock()
         if found is None or not _NAME.fullmatch(name):
@@ -155,7 +156,7 @@ class DropBox:
             if told is None or told.is_settled:
                 self._write(name, Told(state=_REFUSED, since=_iso(now), message=why))
             return
-        script = hashlib.sha256(found[0]).hexdigest()[:32]
+        script = _digest(found)
         if told is not None and not told.is_settled and (told.job is not None or told.tried):
             if told.script != script:
                 self._write(name, _with(told, newer=True))
@@ -218,12 +219,17 @@ class DropBox:
             self._change(name, lambda now: _with(now, message=text))
 
     def _submit(self, name: str) -> None:
-        self._change(name, lambda told: _with(told, tried=True))
+        try:
+            script = self._take(name)
+        except OSError:
+            return  # a full disk: it is submitted when its status can say so
+        if script is None:
+            return
         output = self.folder / f"{name}.out"
         with suppress(OSError):
             output.unlink(missing_ok=True)
         try:
-            job_id = self._scheduler.submit_batch(self.folder / f"{name}.job", output)
+            job_id = self._scheduler.submit_batch(script, self.folder / f"{name}.job", output)
         except Refused:
             raise
         except SchedulerError:
@@ -231,6 +237,22 @@ class DropBox:
             raise
         self._sessions.forget()
         self._change(name, lambda told: _with(told, job=job_id, state="pending", message="It waits for its turn."))
+
+    def _take(self, name: str) -> bytes | None:
+        """The script that was saved, whose turn has come; None when its file holds another one by now.
+
+        :raises OSError: the status cannot say that it is on its way.
+        """
+        with self._files:
+            told, found = self._told(name), self._script(name)
+            if told is None:
+                return None
+            if found is None or _digest(found) != told.script:
+                # Whoever may write the folder can exchange it.
+                self._write(name, self._come_to(told, _REFUSED, _EXCHANGED))
+                return None
+            self._write(name, _with(told, tried=True))
+            return found
 
     def _find_again(self, name: str, told: Told) -> None:
         """It was on its way when the scheduler fell silent, or this account's worker ended: is it there?
@@ -302,6 +324,10 @@ class DropBox:
             return []
         return sorted(one.removesuffix(".status") for one in files if one.endswith(".status") and one[0] != ".")
 
+    def _script(self, name: str) -> bytes | None:
+        found = read_own_file(self.folder / f"{name}.job", most=MOST_SCRIPT, closed=0)
+        return None if found is None else found[0]
+
     def _told(self, name: str) -> Told | None:
         found = read_own_file(self.folder / f"{name}.status", most=_MOST_STATUS, closed=0o022)
         try:
@@ -360,6 +386,10 @@ class DropBox:
 
 def _with(told: Told, **changes: object) -> Told:
     return msgspec.structs.replace(told, **changes)
+
+
+def _digest(script: bytes) -> str:
+    return hashlib.sha256(script).hexdigest()[:32]
 
 
 def _iso(seconds: float) -> str:

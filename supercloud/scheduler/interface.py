@@ -152,9 +152,10 @@ class Scheduler(Protocol):
         :raises Refused, Silent: there is no such job then.
         """
 
-    def submit_batch(self, file: Path, output: Path) -> str:
-        """Have a batch script of the person's own run, with what it asks for itself, in the folder where it lies.
+    def submit_batch(self, script: bytes, file: Path, output: Path) -> str:
+        """Have a batch script of the person's own run, with what it asks for itself.
 
+        :param file: where it was read; the job has its name, and runs in its folder. It is not read again.
         :returns: the job's id.
         :raises Refused, Silent: there is no such job then.
         """

@@ -106,11 +106,10 @@ class Local:
             )
         )
 
-    def submit_batch(self, file: Path, output: Path) -> str:
+    def submit_batch(self, script: bytes, file: Path, output: Path) -> str:
         """Start a script; its ``#SBATCH`` lines are comments here."""
-        return self._start(
-            _Asked(name=file.name, script=str(file), folder=str(file.parent), output=str(output), submitted=time.time())
-        )
+        asked = _Asked(name=file.name, script="", folder=str(file.parent), output=str(output), submitted=time.time())
+        return self._start(asked, script)
 
     def jobs(self) -> list[Job]:
         """Those that run, and the last ones that are over."""
@@ -143,7 +142,8 @@ class Local:
             finally:
                 os.close(process)
 
-    def _start(self, asked: _Asked) -> str:
+    def _start(self, asked: _Asked, script: bytes = b"") -> str:
+        """Start a job; the script is kept beside its record where one is given."""
         jobs = self.jobs()
         if sum(1 for job in jobs if not job.is_over) >= MOST_RUNNING:
             raise Refused(f"You have {MOST_RUNNING} jobs on this machine already. End one first.")
@@ -152,6 +152,9 @@ class Local:
                 shutil.rmtree(self._folder / old.id, ignore_errors=True)
             folder = self._make_folder()
             try:
+                if script:
+                    asked.script = str(folder / "script")
+                    (folder / "script").write_bytes(script)
                 (folder / "job.json").write_bytes(msgspec.json.encode(asked))
                 self._run(folder)
             except OSError:

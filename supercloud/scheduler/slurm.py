@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
 from supercloud.scheduler import slurm_text
@@ -54,10 +55,18 @@ class Slurm:
         """Hand a job over; the batch script goes by standard input, so that no file of it can be exchanged."""
         return self._submitted(self._ask(_options(submission), _batch(submission)))
 
-    def submit_batch(self, file: Path, output: Path) -> str:
-        """Hand over a script as it is; what its ``#SBATCH`` lines say about the output gives way."""
-        argv = ["sbatch", "--parsable", f"--chdir={file.parent}", f"--output={_plain(output)}", "--", str(file)]
-        return self._submitted(self._ask(argv))
+    def submit_batch(self, script: bytes, file: Path, output: Path) -> str:
+        """Hand over a script as it is; what its ``#SBATCH`` lines say about the output gives way. By standard input
+        it could not name the job after its file unless it does so itself.
+        """
+        argv = ["sbatch", "--parsable", f"--chdir={file.parent}", f"--output={_plain(output)}", "--"]
+        try:
+            with TemporaryDirectory(prefix="supercloud-") as own:
+                copy = Path(own) / file.name
+                copy.write_bytes(script)
+                return self._submitted(self._ask([*argv, str(copy)]))
+        except OSError as error:
+            raise Silent(f"The script cannot be handed over: {error.strerror}.") from None
 
     def jobs(self) -> list[Job]:
         """All that slurmctld remembers: those that are over for MinJobAge, five minutes by default."""

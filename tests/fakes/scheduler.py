@@ -20,7 +20,7 @@ CLUSTER = Cluster(
 
 class FakeScheduler:
     """:ivar trouble: raised by every question when it is set.
-    :ivar submitted: what was handed over.
+    :ivar submitted: what was handed over; ``scripts`` is what the files among it held.
     :ivar asked: how often all jobs were asked for.
     :ivar looked: jobs on whose nodes was looked what listens; ``listening`` is what is found.
     """
@@ -28,6 +28,7 @@ class FakeScheduler:
     def __init__(self) -> None:
         self.known: dict[str, Job] = {}
         self.submitted: list[Submission | Path] = []
+        self.scripts: list[bytes] = []
         self.cancelled: list[str] = []
         self.trouble: Exception | None = None
         self.asked = 0
@@ -51,8 +52,9 @@ class FakeScheduler:
         self.has(job_id, name=submission.name, state="pending", nodes=(), starts=None, comment=submission.comment)
         return job_id
 
-    def submit_batch(self, file: Path, output: Path) -> str:
+    def submit_batch(self, script: bytes, file: Path, output: Path) -> str:
         self._fail()
+        self.scripts.append(script)
         self.submitted.append(file)
         job_id = str(len(self.submitted) + 40)
         self.has(job_id, name=file.name, state="pending", nodes=(), starts=None)

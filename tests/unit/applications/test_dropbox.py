@@ -141,9 +141,9 @@ def test_what_waits_for_the_scheduler_can_be_cancelled(box: Box) -> None:
 def test_a_worker_that_ended_in_between_leaves_one_job_neither_none_nor_two(box: Box, was_taken: bool) -> None:
     taken = box.here.scheduler.submit_batch
 
-    def dies(file: Path, output: Path) -> str:
+    def dies(script: bytes, file: Path, output: Path) -> str:
         if was_taken:
-            job_id = taken(file, output)
+            job_id = taken(script, file, output)
             box.here.scheduler.has(job_id, state="pending", folder=str(box.folder), submitted=box.here.now)
         raise KeyboardInterrupt
 
@@ -210,6 +210,60 @@ def test_a_file_that_somebody_else_put_there_starts_nothing(box: Box) -> None:
     box.box.look()
     box.box.refresh()
     assert (box.here.scheduler.submitted, box.told("theirs")) == ([], {})
+
+
+def exchanged(box: Box, script: str) -> dict[str, Any]:
+    """As whoever may write the folder does, while the scheduler is down."""
+    box.here.scheduler.trouble = Silent(SILENCE)
+    box.save("sim.job")
+    (box.folder / "theirs").write_text(script)
+    (box.folder / "theirs").replace(box.folder / "sim.job")
+    box.here.scheduler.trouble = None
+    box.later()
+    return box.look("sim")
+
+
+def test_what_is_put_in_the_place_of_a_saved_script_does_not_run(box: Box) -> None:
+    told = exchanged(box, "#!/bin/sh\necho theirs\n")
+    assert (box.here.scheduler.submitted, told["state"]) == ([], "refused")
+    assert "save it again" in told["message"].lower()
+    assert box.save("sim.job")["job"] == "41"
+
+
+def test_what_is_put_in_its_place_while_it_is_handed_over_does_not_run(box: Box) -> None:
+    taken = box.here.scheduler.submit_batch
+
+    def meanwhile(script: bytes, file: Path, output: Path) -> str:
+        file.write_text("#!/bin/sh\necho theirs\n")
+        return taken(script, file, output)
+
+    box.here.scheduler.submit_batch = meanwhile  # type: ignore[method-assign]
+    box.save("sim.job")
+    assert box.here.scheduler.scripts == [SCRIPT.encode()]
+
+
+def test_a_status_that_is_moved_to_another_name_runs_nothing(box: Box) -> None:
+    box.here.scheduler.trouble = Silent(SILENCE)
+    box.save("sim.job")
+    (box.folder / "sim.status").replace(box.folder / "theirs.status")
+    (box.folder / "theirs.job").write_text("#!/bin/sh\necho theirs\n")
+    box.here.scheduler.trouble = None
+    box.another_worker().look()
+    box.later()
+    assert (box.look("theirs")["state"], box.here.scheduler.submitted) == ("refused", [])
+
+
+def test_a_full_disk_submits_nothing_again_and_again(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    box.here.scheduler.trouble = Silent(SILENCE)
+    box.save("sim.job")
+    box.here.scheduler.trouble = None
+    with monkeypatch.context() as full:
+        full.setattr(DropBox, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        for _ in range(3):
+            box.later()
+            box.box.look()
+    box.later()
+    assert (box.look("sim")["job"], len(box.here.scheduler.submitted)) == ("41", 1)
 
 
 def test_a_link_a_fifo_and_what_is_too_long_are_refused_and_wait_for_nobody(box: Box) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 
@@ -75,16 +76,17 @@ def test_what_is_not_asked_for_is_left_to_the_partition() -> None:
 
 
 def test_a_batch_script_of_the_persons_own_runs_as_it_is() -> None:
-    programs = Programs("43\n")
-    assert Slurm(programs).submit_batch(Path("/home/a/-x.job"), Path("/home/a/-x.out")) == "43"
-    assert programs.asked[0] == [
-        "sbatch",
-        "--parsable",
-        "--chdir=/home/a",
-        "--output=/home/a/-x.out",
-        "--",
-        "/home/a/-x.job",
-    ]
+    handed: list[tuple[str, bytes, int]] = []
+
+    def sbatch(argv: list[str], text: str) -> subprocess.CompletedProcess[str]:
+        file = Path(argv[-1])
+        handed.append((file.name, file.read_bytes(), stat.S_IMODE(file.parent.stat().st_mode)))
+        assert argv[:-1] == ["sbatch", "--parsable", "--chdir=/home/a", "--output=/home/a/-x.out", "--"]
+        return subprocess.CompletedProcess(argv, 0, "43\n", "")
+
+    script = b"#!/bin/sh\necho \xff\n"
+    assert Slurm(sbatch).submit_batch(script, Path("/home/a/-x.job"), Path("/home/a/-x.out")) == "43"
+    assert handed == [("-x.job", script, 0o700)]
 
 
 def test_only_the_persons_own_jobs_are_asked_for() -> None:
