@@ -113,17 +113,21 @@ def gpus(program: str = "nvidia-smi") -> Uses:
     return used
 
 
-def jupyter(url: str, token: str) -> Uses:
+def jupyter(port: int, token: str) -> Uses:
     """Use as a Jupyter server tells it: busy kernels, and when anybody last did anything there."""
 
     def ask(path: str) -> Any:
-        request = urllib.request.Request(f"{url}{path}?no_track_activity=1")  # noqa: S310  (of http only, on this node)
+        # The name of this node may stand for other addresses too, at which others can listen.
+        request = urllib.request.Request(f"http://127.0.0.1:{port}{path}?no_track_activity=1")
         request.add_header("Authorization", f"token {token}")
         # Whatever proxy the person's environment names, this is on this node.
         with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=_WITHIN) as answer:
             return json.loads(answer.read())
 
     def used() -> float:
+        # Before the server listens, somebody else can: whoever sees how it is started knows its port.
+        if _listeners(port) != {os.geteuid()}:
+            raise ConnectionError(f"others listen at port {port}, or nobody does")
         # One that nobody has connected to says "starting" for ever.
         if any(kernel["execution_state"] == "busy" for kernel in ask("/api/kernels")):
             return time.time()
@@ -139,7 +143,7 @@ def main() -> None:
     job_id, folder, pid = environment["SLURM_JOB_ID"], Path(environment["SUPERCLOUD_FOLDER"]), os.getppid()
     uses = [processor(job_id)]
     if environment["SUPERCLOUD_IDLE_BY"] == "jupyter":
-        uses.append(jupyter(f"http://{environment['NODE']}:{environment['PORT']}", environment.pop("TOKEN")))
+        uses.append(jupyter(int(environment["PORT"]), environment.pop("TOKEN")))
     if environment.get("CUDA_VISIBLE_DEVICES") and shutil.which("nvidia-smi"):
         uses.append(gpus())
     judge = Judge(folder, pid, float(environment["SUPERCLOUD_IDLE"]), uses)
@@ -200,6 +204,19 @@ def _ticks(job_id: str) -> int:
             fields = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
             total += sum(int(one) for one in fields[11:15])
     return total
+
+
+def _listeners(port: int) -> set[int]:
+    """Uids of all that listen at a port of this node, at whatever address (proc(5))."""
+    lines = [line.split() for table in ("tcp", "tcp6") for line in _lines(Path("/proc/net") / table)[1:]]
+    return {int(one[7]) for one in lines if one[3] == "0A" and int(one[1].rpartition(":")[2], 16) == port}
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
 
 
 def _name(pid: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import threading
@@ -180,7 +181,7 @@ def server() -> Iterator[Jupyter]:
 
 def test_jupyter_says_when_it_was_used(server: Jupyter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    uses = jupyter(f"http://127.0.0.1:{server.server.server_port}", "secret")
+    uses = jupyter(server.server.server_port, "secret")
     assert uses() == server.last.timestamp()
     server.kernels = [{"execution_state": "idle"}, {"execution_state": "starting"}]
     assert uses() == server.last.timestamp()
@@ -195,4 +196,19 @@ def test_jupyter_says_when_it_was_used(server: Jupyter, monkeypatch: pytest.Monk
 def test_a_jupyter_that_says_something_else_is_no_answer(server: Jupyter) -> None:
     server.kernels = {"message": "Forbidden"}
     with pytest.raises(TypeError):
-        jupyter(f"http://127.0.0.1:{server.server.server_port}", "wrong")()
+        jupyter(server.server.server_port, "wrong")()
+
+
+def test_the_token_goes_to_no_listener_of_somebody_elses(server: Jupyter, monkeypatch: pytest.MonkeyPatch) -> None:
+    uses = jupyter(server.server.server_port, "secret")
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+    with pytest.raises(ConnectionError):
+        uses()
+    assert server.seen == []
+
+
+def test_nobody_is_asked_before_the_server_listens() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(ConnectionError, match="nobody"):
+            jupyter(bound.getsockname()[1], "secret")()
