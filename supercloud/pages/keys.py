@@ -25,6 +25,13 @@ _KINDS: Final = frozenset(
         *("sk-ssh-ed25519@openssh.com", "sk-ecdsa-sha2-nistp256@openssh.com"),
     }
 )
+# Options may have blanks between quotes, and \" for a quote.
+_SLASH: Final = r'\\"|\\(?!")'
+_LINE: Final = re.compile(
+    rf'(?:(?P<options>(?!#)(?:{_SLASH}|[^ \t"\\]|"(?:{_SLASH}|[^"\\])*")+)[ \t]+)??'
+    rf"(?P<kind>{'|'.join(map(re.escape, sorted(_KINDS)))})[ \t]+(?P<key>[A-Za-z0-9+/=]+)(?:[ \t]+(?P<comment>.*))?",
+    re.DOTALL,
+)
 _LEAST_RSA: Final = 2048  # bits
 _COMMENT: Final = re.compile(r"[^\x00-\x1f\x7f]{0,200}")
 
@@ -102,7 +109,9 @@ class Keys:
             return []
         if len(data) > _MOST_BYTES:
             raise OSError(27, f"{self._file} is longer than {_MOST_BYTES} bytes")
-        return data.decode("utf-8", "surrogateescape").splitlines()
+        # sshd ends a line at a line feed and nowhere else.
+        lines = data.decode("utf-8", "surrogateescape").split("\n")
+        return lines if lines[-1] else lines[:-1]
 
     def _write(self, lines: list[str]) -> None:
         """All of it or nothing. A link stays a link: whoever keeps their files elsewhere does so on purpose."""
@@ -140,20 +149,18 @@ def _checked(text: str) -> str:
 
 
 def _find(line: str) -> Key | None:
-    """The key in a line of the file; options stand before it, and may have blanks between quotes."""
-    if line.lstrip().startswith("#"):
+    """The key in a line of the file, as sshd finds it: what the comment holds is none."""
+    found = _LINE.fullmatch(line.strip())
+    blob = None if found is None else _blob(found["kind"], found["key"])
+    if found is None or blob is None:
         return None
-    for kind in _KINDS:
-        for found in re.finditer(rf"(?:^|(?<=[ \t])){re.escape(kind)}[ \t]+([A-Za-z0-9+/=]+)(?:[ \t]+(.*))?$", line):
-            if (blob := _blob(kind, found[1])) is not None:
-                digest = base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii").rstrip("=")
-                return Key(
-                    kind=kind,
-                    fingerprint=f"SHA256:{digest}",
-                    comment=(found[2] or "").strip()[:200],
-                    options=line[: found.start()].strip()[:200],
-                )
-    return None
+    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode("ascii").rstrip("=")
+    return Key(
+        kind=found["kind"],
+        fingerprint=f"SHA256:{digest}",
+        comment=(found["comment"] or "").strip()[:200],
+        options=(found["options"] or "")[:200],
+    )
 
 
 def _blob(kind: str, text: str) -> bytes | None:

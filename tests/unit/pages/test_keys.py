@@ -53,6 +53,25 @@ def test_fingerprints_are_those_of_ssh_keygen(keys: Keys, tmp_path: Path) -> Non
     assert keys.add((tmp_path / "key.pub").read_text()).fingerprint == said.split()[1]
 
 
+@pytest.mark.parametrize("between", ["\u2028", "\x85", "\x0c", "\x1e", "\r"])
+def test_a_comment_does_not_become_a_key(keys: Keys, tmp_path: Path, between: str) -> None:
+    file = tmp_path / ".ssh" / "authorized_keys"
+    file.parent.mkdir()
+    before = f"{ed25519(1)}{between}{ed25519(2, 'of a comment')}\n# {between}{ed25519(3, 'no more')}\n"
+    file.write_bytes(before.encode())
+    keys.add(ed25519(4))
+    assert file.read_bytes() == before.encode() + f"{ed25519(4)}\n".encode()
+    assert len(keys.all()) == 2
+
+
+@pytest.mark.parametrize("options", ["", 'from="10.0.0.1" ', 'command="echo \\" x" '])
+def test_the_key_that_is_shown_is_the_one_that_lets_in(keys: Keys, tmp_path: Path, options: str) -> None:
+    (tmp_path / ".ssh").mkdir()
+    for one, other in ((ed25519(1, ""), rsa(2048)), (rsa(2048), ed25519(1, ""))):
+        (tmp_path / ".ssh" / "authorized_keys").write_text(f"{options}{one} alice {other}\n")
+        assert [(key.kind, key.options) for key in keys.all()] == [(one.split()[0], options.strip())]
+
+
 def test_what_was_there_stays_as_it_was(keys: Keys, tmp_path: Path) -> None:
     folder = tmp_path / ".ssh"
     folder.mkdir()
