@@ -22,6 +22,7 @@ from supercloud.pages.workspace import Workspace, told_app, told_field, told_ses
 from supercloud.scheduler.interface import NoSuchJob, Refused, SchedulerError
 
 MOST_BODY: Final = 256 * 1024
+MOST_WATCHED: Final = 300  # sessions; the front takes no longer answer for open pages
 # Terminals' colours and cursors (ECMA-48), and other controls: what is printed is text here.
 _CONTROLS: Final = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|.)|[\x00-\x08\x0b-\x1f\x7f]")
 # One of these whose end is still to come, or a carriage return that may belong to a line feed.
@@ -103,7 +104,7 @@ def make_api(workspace: Workspace) -> Blueprint:
 
     @api.get("/workspace")
     def state() -> Response:
-        sessions = [told_session(one) for one in on.sessions.watched()]
+        sessions = [told_session(one) for one in on.sessions.watched()[:MOST_WATCHED]]
         return _json({"sessions": sessions, "notices": msgspec.to_builtins(read_field(request.headers.get(NOTICES)))})
 
     @api.get("/apps")
@@ -247,7 +248,7 @@ def _body() -> Body:
     """:raises Refusal: it is no object."""
     try:
         return msgspec.json.decode(request.get_data(cache=False), type=Body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError) as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"The body has to be an object in JSON: {error}") from None
 
 

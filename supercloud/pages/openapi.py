@@ -174,7 +174,8 @@ _PATHS: Final[dict[str, Any]] = {
     "/api/workspace": {
         "get": _operation(
             "workspace",
-            "What runs now, and what the site tells everybody, for who waits for a change: up to 15 seconds old",
+            "The newest 300 of the jobs, and what the site tells everybody, for who waits for a change: "
+            "up to 15 seconds old",
             _answers(_WORKSPACE),
         )
     },

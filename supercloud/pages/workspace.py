@@ -7,6 +7,7 @@ import pwd
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -93,7 +94,8 @@ class Workspace:
         """
         job_id = self.launching.launch(app, given)
         self.sessions.forget()
-        self.sessions.tidy()
+        with suppress(SchedulerError):  # it was started all the same
+            self.sessions.tidy()
         return job_id
 
     def told(self, session_id: str) -> Told | None:

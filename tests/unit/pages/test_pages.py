@@ -10,7 +10,8 @@ from urllib.parse import quote
 import pytest
 
 from supercloud.pages.api import log_part
-from supercloud.scheduler.interface import Listener, Refused, Silent
+from supercloud.scheduler.interface import Listener, Refused, Silent, Submission
+from supercloud.workers.asking import MOST_WORKSPACE
 from supercloud.workers.job_told import JobAt
 from tests.fakes.workspace import FakeWorkspace
 
@@ -67,6 +68,33 @@ def test_a_form_that_is_wrong_comes_back_with_what_was_typed(here: FakeWorkspace
         "a &lt;b&gt;" in answer.text and "Ask for 16 at most." in answer.text and 'aria-invalid="true"' in answer.text
     )
     assert not here.scheduler.submitted
+
+
+def test_a_job_that_was_started_is_told_though_the_scheduler_falls_silent(here: FakeWorkspace) -> None:
+    taken = here.scheduler.submit
+
+    def submit(submission: Submission) -> str:
+        job_id = taken(submission)
+        here.scheduler.trouble = Silent("SLURM does not answer now.")
+        return job_id
+
+    here.scheduler.submit = submit  # type: ignore[method-assign]
+    assert api(here, "POST", "/jobs", {"app": "web", "values": {"command": "x"}}) == (201, {"id": "41"})
+
+
+def test_thousands_of_jobs_are_no_more_than_the_front_takes_for_open_pages(here: FakeWorkspace) -> None:
+    for number in range(3000):
+        here.scheduler.has(str(1000 + number), name="n" * 60, nodes=(f"node{number}",))
+    told = here.client.get("/api/workspace").data
+    assert len(told) < MOST_WORKSPACE
+    assert json.loads(told)["sessions"][0]["id"] == "3999"
+    assert len(api(here, "GET", "/jobs")[1]["jobs"]) == 3000
+
+
+def test_a_body_that_is_too_deep_is_refused(here: FakeWorkspace) -> None:
+    deep = b'{"app": "web", "values": ' + b'{"a": ' * 20_000 + b"1" + b"}" * 20_001
+    answer = here.client.post("/api/jobs", data=deep)
+    assert (answer.status_code, b"object in JSON" in answer.data) == (400, True)
 
 
 def test_what_the_scheduler_refuses_is_on_the_page(here: FakeWorkspace) -> None:
