@@ -130,7 +130,10 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     authenticator = Authenticator(sessions, accounts, standing, credentials.programs, board.refusal)
     hosts = on.hosts
-    nodes = Nodes(on.offload, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
+    # Whoever may ask for a name in a domain of theirs decides how long its look-up takes.
+    names = Offload(reactor, name="supercloud-names")
+    names.start()
+    nodes = Nodes(names, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
     authorizer = Authorizer(
         Owners(on.ident2, on.offload, reactor),
         accounts,
@@ -200,7 +203,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             tokens=credentials.tokens,
             opening=opening,
             files=files_of(settings.dav.roots),
-            origins=OriginPage(lambda: on.offload.run(look, front, datetime.fromtimestamp(on.now(), UTC)), links),
+            origins=OriginPage(lambda: names.run(look, front, datetime.fromtimestamp(on.now(), UTC)), links),
             links=links,
             notices=board.shown,
         )
@@ -231,7 +234,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     looking = (board.stop, standing.stop, certificates.stop, membership.stop, watch.stop)
     keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close, handed.stop)
     reloads = {"the certificates of forwards": tls.reload} if isinstance(tls, Tls) else {}
-    return Assembled(pipeline, site, (desk.stop, looks.stop, *looking, *keeping), reloads)
+    return Assembled(pipeline, site, (desk.stop, looks.stop, names.stop, *looking, *keeping), reloads)
 
 
 def make_hosts(front: Front, ports: tuple[int, ...]) -> Hosts:

@@ -18,8 +18,8 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
+from supercloud import assembly, preflight
 from supercloud import portal as module
-from supercloud import preflight
 from supercloud.authn.store import SqliteStore
 from supercloud.config import Settings, WrongSettings, embedded
 from supercloud.config_values import Duration
@@ -224,6 +224,26 @@ def test_a_public_port_stands_in_the_portals_own_address(state: Path, reactor: R
     made = start(portal_of(settings(state, public_port=8443), reactor))
     assert made.url == "https://localhost:8443"
     stop(made, reactor)
+
+
+def test_names_whose_look_up_takes_long_hold_up_no_sign_in(
+    state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside: dict[str, object] = {}
+
+    def noted(name: str) -> None:
+        real = getattr(assembly, name)
+
+        def make(offload: Any, *args: Any, **more: Any) -> Any:
+            beside[name] = offload
+            return real(offload, *args, **more)
+
+        monkeypatch.setattr(assembly, name, make)
+
+    noted("Nodes")
+    noted("Accounts")
+    stop(start(portal_of(settings(state), reactor)), reactor)
+    assert beside["Nodes"] is not beside["Accounts"]
 
 
 def test_a_stopped_portal_leaves_no_timer_and_no_thread(state: Path, reactor: Reactor) -> None:
