@@ -16,6 +16,7 @@ import msgspec
 from supercloud.applications.catalogue import App
 from supercloud.applications.definition import RESOURCES
 from supercloud.applications.form import Asked, Values, answered, asked_for
+from supercloud.own_folder import make_own_folder
 from supercloud.scheduler.interface import Cluster, Scheduler, Submission
 
 # A job's comment says which application it is, and where its files are.
@@ -82,7 +83,8 @@ class Launching:
             {**dict.fromkeys(RESOURCES, 0), **values, "app": app.id, "folder": str(folder), "home": str(self._home),
              "login": self._login, "job_name": app.id}
         )  # fmt: skip
-        folder.mkdir(parents=True, mode=0o700)
+        make_own_folder(self._data)
+        folder.mkdir(mode=0o700)
         script = folder / SCRIPT
         begin = f"#!/bin/bash\nexport SUPERCLOUD_FOLDER={shlex.quote(str(folder))}\n"
         if app.definition.idle and self._idle:
@@ -133,7 +135,7 @@ class Launching:
             return
         file = self._file(app)
         try:
-            file.parent.mkdir(parents=True, mode=0o700, exist_ok=True)
+            make_own_folder(file.parent)
             draft = file.with_name(f".{file.name}")
             draft.write_bytes(data)
             draft.replace(file)

@@ -27,6 +27,7 @@ from supercloud.dav.removing import remove
 from supercloud.dav.tree import Located, NotServed, Tree
 from supercloud.dav.upload import Upload, Wanted, add_up, check_parent, check_room, checksum_of
 from supercloud.dav.writing import copy_range
+from supercloud.own_folder import make_own_folder
 
 _WHOLE: Final = ".file"
 _SPAN: Final = re.compile(r"(\d{1,18})-(\d{1,18})", re.ASCII)
@@ -74,7 +75,7 @@ class Chunks:
         """
         if not self._is_here(request.located) or self._tree.uploads is None:
             return
-        Path(self._tree.uploads.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own_folder(Path(self._tree.uploads.folder))
         top = Located(self._tree.uploads, self._tree.uploads.folder)
         for entry in list(self._tree.children(top)):
             self._expire(top.child(entry.name))

@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
+from supercloud.own_folder import make_own_folder
 from supercloud.scheduler import runner
 from supercloud.scheduler.interface import (
     Cluster,
@@ -165,7 +166,7 @@ class Local:
         return folder.name
 
     def _make_folder(self) -> Path:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own_folder(self._folder)
         number = next(self._numbers(), 0) + 1
         while True:
             with suppress(FileExistsError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import stat
 from pathlib import Path
 
@@ -43,6 +45,19 @@ def test_what_was_asked_for_reaches_the_scheduler(here: FakeWorkspace) -> None:
     assert sent.comment == f"supercloud:web:{sent.script.parent.name}"
     assert sent.output.parent == sent.script.parent
     assert stat.S_IMODE(sent.script.parent.stat().st_mode) == 0o700
+
+
+def test_a_group_that_may_write_new_folders_cannot_exchange_a_job(here: FakeWorkspace) -> None:
+    shutil.rmtree(here.home / ".local")
+    before = os.umask(0o002)
+    try:
+        here.launching.launch(web(here), {"command": "x"})
+    finally:
+        os.umask(before)
+    [sent] = here.scheduler.submitted
+    assert isinstance(sent, Submission)
+    above = [one for one in (sent.script, *sent.script.parents, here.home / "state") if here.home in one.parents]
+    assert [one for one in above if one.stat().st_mode & 0o022 and one != sent.script] == []
 
 
 def test_nothing_is_left_to_the_partition_that_was_asked_for_and_the_rest_is(here: FakeWorkspace) -> None:
