@@ -28,6 +28,7 @@ BUSY_CPU = 0.1  # of one processor, on average between two looks; a server that 
 BUSY_GPU = 2  # per cent
 EVERY = 60.0  # seconds between two looks at most
 GRACE = 30.0  # seconds from SIGTERM to SIGKILL
+_LOCAL = ("00000000", "0100007F")  # any address, and 127.0.0.1, as /proc/net/tcp writes them
 _WITHIN = 10.0  # seconds for an answer of Jupyter's or of nvidia-smi's
 
 Uses = Callable[[], float]  # when it was used last, in seconds since the epoch; 0.0 for never
@@ -207,16 +208,10 @@ def _ticks(job_id: str) -> int:
 
 
 def _listeners(port: int) -> set[int]:
-    """Uids of all that listen at a port of this node, at whatever address (proc(5))."""
-    lines = [line.split() for table in ("tcp", "tcp6") for line in _lines(Path("/proc/net") / table)[1:]]
-    return {int(one[7]) for one in lines if one[3] == "0A" and int(one[1].rpartition(":")[2], 16) == port}
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        return file.read_text(encoding="ascii").splitlines()
-    except OSError:
-        return []
+    """Uids of all that listen where 127.0.0.1 and a port lead to (proc(5))."""
+    places = {f"{address}:{port:04X}" for address in _LOCAL}
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()]
+    return {int(one[7]) for one in lines if one[1] in places and one[3] == "0A"}
 
 
 def _name(pid: int) -> str:
