@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -182,12 +183,11 @@ class DropBox:
     def _follow(self) -> list[str]:
         """Names whose jobs are not settled; at first those that an earlier worker left."""
         with self._files:
-            if self._followed is None:
-                self._followed = set(self._all()[:MOST_FOLLOWED])
-            self._followed = {
-                name for name in self._followed if (told := self._told(name)) is not None and not told.is_settled
-            }
-            return sorted(self._followed)
+            names = self._all() if self._followed is None else sorted(self._followed)
+            found = (name for name in names if (told := self._told(name)) is not None and not told.is_settled)
+            followed = list(islice(found, MOST_FOLLOWED))
+            self._followed = set(followed)
+            return followed
 
     def _act(self, name: str) -> None:
         """Submit it, or cancel it, if that is to be done."""

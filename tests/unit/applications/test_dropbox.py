@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from supercloud.applications.dropbox import MOST_SCRIPT, DropBox
+from supercloud.applications.dropbox import MOST_FOLLOWED, MOST_SCRIPT, DropBox
 from supercloud.scheduler.interface import Refused, Silent
 from tests.fakes.workspace import FakeWorkspace
 
@@ -160,6 +160,16 @@ def test_a_worker_that_ended_in_between_leaves_one_job_neither_none_nor_two(box:
 
 def test_another_worker_goes_on_following(box: Box) -> None:
     box.save("sim.job")
+    box.another_worker()
+    box.here.scheduler.has("41", state="done")
+    assert box.look("sim")["state"] == "done"
+
+
+def test_a_thousand_old_and_foreign_statuses_hide_no_job_from_another_worker(box: Box) -> None:
+    box.save("sim.job")
+    for number in range(MOST_FOLLOWED):
+        (box.folder / f"old{number}.status").write_text('{"state": "done"}' if number % 2 else "theirs")
+        (box.folder / f"old{number}.status").chmod(0o600)
     box.another_worker()
     box.here.scheduler.has("41", state="done")
     assert box.look("sim")["state"] == "done"
