@@ -58,7 +58,7 @@ class Packets(Generic[M]):
         data, descriptors = receive(self.socket)
         try:
             return self._decode(data), descriptors
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:  # of msgspec, which says so of letters and of depth
             close_all(descriptors)
             raise Garbled(str(error)) from None
 

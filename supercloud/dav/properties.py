@@ -234,7 +234,7 @@ def _unpacked(packed: bytes) -> Values:
     """Whoever may write the file may have put anything there."""
     try:
         stored = _decode(packed)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):  # of msgspec, which says so of letters and of depth
         return {}
     return stored if _fits(stored) else {}
 

@@ -113,7 +113,7 @@ class Desk:
             raise Garbled("descriptors with an answer")
         try:
             answer: A | Refused = _decoder(tuple(answers)).decode(data)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:
             raise Garbled(str(error)) from None
         return answer
 

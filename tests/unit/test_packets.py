@@ -71,6 +71,7 @@ def test_a_descriptor_comes_along_and_is_not_inherited(both: tuple[Packets[Any],
         b"\xff", b"\x80", b"\xc1", msgspec.msgpack.encode({"type": "else"}), msgspec.msgpack.encode({"text": "x"}),
         msgspec.msgpack.encode({"type": "ask", "text": 1}), msgspec.msgpack.encode({"type": "ask", "text": "", "y": 1}),
         msgspec.msgpack.encode([1]), msgspec.msgpack.encode(Ask("x")) + b"\0",
+        b"\x82\xa4type\xa3ask\xa4text\xa2\xff\xff", b"\x82\xa1x" + b"\x91" * 5000 + b"\xc0\xa4type\xa3ask",
     ],
 )  # fmt: skip
 def test_what_is_no_message_is_garbled_and_its_descriptors_are_closed(

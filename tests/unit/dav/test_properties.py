@@ -250,6 +250,7 @@ def test_without_a_portal_they_are_kept_where_they_can_be(
 
 
 HOSTILE: list[bytes] = [
+    b"\x81\xa2\xff\xff\xc4\x01x", b"\x81\xa1x" + b"\x91" * 3000 + b"\xc0",
     b"\xff", b"\x80\x80", msgspec.msgpack.encode([1]), msgspec.msgpack.encode({"{x}y": 1}), b"x" * 3000,
     msgspec.msgpack.encode({"{x}" + "y" * 3000: b""}),
     msgspec.msgpack.encode({str(n): b"" for n in range(MOST_NUMBER + 1)}),
