@@ -228,7 +228,7 @@ class Workstation:
         answer = self._request(method, path, body)
         try:
             return msgspec.json.decode(answer.body, type=of)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             raise Failed(self._stranger(answer)) from None
 
     def _request(self, method: str, path: str, body: Any = None) -> Answer:
@@ -367,7 +367,7 @@ def _problem(answer: Answer) -> _Problem:
     if answer.kind == _PROBLEM:
         try:
             return msgspec.json.decode(answer.body, type=_Problem)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             return _Problem()
     if answer.kind == "text/plain":
         return _Problem(" ".join(answer.body.decode("utf-8", "replace")[:_MOST_DETAIL].split("\n")).strip())

@@ -64,7 +64,7 @@ def read_announcement(file: Path) -> Announcement | None:
     data, changed = found
     try:
         told = msgspec.json.decode(data, type=Announcement)
-    except msgspec.MsgspecError:
+    except (ValueError, RecursionError):
         return None
     return msgspec.structs.replace(told, written=changed)
 
@@ -84,7 +84,7 @@ def jupyter_servers(folder: Path) -> Iterator[tuple[int, Announcement]]:
             host = urlsplit(told.url).hostname or ""
             place = Announcement(node=host, port=told.port, path=told.base_url, token=told.token, written=found[1])
             yield told.pid, msgspec.convert(msgspec.to_builtins(place), Announcement)  # which checks the node
-        except (msgspec.MsgspecError, ValueError):
+        except (ValueError, RecursionError):
             continue
 
 

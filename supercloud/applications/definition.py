@@ -141,7 +141,7 @@ def read_definition(text: bytes) -> Definition:
     """
     try:
         definition = msgspec.toml.decode(text, type=Definition)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise WrongDefinition(f"app.toml: {error}") from None
     names: set[str] = set()
     for field in definition.field:

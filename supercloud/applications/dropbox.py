@@ -332,7 +332,7 @@ class DropBox:
         found = read_own_file(self.folder / f"{name}.status", most=_MOST_STATUS, closed=0o022)
         try:
             return None if found is None else msgspec.json.decode(found[0], type=Told)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             return None
 
     def _write(self, name: str, told: Told) -> None:

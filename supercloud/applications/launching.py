@@ -124,7 +124,7 @@ class Launching:
     def _remembered(self, app: App) -> dict[str, str]:
         try:
             return msgspec.json.decode(self._file(app).read_bytes(), type=dict[str, str])
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, RecursionError):
             return {}
 
     def _remember(self, app: App, given: Mapping[str, Any]) -> None:

@@ -256,7 +256,7 @@ class Sessions:
         found = read_own_file(folder / _IDLE, most=_MOST_TROUBLE, closed=0o022)
         try:
             told = None if found is None else msgspec.json.decode(found[0], type=Idle)
-        except msgspec.MsgspecError:
+        except (ValueError, RecursionError):
             return None
         if told is None:
             return None

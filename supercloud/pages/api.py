@@ -248,7 +248,7 @@ def _body() -> Body:
     """:raises Refusal: it is no object."""
     try:
         return msgspec.json.decode(request.get_data(cache=False), type=Body)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise Refusal(HTTPStatus.BAD_REQUEST, f"The body has to be an object in JSON: {error}") from None
 
 

@@ -231,7 +231,7 @@ class Local:
         """What a file says; None where it is not there, or somebody wrote it who should not."""
         try:
             return msgspec.json.decode((self._folder / str(number) / name).read_bytes(), type=kind)
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, RecursionError):
             return None
 
 

@@ -97,6 +97,26 @@ def test_a_body_that_is_too_deep_is_refused(here: FakeWorkspace) -> None:
     assert (answer.status_code, b"object in JSON" in answer.data) == (400, True)
 
 
+def test_a_body_of_no_letters_is_refused(here: FakeWorkspace) -> None:
+    answer = here.client.post("/api/jobs", data=b'{"app": "\xff"}')
+    assert (answer.status_code, b"object in JSON" in answer.data) == (400, True)
+
+
+@pytest.mark.parametrize("hostile", [b'{"x": "\xff"}', b'{"x": ' + b"[" * 9000 + b"]" * 9000 + b"}"])
+@pytest.mark.parametrize("path", ["/", "/api/jobs", "/launch/web"])
+def test_files_that_make_no_sense_break_no_page(here: FakeWorkspace, path: str, hostile: bytes) -> None:
+    job_id = here.workspace.launch(here.workspace.catalogue.find("web"), {"command": "x"})  # type: ignore[arg-type]
+    here.scheduler.has(job_id, comment=here.scheduler.known[job_id].comment)
+    [folder] = (here.home / ".local/share/supercloud/jobs").iterdir()
+    for file in (
+        here.announced / f"{job_id}.json", here.runtime / "jpserver-1.json", folder / "idle.json",
+        here.home / "state/web.json",
+    ):  # fmt: skip
+        file.write_bytes(hostile)
+        file.chmod(0o600)
+    assert here.client.get(path).status_code == 200
+
+
 def test_what_the_scheduler_refuses_is_on_the_page(here: FakeWorkspace) -> None:
     def refuse(submission: object) -> str:
         raise Refused("SLURM refused this: invalid account")
