@@ -104,7 +104,8 @@ class Workspace:
         :param session_id: or node and port.
         """
         try:
-            session = self._at(session_id) if ":" in session_id else self.sessions.find(session_id)
+            # Each page that waits for it asks every two seconds; what the job announced is read each time.
+            session = self._at(session_id) if ":" in session_id else self.sessions.known(session_id)
         except SchedulerError:
             return None
         if session is None:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from supercloud.pages.api import log_part
-from supercloud.scheduler.interface import Listener, Refused, Silent, Submission
+from supercloud.scheduler.interface import Job, Listener, Refused, Silent, Submission
 from supercloud.workers.asking import MOST_WORKSPACE
 from supercloud.workers.job_told import JobAt
 from tests.fakes.workspace import FakeWorkspace
@@ -373,6 +373,20 @@ def test_forwards_are_on_the_first_page(here: FakeWorkspace) -> None:
     assert here.workspace.forwards is not None
     here.workspace.forwards.add("alice-tb", "http://node1:12001/")
     assert 'href="/fw/alice-tb/"' in here.client.get("/").text
+
+
+def test_many_pages_that_wait_for_jobs_ask_the_scheduler_once(here: FakeWorkspace) -> None:
+    def afresh(job_id: str) -> Job:
+        raise AssertionError(f"asked for {job_id} alone")
+
+    here.scheduler.has("7")
+    here.scheduler.has("8")
+    here.scheduler.job = afresh  # type: ignore[method-assign]
+    for _ in range(20):
+        assert [here.workspace.told(one) for one in ("7", "8")] == [None, None]
+    here.announce("8")
+    assert here.workspace.told("8") is not None
+    assert here.scheduler.asked == 1
 
 
 def test_the_front_is_told_what_listens_at_a_node_and_port(here: FakeWorkspace) -> None:
