@@ -15,13 +15,15 @@ from twisted.python.failure import Failure
 
 from supercloud import events
 from supercloud.authn.authenticate import Viewer
-from supercloud.errors import MethodRefused, NotPassive, PortalError
+from supercloud.errors import MethodRefused, NotPassive, PortalError, TooMany
 from supercloud.front.exchange import Exchange
 from supercloud.identity import Principal
 from supercloud.message.head import UNTIL_CLOSE, ResponseHead
 
 EVERY: Final = 2.0  # seconds between two questions
 MOST_PATIENCE: Final = 30.0  # seconds between two questions to a worker that does not answer
+# Pages of one account at once: each that does not read may hold a whole answer. The next ones ask by themselves.
+MOST: Final = 32
 KEEP_ALIVE: Final = 15.0  # seconds of silence, after which a proxy on the way could give up
 _BEGIN: Final = b"retry: 3000\n\n"
 _ALIVE: Final = b":\n\n"
@@ -56,6 +58,7 @@ class Live:
     def begin(self, exchange: Exchange, viewer: Viewer) -> None:
         """Let an exchange be told from now on what changes.
 
+        :raises TooMany: the account has `MOST` already.
         :raises PortalError: it is no page that listens.
         """
         head, principal = exchange.head, viewer.principal
@@ -69,6 +72,8 @@ class Live:
         watch = self._watches.get(principal.uid)
         if watch is None:
             watch = self._watches[principal.uid] = _Watch(self._ask, self._clock)
+        elif len(watch) >= MOST:
+            raise TooMany(f"{principal.login} has {MOST} pages that listen")
         watch.principal = principal
         exchange.on_over.append(lambda: self._over(principal.uid, watch, stream))
         stream = _Stream(exchange, viewer, self._clock)
@@ -100,6 +105,10 @@ class _Watch:
         self._due = 0.0
         self._patience = EVERY
         self._next: IDelayedCall | None = None
+
+    def __len__(self) -> int:
+        """Open pages."""
+        return len(self._streams)
 
     def add(self, stream: _Stream) -> None:
         """A page is open."""

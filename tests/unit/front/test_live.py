@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from supercloud.authn.authenticate import Viewer
-from supercloud.errors import MethodRefused
+from supercloud.errors import MethodRefused, TooMany
 from supercloud.front.exchange import Relay
-from supercloud.front.live import EVERY, Live
+from supercloud.front.live import EVERY, MOST, Live
 from supercloud.identity import Principal
 from supercloud.message.head import ResponseHead, parse_request
 from tests.fakes.accounts import ALICE
@@ -115,6 +115,15 @@ def test_a_question_under_way_is_given_up_with_the_last_page() -> None:
     assert ask.waiting.called
     assert len(live) == 0
     assert clock.getDelayedCalls() == []
+
+
+def test_an_account_has_so_many_pages_told_and_one_more_when_one_closes() -> None:
+    live = Live(Ask(b"{}"), Clock())
+    exchanges = [begin(live, Exchange()) for _ in range(MOST)]
+    with pytest.raises(TooMany):
+        begin(live, Exchange())
+    exchanges[0].respond_end(())
+    assert begin(live, Exchange()).said
 
 
 @pytest.mark.parametrize("fields", [b"Content-Length: 1\r\n", b"Transfer-Encoding: chunked\r\n"])
