@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -11,9 +11,12 @@ from twisted.internet.protocol import Factory
 
 from supercloud import events
 from supercloud.config import Limits
+from supercloud.deadline import Deadline
 from supercloud.errors import PortalError
 from supercloud.front.channel import Channel
 from supercloud.front.exchange import Exchange
+
+ABORTED: Final = 1.0  # seconds for connections that were broken off to be gone
 
 
 class Serves(Protocol):
@@ -56,6 +59,8 @@ class Door(Factory):
         self._admits = admits
         self._channels: set[Channel] = set()
         self._emptied: Deferred[None] | None = None
+        self._bound = Deadline(clock, self._break_off)
+        self._is_broken_off = False
 
     def open(self, pipeline: Serves, site: Refuses) -> None:
         """Let connections in: until the stages are made, nobody gets further than TCP."""
@@ -95,12 +100,11 @@ class Door(Factory):
     def closed(self, channel: Channel) -> None:
         """A connection is gone."""
         self._channels.discard(channel)
-        if not self._channels and self._emptied is not None:
-            emptied, self._emptied = self._emptied, None
-            emptied.callback(None)
+        if not self._channels:
+            self._fire()
 
     def stop(self, within: float) -> Deferred[None]:
-        """Let exchanges finish; fires when all connections are gone, at the latest ``within`` seconds from now."""
+        """Let exchanges finish; fires when all connections are gone, `ABORTED` after ``within`` seconds at last."""
         self.is_stopping = True
         done: Deferred[None] = Deferred()
         if not self._channels:
@@ -108,17 +112,23 @@ class Door(Factory):
             return done
         events.stopping(len(self._channels), within)
         self._emptied = done
-        call = self.clock.callLater(within, self._abort_all)
-
-        def ended(result: None) -> None:
-            if call.active():
-                call.cancel()
-
-        done.addCallback(ended)
+        self._bound.set(within)
         for channel in list(self._channels):
             channel.stop()
         return done
 
-    def _abort_all(self) -> None:
-        for channel in list(self._channels):
-            channel.abort()
+    def _break_off(self) -> None:
+        if not self._is_broken_off:
+            self._is_broken_off = True
+            self._bound.set(ABORTED)
+            for channel in list(self._channels):
+                channel.abort()
+        elif self._emptied is not None:
+            events.warned(f"{len(self._channels)} connections do not end, though they were broken off")
+            self._fire()
+
+    def _fire(self) -> None:
+        self._bound.cancel()
+        emptied, self._emptied = self._emptied, None
+        if emptied is not None:
+            emptied.callback(None)

@@ -46,6 +46,16 @@ def test_what_does_not_finish_in_time_is_broken_off(portal: FakePortal) -> None:
     assert portal.dialer[0].transport.aborted
 
 
+def test_a_connection_that_does_not_even_break_off_keeps_nothing(portal: FakePortal) -> None:
+    browser = portal.browser()
+    browser.transport.loseConnection = browser.transport.abortConnection = lambda: None
+    stopped = portal.door.stop(10.0)
+    portal.clock.pump([9.0, 0.0])
+    assert not stopped.called
+    portal.clock.pump([10.0, 1.0])
+    assert stopped.called
+
+
 def test_a_tunnel_ends_on_both_sides(portal: FakePortal) -> None:
     browser = portal.browser()
     browser.send(get(portal, extra=b"Connection: upgrade\r\nUpgrade: x\r\n"))
