@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress
 
 from supercloud import events, preflight
@@ -103,8 +104,12 @@ class Portal(Service):
             events.warned("this portal runs as root and opens root's applications; run it as yourself instead")
 
     def privilegedStartService(self) -> None:
-        """Bind the listeners; twistd may still be root."""
+        """Bind the listeners; twistd may still be root.
+
+        :raises WrongSettings: one cannot be bound, or another portal runs with this state.
+        """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
+        preflight.check_alone(self._settings.run, "run" if self._only is None else "--state")
         for one in self._front.listen:
             asks = one.asks_certificate
             if asks not in self._materials:
@@ -115,7 +120,11 @@ class Portal(Service):
                 )
             door = self._door()
             factory = TlsFactory(self._materials[asks], door, self._reactor)
-            port = self._reactor.listenTCP(one.port, factory, interface=one.address, backlog=1024)
+            try:
+                port = self._reactor.listenTCP(one.port, factory, interface=one.address, backlog=1024)
+            except CannotListenError as error:
+                remedy = "name another by front.listen" if self._only is None else "name another by --port"
+                raise WrongSettings(f"{one.address} port {one.port}: {error.socketError.strerror}; {remedy}") from None
             self._ports.append(port)
             bound = port.getHost()
             self._own.add(bound.host, bound.port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 from stat import S_ISDIR
 
@@ -33,6 +34,8 @@ def check(settings: Settings) -> None:
     _check_run(settings.run, account)
     if account is not None and (wrong := failure_as(account, lambda: _look_at_files(settings, front))):
         raise WrongSettings(f"{wrong}; {account} must be able to read it, for SIGHUP")
+    if front.audit:
+        _check_audit(Path(front.audit), account)
 
 
 def account_of(front: Front) -> Principal | None:
@@ -79,6 +82,36 @@ def _check_run(run: Path, account: Principal | None) -> None:
             f"run: {run}: must be a folder of uid {uid} that nobody else can write; remove it, or make it with: "
             f"install -d -m 755 -o {login} {run}"
         )
+
+
+def _check_audit(file: Path, account: Principal | None) -> None:
+    """The file of audit lines must be the front's to write, or to make."""
+
+    def look() -> None:
+        at = file if file.exists() else file.parent
+        if not at.exists() or file.is_dir() or not os.access(at, os.W_OK):
+            raise WrongSettings(f"front.audit: {file}: cannot be written")
+
+    if account is None:
+        look()
+    elif wrong := failure_as(account, look):
+        raise WrongSettings(f"{wrong}; {account} must be able to write it, or to make it in its folder")
+
+
+def check_alone(run: Path, key: str) -> None:
+    """No other portal may use the folder of sockets: its workers would find this one instead.
+
+    :param key: what names the folder.
+    :raises WrongSettings: one answers there.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK) as asking:
+        try:
+            asking.connect(str(run / "portal.sock"))
+        except BlockingIOError:
+            pass  # it listens, and has much to do
+        except OSError:
+            return
+    raise WrongSettings(f"{run}: another portal runs with this folder; stop it, or name another by {key}")
 
 
 def tls_files(settings: Settings, front: Front, *, asks_certificate: bool) -> TlsFiles:

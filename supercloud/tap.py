@@ -14,7 +14,8 @@ from twisted.python import usage
 
 from supercloud import config, preflight
 from supercloud.config import Settings, WrongSettings
-from supercloud.ident2.responder import Responder
+from supercloud.ident2.responder import Responder, UnsafePort
+from supercloud.ident2.seqpacket import SocketTaken
 from supercloud.node import make_responder
 from supercloud.origin_check import look
 from supercloud.portal import Portal
@@ -45,6 +46,18 @@ class Options(usage.Options):
     def _leave(self, why: str) -> None:
         sys.stderr.write(f"supercloud-portal: {why}\n")
         raise SystemExit(1)
+
+
+class Services(MultiService):
+    """All that runs. What cannot be bound ends it with one line that says why."""
+
+    def privilegedStartService(self) -> None:
+        """Bind; twistd may still be root."""
+        try:
+            super().privilegedStartService()  # type: ignore[no-untyped-call]
+        except (WrongSettings, UnsafePort, SocketTaken, OSError) as error:
+            sys.stderr.write(f"supercloud-portal: {error}\n")
+            raise SystemExit(1) from None
 
 
 def read_settings(file: str | None, port: str | None, state: str | None) -> tuple[Settings, bool]:
@@ -105,7 +118,7 @@ def makeService(options: Options) -> IService:
 
 def make_services(settings: Settings, reactor: Any, *, is_embedded: bool) -> MultiService:
     """The service tree: the ident2 responder, then the front that asks it."""
-    services = MultiService()  # type: ignore[no-untyped-call]
+    services = Services()  # type: ignore[no-untyped-call]
     responder = make_responder(settings.ident2, reactor, only_answers=settings.front is None)
     responder.setServiceParent(services)  # type: ignore[no-untyped-call]
     if settings.front is not None:

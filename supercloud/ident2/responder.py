@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,6 +35,15 @@ ANYBODYS: Final = 65536  # no source port is refused: tests only
 
 class UnsafePort(Exception):
     """Unprivileged users may bind the port that the answers' truth depends on."""
+
+
+@contextmanager
+def _named(what: str) -> Iterator[None]:
+    """An error of the system says what could not be bound."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(f"{what}: {error.strerror}") from error
 
 
 class Responder(Service):
@@ -129,9 +139,13 @@ class Responder(Service):
             self._check(port)
         try:
             for host, port in self._udp:
-                self._datagrams.append(self._bind(host, port))
+                with _named(f"ident2.udp: {host} port {port}"):
+                    self._datagrams.append(self._bind(host, port))
             if self._socket_path is not None:
-                self._port = PacketPort(self._reactor, self._socket_path, self._clients.accepted, gid=self._socket_gid)
+                with _named(f"ident2.socket: {self._socket_path}"):
+                    self._port = PacketPort(
+                        self._reactor, self._socket_path, self._clients.accepted, gid=self._socket_gid
+                    )
         except BaseException:
             self._close()
             raise
@@ -170,7 +184,9 @@ class Responder(Service):
             return
         start = int(self._unprivileged_start.read_text())
         if port >= min(start, PRIVILEGED) or port == 0:
-            raise UnsafePort(f"UDP port {port}: unprivileged users may bind ports from {start}")
+            raise UnsafePort(
+                f"ident2.udp: port {port}: anybody may bind ports from {min(start, PRIVILEGED)}; take one below, as 99"
+            )
 
     def _close(self) -> None:
         for datagrams in self._datagrams:

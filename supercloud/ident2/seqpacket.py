@@ -185,7 +185,10 @@ def _remove_stale(path: str) -> None:
         if stat.S_ISSOCK(os.lstat(path).st_mode):
             os.unlink(path)  # noqa: PTH108
         return
-    raise SocketTaken(path)
+    raise SocketTaken(
+        f"ident2.socket: {path}: another program answers there; stop it, name another path, or ask it: "
+        "ident2.responder = false"
+    )
 
 
 def _identity(path: str) -> tuple[int, int]:

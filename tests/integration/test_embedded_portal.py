@@ -205,10 +205,27 @@ def test_a_websocket_from_another_origins_page_is_refused(embedded: Any, applica
     assert app.events("accepted") == []
 
 
+def test_a_second_portal_leaves_the_first_its_port_and_its_state(embedded: Any, tmp_path: Path) -> None:
+    def begin(port: int, state: Path) -> str:
+        argv = [*TWISTD, "--port", str(port), "--state", str(state)]
+        ended = subprocess.run(argv, cwd="/", capture_output=True, text=True, timeout=30)
+        assert ended.returncode == 1
+        assert "Traceback" not in ended.stdout + ended.stderr
+        return ended.stdout
+
+    assert f"127.0.0.1 port {embedded.port}: Address already in use; name another by --port" in begin(
+        embedded.port, tmp_path / "state"
+    )
+    assert "another portal runs with this folder; stop it, or name another by --state" in begin(
+        free_port(), embedded.state
+    )
+    assert embedded.curl(f"{embedded.url}/tokens").status == 200
+
+
 def test_nothing_listens_is_a_page_that_waits(embedded: Any) -> None:
     answer = embedded.curl(f"{embedded.path(free_port())}/", "-H", "Accept: text/html")
     assert (answer.status, answer.field("Retry-After")) == (503, "2")
-    assert "Nothing listens there yet" in answer.text
+    assert "Nothing listens there now" in answer.text
 
 
 def test_the_portals_own_listener_is_no_target(embedded: Any) -> None:

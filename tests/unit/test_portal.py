@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.protocol import ProcessProtocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
@@ -182,6 +184,15 @@ def stop(made: Portal, reactor: Reactor) -> Deferred[Any]:
 @pytest.fixture
 def is_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+def test_a_port_that_is_taken_is_named(state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise CannotListenError("127.0.0.1", 8443, OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE)))
+
+    monkeypatch.setattr(reactor, "listenTCP", refuse)
+    with pytest.raises(WrongSettings, match=r"port .*: Address already in use; name another by front\.listen"):
+        portal_of(settings(state), reactor).privilegedStartService()
 
 
 @pytest.mark.usefixtures("is_root")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,26 @@ def test_a_state_folder_of_somebody_else_is_refused(state: Path, monkeypatch: py
     monkeypatch.setattr(os, "geteuid", lambda: ME + 1)
     with pytest.raises(WrongSettings, match=f"must be a folder of uid {ME + 1} with mode 0700"):
         preflight.check(settings(state))
+
+
+@pytest.mark.parametrize("name", ["none/audit.log", "."])
+def test_a_file_of_audit_lines_that_cannot_be_written_is_named(state: Path, name: str) -> None:
+    told = settings(state)
+    assert told.front is not None
+    preflight.check(replace(told, front=replace(told.front, audit=str(state.parent / "audit.log"))))
+    with pytest.raises(WrongSettings, match=r"front\.audit: .* cannot be written"):
+        preflight.check(replace(told, front=replace(told.front, audit=str(state.parent / name))))
+
+
+def test_a_folder_of_sockets_where_a_portal_answers_is_left_to_it(tmp_path: Path) -> None:
+    preflight.check_alone(tmp_path, "--state")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as there:
+        there.bind(str(tmp_path / "portal.sock"))
+        preflight.check_alone(tmp_path, "--state")  # nobody listens: one that was killed left it
+        there.listen(0)
+        for _ in range(3):  # and when it has no time to accept
+            with pytest.raises(WrongSettings, match="another portal runs with this folder; stop it, or name another"):
+                preflight.check_alone(tmp_path, "--state")
 
 
 def test_a_file_in_place_of_the_state_folder_is_refused(state: Path) -> None:

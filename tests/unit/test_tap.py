@@ -91,6 +91,17 @@ def test_what_is_not_a_port_is_refused(capsys: pytest.CaptureFixture[str], port:
     )
 
 
+def test_what_cannot_be_bound_ends_it_with_one_line(
+    reactor: FakeReactor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(ident2=Ident2(socket=str(tmp_path / "none" / "s"), udp=UdpAddresses()))
+    with pytest.raises(SystemExit):
+        make_services(settings, reactor, is_embedded=False).privilegedStartService()
+    assert capsys.readouterr().err == (
+        f"supercloud-portal: ident2.socket: {tmp_path}/none/s: No such file or directory\n"
+    )
+
+
 @pytest.mark.parametrize("port", [1, 65535])
 def test_every_port_from_1_to_65535_is_one(tmp_path: Path, port: int) -> None:
     options = Options()
