@@ -252,8 +252,11 @@ def _locks(folder: Path) -> SqliteLockStore:
 
 
 def _existing(file: Path, what: str) -> Path:
-    if file.exists():
-        return file
+    try:
+        if file.exists():
+            return file
+    except PermissionError:
+        raise click.ClickException(f"{file.parent}: is for root and the portal's own account") from None
     raise click.ClickException(f"{file.parent}: holds no {what}; name the portal's settings by --config")
 
 

@@ -75,6 +75,16 @@ def test_a_folder_without_sessions_is_said_so(run: Run) -> None:
     assert "holds no sessions; name the portal's settings by --config" in refused.output
 
 
+def test_whoever_may_not_enter_the_folder_is_told_whose_it_is(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> bool:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(Path, "exists", refuse)
+    refused = run("tokens", LOGIN)
+    assert refused.exit_code == 1
+    assert "is for root and the portal's own account" in refused.output
+
+
 TOKEN = TokenRow("one", b"1" * 32, geteuid(), LOGIN, "dav", "laptop", 900.0, 9e9, 950.0)
 
 
