@@ -56,10 +56,9 @@ class Launching:
 
         :raises SchedulerError: nobody says what the cluster has.
         """
-        asked = asked_for(app.definition, self._scheduler.cluster())
         last = self._remembered(app)
         found = []
-        for one in asked:
+        for one in self.usual(app):
             text = last.get(one.name, one.default)
             is_fit = one.kind != "choice" or any(choice.value == text for choice in one.choices)
             default = text if is_fit else one.default
@@ -67,6 +66,13 @@ class Launching:
             is_hidden = one.advanced and default == one.default
             found.append(msgspec.structs.replace(one, default=default, advanced=is_hidden))
         return found
+
+    def usual(self, app: App) -> list[Asked]:
+        """What it asks, with the defaults that `launch` takes for what is not given.
+
+        :raises SchedulerError: nobody says what the cluster has.
+        """
+        return asked_for(app.definition, self._scheduler.cluster())
 
     def launch(self, app: App, given: Mapping[str, Any]) -> str:
         """Start it; the job's id.

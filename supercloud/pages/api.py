@@ -116,7 +116,7 @@ def make_api(workspace: Workspace) -> Blueprint:
         found = on.catalogue.find(app_id)
         if found is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "There is no such application.")
-        return _json({**told_app(found), "fields": [told_field(one) for one in on.launching.asked(found)]})
+        return _json({**told_app(found), "fields": [told_field(one) for one in on.launching.usual(found)]})
 
     @api.get("/jobs")
     def jobs() -> Response:

@@ -101,6 +101,14 @@ def test_what_was_typed_is_there_the_next_time(here: FakeWorkspace) -> None:
     assert (asked["command"], asked["partition"], asked["minutes"]) == ("serve {port}", "gpu", "90m")
 
 
+def test_whoever_shows_no_form_is_told_what_is_taken_for_what_is_not_given(here: FakeWorkspace) -> None:
+    here.launching.launch(web(here), {"command": "x", "minutes": "90m"})
+    told = {one["name"]: one["default"] for one in here.client.get("/api/apps/web").json["fields"]}
+    assert (told["command"], told["minutes"]) == ("", "2h")
+    here.launching.launch(web(here), {"command": "y"})
+    assert here.scheduler.submitted[-1].minutes == 120
+
+
 def test_what_cannot_be_any_more_is_not_there(here: FakeWorkspace) -> None:
     app = web(here)
     here.launching.launch(app, {"command": "x", "partition": "gpu"})
