@@ -52,7 +52,7 @@ class Runner:
             process = self._start()
             self._say("running", started=started)
             code = self._wait(process.pid, deadline)
-            state, reason = ("done", "") if code == 0 else ("failed", f"exit status {code}")
+            state, reason = ("done", "") if code == 0 else ("failed", failure(code))
         except OSError as error:
             reason = str(error)
         except _Ended as end:
@@ -97,6 +97,11 @@ class Runner:
         draft = self._folder / ".state.json"
         draft.write_text(json.dumps(told), encoding="utf-8")
         draft.replace(self._folder / "state.json")
+
+
+def failure(code: int) -> str:
+    """What an exit code that is not 0 says; a signal's is negative."""
+    return f"exit status {code}" if code > 0 else f"signal {-code}, {signal.strsignal(-code)}"
 
 
 def sweep() -> None:

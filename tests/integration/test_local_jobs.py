@@ -53,6 +53,7 @@ def test_a_job_runs_where_it_was_told_and_says_how_it_ended(local: Local, tmp_pa
     assert job.submitted is not None and job.starts is not None and job.ends is not None
     assert job.submitted <= job.starts <= job.ends
     assert comes_to(local, local.submit(submission(tmp_path, "true")), "done").reason == ""
+    assert comes_to(local, local.submit(submission(tmp_path, "kill -9 $$")), "failed").reason == "signal 9, Killed"
 
 
 def test_a_cancelled_job_leaves_no_process_behind(local: Local, tmp_path: Path) -> None:
