@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
 from supercloud.pages import api, html
 from supercloud.pages.api import MOST_BODY, Refusal, refusal_of
@@ -51,5 +51,7 @@ def make_app(workspace: Workspace) -> Application:
 def _known(error: Exception) -> Refusal:
     if isinstance(error, HTTPException):
         status = HTTPStatus(error.code or 500)
+        if isinstance(error, NotFound):
+            return Refusal(status, "There is nothing at this address.")
         return Refusal(status, error.description or status.description)
     return refusal_of(error)

@@ -79,6 +79,10 @@ class Keys:
         """
         line = _checked(text)
         key = _find(line)
+        if key is None and line.startswith("ssh-rsa "):
+            raise NotAKey(
+                f"this is no whole RSA key of {_LEAST_RSA} bits or more: make another by ssh-keygen -t ed25519"
+            )
         if key is None:
             raise NotAKey("this is no public key: paste the one line of a file such as ~/.ssh/id_ed25519.pub")
         lines = self._lines()

@@ -58,7 +58,10 @@ const follow = async () => {
     }
     waits = told.text ? 1000 : Math.min(waits * 1.5, 5000);
     log.dataset.offset = told.offset;
-    if (told.over && !told.text) return;
+    if (told.over && !told.text) {
+      if (log.dataset.offset === '0') log.textContent = '(nothing)';
+      return;
+    }
   }
 };
 

@@ -104,7 +104,7 @@ def test_what_was_there_stays_as_it_was(keys: Keys, tmp_path: Path) -> None:
         (f"ssh-ed25519 {blob(b'ssh-ed25519', b'x' * 32)}AAAA", "no public key"),
         ("ssh-ed25519 AAAA", "no public key"),
         ("ssh-ed25519", "no public key"),
-        (rsa(1024), "no public key"),
+        (rsa(1024), "no whole RSA key of 2048 bits"),
         (f"ssh-dss {blob(b'ssh-dss', b'x')}", "no public key"),
         (f"{ed25519(comment='a' * 300)}", "comment"),
     ],

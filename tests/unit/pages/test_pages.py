@@ -298,6 +298,23 @@ def test_what_nobody_uses_is_renewed_from_its_card_and_by_the_api(here: FakeWork
     assert api(here, "POST", "/jobs/99/renew")[0] == 404
 
 
+def test_a_job_that_is_over_leads_to_its_form(here: FakeWorkspace) -> None:
+    job_id = api(here, "POST", "/jobs", {"app": "web", "values": {"command": "x"}})[1]["id"]
+    comment = here.scheduler.known[job_id].comment
+    here.scheduler.has(job_id, comment=comment)
+    assert "/launch/web" not in here.client.get(f"/jobs/{job_id}").text
+    here.scheduler.has(job_id, comment=comment, state="failed")
+    here.scheduler.has("7", state="done")
+    here.sessions.forget()
+    assert '<a href="/launch/web">Start another</a>' in here.client.get(f"/jobs/{job_id}").text
+    assert "Start another" not in here.client.get("/jobs/7").text
+
+
+def test_an_address_that_is_nobodys_says_so_in_our_words(here: FakeWorkspace) -> None:
+    assert "There is nothing at this address." in here.client.get("/none").text
+    assert api(here, "GET", "/none")[1]["detail"] == "There is nothing at this address."
+
+
 def test_what_the_site_tells_everybody_is_on_each_page_and_is_text(here: FakeWorkspace) -> None:
     told = {"Supercloud-Notices": quote('[{"kind":"warning","text":"Slow <b>today</b>, Müller."}]', safe="")}
     for path in (*PAGES, "/none", "/jobs/99"):
