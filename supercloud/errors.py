@@ -136,7 +136,10 @@ class NothingListens(PortalError):
     """No process waits at this node and port (yet)."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    public = "Nothing listens there yet. This page opens the application by itself as soon as it answers."
+    public = (
+        "Nothing listens there now. If the application is starting, this page opens it by itself as soon as it "
+        "answers; if it has ended, start it again from your workspace."
+    )
     outcome = "unreachable"
 
 

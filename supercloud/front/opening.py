@@ -26,8 +26,8 @@ MOST_ASKED: Final = 200  # applications that are asked about in one session
 _JOB: Final = re.compile(r"/open/([^/:]+)/?")
 _DOTS: Final = frozenset({".", ".."})
 _UNTOLD: Final = (
-    "This job has not said where it listens. If it is starting, this page opens it by itself as soon as it has; the "
-    "page of your jobs says how it stands with it."
+    "This job has not said where it listens. If it is starting, this page opens it by itself as soon as it has; your "
+    "workspace says whether it still runs."
 )
 
 
