@@ -295,10 +295,16 @@ def _explain(file: Path, error: msgspec.ValidationError) -> str:
     what, where = (found[1], found[2]) if found else (str(error), "")
     if unknown := _UNKNOWN.fullmatch(what):
         known = [field.encode_name for field in msgspec.structs.fields(_section(where))]
+        if where and unknown[1] in {field.encode_name for field in msgspec.structs.fields(Settings)}:
+            return f"{file}: {where}.{unknown[1]}: this key is not known; put {unknown[1]} above the first [table]"
         near = difflib.get_close_matches(unknown[1], known, 1)
         key = f"{where}.{unknown[1]}".lstrip(".")
         right = f"did you mean {near[0]!r}?" if near else f"keys here are {', '.join(known)}"
         return f"{file}: {key}: this key is not known; {right}"
+    if what.startswith("Invalid enum value"):
+        section, _, name = where.rpartition(".")
+        kind = next(field.type for field in msgspec.structs.fields(_section(section)) if field.encode_name == name)
+        what += f"; write {' or '.join(f'{one!r}' for one in kind.__args__)}"
     return f"{file}: {where or 'the file'}: {what}"
 
 

@@ -51,18 +51,21 @@ def test_the_portal_example_holds_every_key_with_its_default() -> None:
     assert {key: value_of(read, key) for key in keys(Settings)} == keys(Settings)
 
 
-def test_the_node_example_holds_every_key_with_its_default() -> None:
+def test_the_node_example_holds_every_key_with_its_default_and_no_socket_that_takes_root() -> None:
     example = CONF / "node.example.toml"
     assert flat(tomllib.loads(example.read_text())).keys() == keys(Ident2, "ident2.").keys()
     read = config.read(example)
     assert read == Settings(ident2=read.ident2)
-    assert read.ident2 == Ident2()
+    assert read.ident2 == Ident2(socket="")
+    assert "User=supercloud\nRuntimeDirectory=supercloud\n" in (CONF / "supercloud-node.service").read_text()
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
         ('[front]\nlissten = ["tls:0.0.0.0:443"]', "front.lissten: this key is not known; did you mean 'listen'?"),
+        ('[front]\nstate = "/x"', "front.state: this key is not known; put state above the first [table]"),
+        ('[scheduler]\nkind = "pbs"', "scheduler.kind: Invalid enum value 'pbs'; write 'slurm' or 'local'"),
         ("[front]\nqqq = 1", "front.qqq: this key is not known; keys here are listen, hostname,"),
         ('[front.limits]\nidle = "8x"', "front.limits.idle: '8x' is not a duration; write a number with a unit"),
         ("[front.limits]\nidle = 8", "front.limits.idle: 8 is not a duration"),
