@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 from pathlib import Path
 from stat import S_ISDIR
@@ -36,6 +37,20 @@ def check(settings: Settings) -> None:
         raise WrongSettings(f"{wrong}; {account} must be able to read it, for SIGHUP")
     if front.audit:
         _check_audit(Path(front.audit), account)
+
+
+def lacks(settings: Settings) -> list[str]:
+    """What the portal runs without, but not all of it: lines for whoever checks the settings."""
+    found = []
+    directory = settings.forwards.directory
+    if directory and not Path(directory).is_dir():
+        found += [f"forwards: there is no {directory}; make it with: install -d -m 1777 {directory}"]
+    for folder in settings.dav.roots.values():
+        if folder != "~" and not Path(folder).is_dir():
+            found += [f"files: there is no {folder}"]
+    if settings.scheduler.kind == "slurm" and shutil.which("sbatch") is None:
+        found += ['jobs: there is no sbatch in PATH; install the programs of SLURM, or set scheduler.kind = "local"']
+    return found
 
 
 def account_of(front: Front) -> Principal | None:

@@ -95,6 +95,7 @@ def describe(settings: Settings, *, is_embedded: bool = False) -> str:
         lines += [f"files: {', '.join(f'{folder} at /dav{one}' for one, folder in settings.dav.roots.items())}"]
         if not is_embedded:
             preflight.check(settings)
+            lines += preflight.lacks(settings)
             for name in look(front, datetime.fromtimestamp(wall_clock(), UTC)):
                 lines += [f"applications: {name.shown}: {words}" for words in name.lacks]
     if settings.ident2.responder:

@@ -93,7 +93,7 @@ def read(file: Path) -> Notices:
     try:
         return msgspec.toml.decode(text, type=Notices)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise WrongNotices(f"{file}: {error}") from None
+        raise WrongNotices(f"{file}: {error}; conf/notices.example.toml shows every key") from None
 
 
 class Board:

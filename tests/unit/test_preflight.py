@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from supercloud import preflight
-from supercloud.config import Settings, WrongSettings, embedded
+from supercloud.config import Dav, Forwards, Scheduler, Settings, WrongSettings, embedded
 from supercloud.identity import NoAccount, Principal
 from tests.fakes.settings import settings
 
@@ -74,6 +74,22 @@ def test_a_state_folder_of_somebody_else_is_refused(state: Path, monkeypatch: py
     monkeypatch.setattr(os, "geteuid", lambda: ME + 1)
     with pytest.raises(WrongSettings, match=f"must be a folder of uid {ME + 1} with mode 0700"):
         preflight.check(settings(state))
+
+
+def test_what_the_site_lacks_is_said_with_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Settings(
+        forwards=Forwards(directory=str(tmp_path / "fw")),
+        dav=Dav(roots={"/": "/", "/home": "~", "/data": f"{tmp_path}/data"}),
+    )
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert preflight.lacks(told) == [
+        f"forwards: there is no {tmp_path}/fw; make it with: install -d -m 1777 {tmp_path}/fw",
+        f"files: there is no {tmp_path}/data",
+        'jobs: there is no sbatch in PATH; install the programs of SLURM, or set scheduler.kind = "local"',
+    ]
+    for name in ("fw", "data"):
+        (tmp_path / name).mkdir()
+    assert preflight.lacks(replace(told, scheduler=Scheduler(kind="local"))) == []
 
 
 @pytest.mark.parametrize("name", ["none/audit.log", "."])
