@@ -8,6 +8,7 @@ reaches an application.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -112,6 +113,14 @@ class Parts:
     links: str = ""
 
 
+def _answer_static(exchange: Exchange, kind: bytes, content: bytes) -> None:
+    """A browser asks each time whether its copy is the one that goes with the page: a site may have a newer portal."""
+    tag = b'"%b"' % hashlib.sha256(content).hexdigest()[:16].encode()
+    fields = [(b"Content-Type", kind), (b"X-Content-Type-Options", b"nosniff"), (b"ETag", tag)]
+    is_known = tag in (exchange.head.get(b"if-none-match") or b"")
+    exchange.respond(304 if is_known else 200, [*fields, (b"Cache-Control", b"no-cache")], content)
+
+
 class Site:
     """Answers what leads to no application."""
 
@@ -124,9 +133,7 @@ class Site:
         head = exchange.head
         path = head.path
         if path in STATIC:
-            kind, content = STATIC[path]
-            fields = [(b"Content-Type", kind), (b"X-Content-Type-Options", b"nosniff")]
-            exchange.respond(200, [*fields, (b"Cache-Control", b"max-age=3600")], content)
+            _answer_static(exchange, *STATIC[path])
         elif path == b"/.portal/enter" and not origin.is_portal:
             await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:

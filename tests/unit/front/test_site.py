@@ -48,6 +48,15 @@ def test_scripts_and_styles_are_a_fixed_table_of_files(portal: FakePortal) -> No
         assert _ask(portal, path).status in (400, 404)
 
 
+def test_a_newer_portals_scripts_and_styles_are_taken_at_once(portal: FakePortal) -> None:
+    script = _ask(portal, "/.portal/files.js")
+    assert script.field(b"cache-control") == b"no-cache"
+    tag = script.field(b"etag") or b""
+    same = _ask(portal, "/.portal/files.js", b"If-None-Match: " + tag + b"\r\n")
+    assert (same.status, same.field(b"etag"), same.field(b"content-length")) == (304, tag, None)
+    assert _ask(portal, "/.portal/files.css", b"If-None-Match: " + tag + b"\r\n").status == 200
+
+
 def test_the_sign_in_page_is_401(portal: FakePortal) -> None:
     browser = _ask(portal, "/login", _PAGE)
     assert browser.status == 401
