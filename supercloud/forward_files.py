@@ -123,6 +123,7 @@ class ForwardFiles:
         try:
             with self._own(name, os.O_RDONLY) as opened:
                 data, is_on = os.read(opened, MOST_FORWARD + 1), os.access(f"/proc/self/fd/{opened}", os.X_OK)
+                status = os.fstat(opened)
             url = read_forward(data[: MOST_FORWARD + 1]) if len(data) <= MOST_FORWARD else None
         except NotDone as error:
             return Kept(name, "", str(error))
@@ -132,7 +133,7 @@ class ForwardFiles:
             return Kept(name, "", "cannot be used: it is longer than 1,024 bytes")
         if url is None:
             return Kept(name, "", "empty: the name is kept, nothing is forwarded")
-        state = "on" if is_on else f"off; to switch it on: chmod u+x {self._path(name)}"
+        state = f"on{_shared(status)}" if is_on else f"off; to switch it on: chmod u+x {self._path(name)}"
         return Kept(name, _shown(url), state + (f" ({url.lines} lines; the last one is used)" if url.lines > 1 else ""))
 
     def _path(self, name: str) -> Path:
@@ -189,6 +190,18 @@ def _uid(entry: os.DirEntry[str]) -> int:
         return entry.stat(follow_symlinks=False).st_uid
     except OSError:
         return -1  # it has just gone
+
+
+def _shared(status: os.stat_result) -> str:
+    """Who else is let in, in words."""
+    if status.st_mode & stat.S_IXOTH:
+        return ", shared with everybody"
+    if not status.st_mode & stat.S_IXGRP:
+        return ""
+    try:
+        return f", shared with {grp.getgrgid(status.st_gid).gr_name}"
+    except KeyError:
+        return f", shared with group {status.st_gid}"
 
 
 def _shown(url: ForwardUrl) -> str:

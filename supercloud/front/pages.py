@@ -192,7 +192,7 @@ _ABOUT: Final = (
     "the program asks for a password. It opens what it is for and nothing else, until it expires or you revoke it.</p>"
 )
 _ANOTHER_FORM: Final = (
-    '<h2>Make another</h2><form class="fields" method="post" action="/tokens"><input type="hidden" name="do" '
+    '<h2>New token</h2><form class="fields" method="post" action="/tokens"><input type="hidden" name="do" '
     'value="create"><label for="name">Name</label><input id="name" name="name" maxlength="60" autocomplete="off" '
     'placeholder="laptop"><label for="for">For</label><select id="for" name="for"><option value="dav">files (WebDAV)'
     '</option><option value="launch">launching jobs</option></select><label for="expires">Expires after</label>'

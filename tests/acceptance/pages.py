@@ -207,7 +207,7 @@ def _of_the_front(site: PasswordSite, content: Content) -> list[View]:
         View("login", "/login?next=%2Fjobs", "Password", 401, ""),
         View("login-wrong", "/login", "do not fit", 401, "", lambda page: _sign_in(page, "wrong")),
         View("signed-out", "/login", "You are signed out", 401, "", _sign_in_and_out),
-        View("tokens", "/tokens", "Make another"),
+        View("tokens", "/tokens", "New token"),
         View("tokens-made", "/tokens", "it is not shown again", act=_make_token),
         View("open", "/open/", f"localhost:{content.port}"),
         View("open-empty", "/open/", "None yet", login="carol"),

@@ -52,6 +52,9 @@ def test_a_group_is_let_in_and_may_not_write(files: ForwardFiles, tmp_path: Path
     files.share("alice-tb", grp.getgrgid(os.getegid()).gr_name)
     assert mode(tmp_path / "alice-tb") == 0o710
     assert (tmp_path / "alice-tb").stat().st_gid == os.getegid()
+    assert files.list()[0].state == f"on, shared with {grp.getgrgid(os.getegid()).gr_name}"
+    (tmp_path / "alice-tb").chmod(0o711)
+    assert files.list()[0].state == "on, shared with everybody"
     with pytest.raises(NotDone, match="no group"):
         files.share("alice-tb", "nobody-made-this-group")
 
