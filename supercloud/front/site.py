@@ -185,9 +185,10 @@ class Site:
             fields.append((b"Retry-After", b"%d" % error.retry_after))
         if isinstance(error, MethodRefused):
             fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
-        if provenance.wants_page(head):
+        is_form = head.method == b"POST" and provenance.is_navigation(head)
+        if provenance.wants_page(head) or is_form:
             name, home = exchange.audit.name, f"{self._on.hosts.portal.url}/"
-            if waits:
+            if waits and not is_form:  # a page that loads itself anew would send the form again
                 fields += pages.waiting_fields(self._on.hosts.of(head.host).url)
                 body = pages.waiting(error.public, name, home=home)
             else:

@@ -48,6 +48,15 @@ def test_scripts_and_styles_are_a_fixed_table_of_files(portal: FakePortal) -> No
         assert _ask(portal, path).status in (400, 404)
 
 
+def test_whoever_sends_a_form_after_signing_out_finds_a_way_on(portal: FakePortal) -> None:
+    browser = _ask(portal, "/launch/web", _PAGE + b"Content-Length: 0\r\n", method="POST")
+    assert (browser.status, browser.field(b"content-type")) == (401, b"text/html; charset=utf-8")
+    assert b"Sign in first." in browser.received
+    assert b'<a href="https://portal.test/">To your workspace</a>' in browser.received
+    program = _ask(portal, "/launch/web", b"Content-Length: 0\r\n", method="POST")
+    assert (program.status, program.field(b"content-type")) == (401, b"text/plain; charset=utf-8")
+
+
 def test_a_newer_portals_scripts_and_styles_are_taken_at_once(portal: FakePortal) -> None:
     script = _ask(portal, "/.portal/files.js")
     assert script.field(b"cache-control") == b"no-cache"
