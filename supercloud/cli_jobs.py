@@ -280,9 +280,9 @@ def _since(one: Job, now: float) -> str:
 def _ends(one: Job, now: float) -> str:
     if one.idle is not None and one.stage != "over":
         return f"in {_span(one.idle.ends - now)}, as nobody uses it"
-    if one.ends is None:
-        return ""
-    return f"{_span(now - one.ends)} ago" if one.stage == "over" else f"in {_span(one.ends - now)}"
+    if one.stage == "over":
+        return f"{_span(now - one.ends)} ago. {one.words}" if one.ends is not None else one.words
+    return "" if one.ends is None else f"in {_span(one.ends - now)}"
 
 
 def _span(seconds: float) -> str:

@@ -225,12 +225,13 @@ def test_jobs_are_a_table(run: Terminal) -> None:
     run.scheduler.has("7", comment=MARKED, starts=400.0, ends=7600.0)
     run.portal.workspace.announce("7")
     run.scheduler.has("6", name="mine", state="pending", nodes=(), submitted=3940.0, starts=None)
-    run.scheduler.has("5", name="old", state="done", nodes=("node1", "node2"), starts=100.0, ends=3700.0)
+    run.scheduler.has("5", name="old", state="failed", reason="NonZeroExitCode", nodes=("node1", "node2"),
+                      starts=100.0, ends=3700.0)  # fmt: skip
     assert run("jobs").output.splitlines() == [
         "JOB  APPLICATION  STAGE    NODE         SINCE  ENDS",
         "7    web          ready    node1:12001  1h     in 1h",
         "6    mine         waiting               1m",
-        "5    old          over     node1,node2  1h 5m  5m ago",
+        "5    old          over     node1,node2  1h 5m  5m ago. It failed (NonZeroExitCode).",
     ]
 
 
