@@ -114,6 +114,8 @@ class ForwardFiles:
         """
         try:
             entries = sorted(os.scandir(self._folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
+            raise NotDone(self._none()) from None
         except OSError as error:
             raise NotDone(f"{self._folder}: {error.strerror}") from None
         mine = [entry.name for entry in entries if _uid(entry) == os.geteuid() and is_forward_name(entry.name)]
@@ -135,6 +137,9 @@ class ForwardFiles:
             return Kept(name, "", "empty: the name is kept, nothing is forwarded")
         state = f"on{_shared(status)}" if is_on else f"off; to switch it on: chmod u+x {self._path(name)}"
         return Kept(name, _shown(url), state + (f" ({url.lines} lines; the last one is used)" if url.lines > 1 else ""))
+
+    def _none(self) -> str:
+        return f"there are no forwards on this host: there is no folder {self._folder}"
 
     def _path(self, name: str) -> Path:
         if not is_forward_name(name):
@@ -168,7 +173,7 @@ class ForwardFiles:
             except FileExistsError:
                 opened = os.open(path, flags | _OPEN)
         except FileNotFoundError:
-            missing = f"there is no {self._folder}" if make else f"you have no forward {name}"
+            missing = self._none() if make else f"you have no forward {name}"
             raise NotDone(missing) from None
         except PermissionError:
             raise NotDone(f"{name} is somebody else's, or you may not write it") from None
