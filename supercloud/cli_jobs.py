@@ -261,7 +261,8 @@ def _about(one: Field) -> str:
     if shown is None:
         return told
     bounds = (("at least", one.least), ("at most", one.most))
-    return "; ".join((told, *(f"{words} {shown(number)}" for words, number in bounds if number is not None)))
+    limits = [f"{shown(number)} {words}" for words, number in bounds if number is not None]
+    return "; ".join((told, *(limit for limit in limits if limit not in told)))
 
 
 def _row(one: Job, now: float) -> Sequence[str]:

@@ -115,7 +115,9 @@ def make_api(workspace: Workspace) -> Blueprint:
     def app(app_id: str) -> Response:
         found = on.catalogue.find(app_id)
         if found is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, "There is no such application.")
+            raise Refusal(
+                HTTPStatus.NOT_FOUND, "There is no such application, or it cannot be started. See the list of all."
+            )
         return _json({**told_app(found), "fields": [told_field(one) for one in on.launching.usual(found)]})
 
     @api.get("/jobs")
@@ -127,7 +129,9 @@ def make_api(workspace: Workspace) -> Blueprint:
         body = _body()
         found = on.catalogue.find(_text(body, "app"))
         if found is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, "There is no such application.")
+            raise Refusal(
+                HTTPStatus.NOT_FOUND, "There is no such application, or it cannot be started. See the list of all."
+            )
         values = body.get("values", {})
         if not isinstance(values, dict):
             raise Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, "values has to be an object.")

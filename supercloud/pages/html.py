@@ -173,7 +173,10 @@ def refuse(error: Refusal, login: str, *, has_forwards: bool) -> Response:
 def _app(on: Workspace, app_id: str) -> App:
     found = on.catalogue.find(app_id)
     if found is None:
-        raise Refusal(HTTPStatus.NOT_FOUND, "There is no such application. See what there is under Launch.")
+        raise Refusal(
+            HTTPStatus.NOT_FOUND,
+            "There is no such application, or it cannot be started. See what there is under Launch.",
+        )
     return found
 
 

@@ -123,7 +123,10 @@ def test_what_is_wrong_in_a_form_is_said_with_what_would_be_right(hers: Hers) ->
     assert (done.status, "comand: there is no such field; did you mean command?" in done.err) == (1, True)
     done = hers("launch", "web", "minutes=soon")
     assert "command: this is needed" in done.err and "minutes: " in done.err
-    assert hers("launch", "none").err == "Error: There is no such application.\n"
+    assert (
+        hers("launch", "none").err
+        == "Error: There is no such application, or it cannot be started. See the list of all.\n"
+    )
 
 
 @pytest.mark.root

@@ -148,8 +148,16 @@ def test_what_an_application_asks_is_shown_with_what_can_be_written(run: Termina
     shown = {line.split()[0]: line for line in lines[1:]}
     assert "one of normal, gpu" in shown["partition"]
     assert "needed" in shown["command"] and "{port} becomes the port" in shown["command"]
-    assert "[2h]" in shown["minutes"] and "at least 1m" in shown["minutes"]
+    assert "[2h]" in shown["minutes"] and "1m at least" in shown["minutes"]
     assert "at most" not in shown["command"]
+
+
+def test_a_limit_that_its_help_tells_is_told_once(run: Terminal) -> None:
+    folder = run.portal.workspace.site / "short"
+    folder.mkdir(parents=True)
+    (folder / "app.toml").write_text('name = "Short"\n[resources]\nminutes = { most = 480 }\n')
+    (folder / "script.sh.j2").write_text("")
+    assert run("apps", "short").output.count("8h at most") == 1
 
 
 def test_launch_prints_the_jobs_id_alone(run: Terminal) -> None:
