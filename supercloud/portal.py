@@ -109,7 +109,7 @@ class Portal(Service):
         :raises WrongSettings: one cannot be bound, or another portal runs with this state.
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
-        preflight.check_alone(self._settings.run, "run" if self._only is None else "--state")
+        preflight.check_alone(self._settings.run, "state and run" if self._only is None else "--state")
         for one in self._front.listen:
             asks = one.asks_certificate
             if asks not in self._materials:

@@ -126,7 +126,9 @@ def check_alone(run: Path, key: str) -> None:
             pass  # it listens, and has much to do
         except OSError:
             return
-    raise WrongSettings(f"{run}: another portal runs with this folder; stop it, or name another by {key}")
+    raise WrongSettings(
+        f"{run}: another portal runs with this folder, or ends just now; stop it, or name another by {key}"
+    )
 
 
 def tls_files(settings: Settings, front: Front, *, asks_certificate: bool) -> TlsFiles:

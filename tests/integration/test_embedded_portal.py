@@ -216,7 +216,7 @@ def test_a_second_portal_leaves_the_first_its_port_and_its_state(embedded: Any, 
     assert f"127.0.0.1 port {embedded.port}: Address already in use; name another by --port" in begin(
         embedded.port, tmp_path / "state"
     )
-    assert "another portal runs with this folder; stop it, or name another by --state" in begin(
+    assert "another portal runs with this folder, or ends just now; stop it, or name another by --state" in begin(
         free_port(), embedded.state
     )
     assert embedded.curl(f"{embedded.url}/tokens").status == 200

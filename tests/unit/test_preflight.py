@@ -108,7 +108,9 @@ def test_a_folder_of_sockets_where_a_portal_answers_is_left_to_it(tmp_path: Path
         preflight.check_alone(tmp_path, "--state")  # nobody listens: one that was killed left it
         there.listen(0)
         for _ in range(3):  # and when it has no time to accept
-            with pytest.raises(WrongSettings, match="another portal runs with this folder; stop it, or name another"):
+            with pytest.raises(
+                WrongSettings, match="another portal runs with this folder, or ends just now; stop it, or name another"
+            ):
                 preflight.check_alone(tmp_path, "--state")
 
 
