@@ -56,7 +56,8 @@ const follow = async () => {
       if (log.textContent.length > 500000) log.textContent = log.textContent.slice(-250000);
       if (atEnd) log.scrollTop = log.scrollHeight;
     }
-    waits = told.text ? 1000 : Math.min(waits * 1.5, 5000);
+    // Whoever prints much is asked again at once: the end is what people wait for.
+    waits = told.text.length > 16384 ? 100 : told.text ? 1000 : Math.min(waits * 1.5, 5000);
     log.dataset.offset = told.offset;
     if (told.over && !told.text) {
       if (log.dataset.offset === '0') log.textContent = '(nothing)';
