@@ -65,6 +65,16 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     when: Mapping[str, list[Value]] = {}
 
 
+NAME: Final = Asked(
+    name="job_name",
+    label="Name",
+    kind="text",
+    help="Tells it from your other jobs, such as fit of run 12",
+    most=60,
+    advanced=True,
+)
+
+
 class Unanswered(Exception):
     """What is wrong with the answers.
 
@@ -78,7 +88,7 @@ class Unanswered(Exception):
 
 def asked_for(definition: Definition, cluster: Cluster) -> list[Asked]:
     """All that an application asks, in order."""
-    return [*_resources(definition, cluster), *map(_own, definition.field)]
+    return [*_resources(definition, cluster), *map(_own, definition.field), NAME]
 
 
 def answered(asked: Iterable[Asked], given: Mapping[str, Any]) -> Values:

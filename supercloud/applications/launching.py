@@ -15,7 +15,7 @@ import msgspec
 
 from supercloud.applications.catalogue import App
 from supercloud.applications.definition import RESOURCES
-from supercloud.applications.form import Asked, Values, answered, asked_for
+from supercloud.applications.form import NAME, Asked, Values, answered, asked_for
 from supercloud.own_folder import make_own_folder
 from supercloud.scheduler.interface import Cluster, Scheduler, Submission
 
@@ -87,7 +87,7 @@ class Launching:
         folder = self._data / f"{time.strftime('%Y%m%d-%H%M%S')}-{app.id}-{secrets.token_hex(3)}"
         text = app.template.fill(
             {**dict.fromkeys(RESOURCES, 0), **values, "app": app.id, "folder": str(folder), "home": str(self._home),
-             "login": self._login, "job_name": app.id}
+             "login": self._login, "job_name": _name(app, values)}
         )  # fmt: skip
         make_own_folder(self._data)
         folder.mkdir(mode=0o700)
@@ -110,7 +110,7 @@ class Launching:
         asks = app.definition.resources
         features = str(values.get("features") or "").replace(",", " ").split()
         return Submission(
-            name=app.id,
+            name=_name(app, values),
             script=folder / SCRIPT,
             folder=self._home,
             output=folder / OUTPUT,
@@ -134,8 +134,8 @@ class Launching:
             return {}
 
     def _remember(self, app: App, given: Mapping[str, Any]) -> None:
-        """For the next time; that it cannot be kept stops nobody."""
-        typed = {name: _typed(value) for name, value in given.items()}
+        """For the next time, when it has another name; that it cannot be kept stops nobody."""
+        typed = {name: _typed(value) for name, value in given.items() if name != NAME.name}
         data = msgspec.json.encode(typed)
         if len(data) > _MOST_REMEMBERED:
             return
@@ -150,6 +150,10 @@ class Launching:
 
     def _file(self, app: App) -> Path:
         return self._state / f"{app.id}.json"
+
+
+def _name(app: App, values: Values) -> str:
+    return str(values[NAME.name] or app.id)
 
 
 def _typed(value: Any) -> str:

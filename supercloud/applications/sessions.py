@@ -240,7 +240,7 @@ class Sessions:
             stage = "ready"  # a job of the person's own: nobody knows whether there is something to open
         return Session(
             id=job.id,
-            name=app.definition.name if app is not None else job.name,
+            name=app.definition.name if app is not None and job.name == app_id else job.name,
             stage=stage,
             words=self._words(job, stage, within) if idle is None else self._warning(idle),
             app=app_id,

@@ -27,6 +27,7 @@ _SMALL = {
     "features": "",
     "options": "",
 }
+_NAMED = "Läufe 1 'bis' $(id) \"12\" ☃"
 
 
 def prepare() -> None:
@@ -151,10 +152,12 @@ def _listening(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
 def _options(lab: Lab, site: ClusterSite, page: Any) -> None:
     job_id = launch(
         page, site, "jupyterlab", partition="gpu", gpus="2", gpu_kind="a100", cpus="4", memory="1G", minutes="1h 30m",
-        features="fast", options="--nice=7 --contiguous", environment=str(jupyterlab.VENV),
+        features="fast", options="--nice=7 --contiguous", environment=str(jupyterlab.VENV), job_name=_NAMED,
     )  # fmt: skip
+    lab.holds(page.inner_text("h1") == _NAMED, f"the page calls it what it was called: {page.inner_text('h1')}")
     said = subprocess.run(["scontrol", "show", "job", job_id, "-o"], capture_output=True, text=True).stdout
     wanted = (
+        f"JobName={_NAMED} ",
         "Partition=gpu",
         "gres:gpu:a100:2",
         "NumCPUs=4",

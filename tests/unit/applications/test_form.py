@@ -40,7 +40,17 @@ def wrong(given: dict[str, object], *fields: Field, **how: object) -> dict[str, 
 
 def test_resources_are_asked_with_what_the_cluster_has() -> None:
     asked = {one.name: one for one in asked_for(definition(features=True), CLUSTER)}
-    assert list(asked) == ["partition", "minutes", "cpus", "memory", "gpus", "gpu_kind", "features", "options"]
+    assert list(asked) == [
+        "partition",
+        "minutes",
+        "cpus",
+        "memory",
+        "gpus",
+        "gpu_kind",
+        "features",
+        "options",
+        "job_name",
+    ]
     assert [choice.value for choice in asked["partition"].choices] == ["normal", "gpu"]
     assert asked["partition"].default == "normal"
     assert (asked["cpus"].most, asked["cpus"].within) == (32, {"normal": 16, "gpu": 32})
@@ -50,20 +60,18 @@ def test_resources_are_asked_with_what_the_cluster_has() -> None:
 
 
 def test_one_machine_asks_for_no_partition_and_no_gpu() -> None:
-    assert [one.name for one in asked_for(definition(), LOCAL)] == ["minutes", "cpus", "memory"]
+    assert [one.name for one in asked_for(definition(), LOCAL)] == ["minutes", "cpus", "memory", "job_name"]
 
 
 def test_what_an_application_does_not_ask_is_not_asked() -> None:
-    assert (
-        asked_for(definition(partition=False, cpus=None, memory=None, minutes=None, gpus=None, further=False), CLUSTER)
-        == []
-    )
+    nothing = definition(partition=False, cpus=None, memory=None, minutes=None, gpus=None, further=False)
+    assert [one.name for one in asked_for(nothing, CLUSTER)] == ["job_name"]
 
 
 def test_nothing_given_is_the_defaults() -> None:
     assert ask({}, Field(name="x", default="y")) == {
         "partition": "normal", "minutes": 120, "cpus": 1, "memory": 0, "gpus": 0, "gpu_kind": "", "options": "",
-        "x": "y",
+        "x": "y", "job_name": "",
     }  # fmt: skip
 
 

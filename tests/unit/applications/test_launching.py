@@ -101,6 +101,17 @@ def test_what_was_typed_is_there_the_next_time(here: FakeWorkspace) -> None:
     assert (asked["command"], asked["partition"], asked["minutes"]) == ("serve {port}", "gpu", "90m")
 
 
+def test_a_job_has_the_name_that_was_typed_and_the_next_one_has_not(here: FakeWorkspace) -> None:
+    app = web(here)
+    for name in ("run 12 'ü' $(id)", ""):
+        here.launching.launch(app, {"command": "x", "job_name": name})
+    first, second = here.scheduler.submitted
+    assert isinstance(first, Submission) and isinstance(second, Submission)
+    assert (first.name, second.name) == ("run 12 'ü' $(id)", "web")
+    here.launching.launch(app, {"command": "x", "job_name": "again"})
+    assert {one.name: one.default for one in here.launching.asked(app)}["job_name"] == ""
+
+
 def test_whoever_shows_no_form_is_told_what_is_taken_for_what_is_not_given(here: FakeWorkspace) -> None:
     here.launching.launch(web(here), {"command": "x", "minutes": "90m"})
     told = {one["name"]: one["default"] for one in here.client.get("/api/apps/web").json["fields"]}

@@ -39,6 +39,12 @@ def test_an_application_waits_starts_is_ready_and_ends(here: FakeWorkspace) -> N
     assert (here.sessions.find(job_id).stage, here.sessions.find(job_id).can_open) == ("over", False)
 
 
+def test_one_that_was_given_a_name_is_shown_by_it(here: FakeWorkspace) -> None:
+    job_id = launch(here, job_name="run 12")
+    found = here.sessions.find(job_id)
+    assert (found.name, found.app) == ("run 12", "web")
+
+
 def test_why_a_job_waits_is_said_in_words(here: FakeWorkspace) -> None:
     here.scheduler.has("7", state="pending", reason="Resources", nodes=(), starts=None)
     here.scheduler.has("8", state="pending", reason="SomethingNew", nodes=(), starts=None)
