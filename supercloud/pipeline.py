@@ -162,7 +162,9 @@ class Pipeline:
 
     async def _carry(self, exchange: Exchange, viewer: Viewer, place: Place, *, afresh: bool = False) -> None:
         on, head = self._on, exchange.head
-        kept = None if afresh else on.pool.take(_key(viewer, place), must_be_fresh=not _may_repeat(head))
+        # The handshake of a WebSocket could be sent again, but its relay does not; few are sent, and each lasts.
+        must_be_fresh = not _may_repeat(head) or bool(head.upgrade)
+        kept = None if afresh else on.pool.take(_key(viewer, place), must_be_fresh=must_be_fresh)
         is_kept = kept is not None
         if kept is None:
             permit = await on.access.permit(viewer.principal, place.application, place.forward)

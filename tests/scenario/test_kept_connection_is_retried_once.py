@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supercloud.upstream.pool import FRESH, KEPT
-from tests.fakes.portal import OK, PORT, Browser, FakePortal, get
+from tests.fakes.portal import OK, PORT, Browser, FakePortal, get, websocket_request
 
 
 @pytest.fixture
@@ -71,6 +71,15 @@ def test_what_may_have_an_effect_uses_a_fresh_connection_only(portal: FakePortal
     browser.send(get(portal).replace(b"GET", b"POST", 1))
     assert portal.dialer[0].received == b""
     assert portal.dialer[1].received.startswith(b"POST ")
+
+
+def test_nor_does_a_websocket_begin_on_one_that_the_application_may_be_closing(
+    portal: FakePortal, browser: Browser
+) -> None:
+    portal.settle(FRESH + 0.1)
+    browser.send(websocket_request(portal))
+    assert portal.dialer[0].received == b""
+    assert portal.dialer[1].received.startswith(b"GET /socket ")
 
 
 def test_a_connection_that_the_application_finished_with_is_not_used(portal: FakePortal, browser: Browser) -> None:
