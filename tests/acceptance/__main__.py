@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -79,6 +80,8 @@ def _module(name: str) -> ModuleType:
 def _run(modules: dict[str, ModuleType]) -> int:
     from tests.acceptance.lab_of import Lab
 
+    # A shell's jobs in the background ignore it, and so would all that is started here, and stopped as by Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     outcomes = {}
     for name, module in modules.items():
         print(f"== {name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
