@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,9 +18,11 @@ from twisted.internet.interfaces import IAddress
 from supercloud import events, preflight
 from supercloud.accounts import Accounts, read_account
 from supercloud.acting import Acting
+from supercloud.activation import given_sockets
 from supercloud.assembly import Surroundings, assemble, make_hosts
 from supercloud.authn.link import Links
 from supercloud.config import Front, Settings, WrongSettings
+from supercloud.config_values import Listen
 from supercloud.front import authority
 from supercloud.front.admission import OwnAccountOnly
 from supercloud.front.audit import AuditFile
@@ -110,6 +113,7 @@ class Portal(Service):
         """
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         preflight.check_alone(self._settings.run, "state and run" if self._only is None else "--state")
+        given = given_sockets(self._reactor)
         for one in self._front.listen:
             asks = one.asks_certificate
             if asks not in self._materials:
@@ -120,15 +124,14 @@ class Portal(Service):
                 )
             door = self._door()
             factory = TlsFactory(self._materials[asks], door, self._reactor)
-            try:
-                port = self._reactor.listenTCP(one.port, factory, interface=one.address, backlog=1024)
-            except CannotListenError as error:
-                remedy = "name another by front.listen" if self._only is None else "name another by --port"
-                raise WrongSettings(f"{one.address} port {one.port}: {error.socketError.strerror}; {remedy}") from None
+            port = self._listen(one, factory, given.pop((one.address, one.port), None))
             self._ports.append(port)
             bound = port.getHost()
             self._own.add(bound.host, bound.port)
             self._doors.append(door)
+        if given:
+            places = ", ".join(f"{address} {port}" for address, port in given)
+            raise WrongSettings(f"the service manager bound {places}, where front.listen has no listener")
         hosts = self._hosts = make_hosts(self._front, self._bound_ports())
         self._acting = Acting(
             self._settings,
@@ -191,6 +194,17 @@ class Portal(Service):
     def url(self) -> str:
         """The portal's own address."""
         return self._hosts.portal.url
+
+    def _listen(self, one: Listen, factory: TlsFactory, given: socket.socket | None) -> Any:
+        """:raises WrongSettings: it cannot be bound."""
+        if given is not None:
+            with given:
+                return self._reactor.adoptStreamPort(given.fileno(), given.family, factory)
+        try:
+            return self._reactor.listenTCP(one.port, factory, interface=one.address, backlog=1024)
+        except CannotListenError as error:
+            remedy = "name another by front.listen" if self._only is None else "name another by --port"
+            raise WrongSettings(f"{one.address} port {one.port}: {error.socketError.strerror}; {remedy}") from None
 
     def _bound_ports(self) -> tuple[int, ...]:
         return tuple(dict.fromkeys(port.getHost().port for port in self._ports))

@@ -225,6 +225,32 @@ def test_a_second_portal_leaves_the_first_its_port_and_its_state(embedded: Any, 
     assert embedded.curl(f"{embedded.url}/tokens").status == 200
 
 
+def test_whoever_connects_between_two_portals_waits_where_the_service_manager_holds_the_port(
+    processes: Processes, tmp_path: Path
+) -> None:
+    def start(port: int, held: socket.socket) -> Twistd:
+        script = 'exec 3<&"$0"; export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=portal; exec "$@"'
+        options = ["--port", str(port), "--state", str(tmp_path / "state")]
+        argv = ["bash", "-c", script, str(held.fileno()), *TWISTD, *options]
+        pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+        return Twistd(processes.start(argv, pass_fds=[held.fileno()], **pipes))
+
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        port = held.getsockname()[1]
+        for _ in range(2):
+            early = socket.create_connection(("127.0.0.1", port))  # nobody would be there, but for the manager
+            portal = start(port, held)
+            portal.link()
+            context = ssl.create_default_context(cafile=str(tmp_path / "state/tls/ca.pem"))
+            with context.wrap_socket(early, server_hostname="localhost") as connection:
+                connection.sendall(f"GET / HTTP/1.1\r\nHost: localhost:{port}\r\n\r\n".encode())
+                assert connection.recv(4096).startswith(b"HTTP/1.1 401 ")
+            portal.stop()
+        wrong = start(free_port(), held)
+        assert wrong.process.wait(20) == 1
+        wrong.wait_for(f"the service manager bound 127.0.0.1 {port}, where front.listen has no listener")
+
+
 def test_nothing_listens_is_a_page_that_waits(embedded: Any) -> None:
     answer = embedded.curl(f"{embedded.path(free_port())}/", "-H", "Accept: text/html")
     assert (answer.status, answer.field("Retry-After")) == (503, "2")
