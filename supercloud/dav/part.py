@@ -61,6 +61,9 @@ def is_due(folder: int, now: float) -> bool:
 def litter(folder: int, wall: float) -> list[str]:
     """Names of parts in a folder that nobody writes any more: this account's own only.
 
+    Whoever may write a folder can give such a name to a folder of somebody else's, which they could not empty: folders
+    count only where nobody else can.
+
     :param folder: an O_PATH descriptor will do.
     :param wall: the time of day, which files are stamped with.
     """
@@ -69,16 +72,24 @@ def litter(folder: int, wall: float) -> list[str]:
     except OSError:
         return []  # a folder that one may write into but not list
     try:
+        may_be_folders = _is_ours_alone(os.fstat(reading))
         with os.scandir(reading) as entries:
             return [
                 entry.name
                 for entry in entries
-                if is_part_name(entry.name) and _is_abandoned(entry.name, entry.stat(follow_symlinks=False), wall)
+                if is_part_name(entry.name)
+                and (may_be_folders or not entry.is_dir(follow_symlinks=False))
+                and _is_abandoned(entry.name, entry.stat(follow_symlinks=False), wall)
             ]
     except OSError:
         return []
     finally:
         os.close(reading)
+
+
+def _is_ours_alone(folder: os.stat_result) -> bool:
+    """Whether no other account can give a name in it to what is ours; the group's bits are those of an access list."""
+    return folder.st_uid == os.geteuid() and bool(folder.st_mode & stat.S_ISVTX or not folder.st_mode & 0o022)
 
 
 def _is_abandoned(name: str, status: os.stat_result, wall: float) -> bool:

@@ -161,7 +161,7 @@ class Draft:
         # A part has a name that others see: never more open to them than what it replaces.
         mode = self._mode if self.old is None else stat.S_IMODE(self.old.st_mode) & 0o777
         if self._name is not None:
-            return _regular(os.open(self._name, _RESUMED, mode, dir_fd=folder))
+            return _ours(os.open(self._name, _RESUMED, mode, dir_fd=folder))
         try:
             return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, self._mode, dir_fd=folder)
         except OSError as error:
@@ -310,15 +310,16 @@ def _opened_for_writing(landing: Landing) -> int | None:
         raise
 
 
-def _regular(handle: int) -> int:
-    """The same descriptor.
+def _ours(handle: int) -> int:
+    """The same descriptor. Others can foresee the name of a part that is resumed, and read what they have put there.
 
-    :raises NotServed: when it is not one of a file; it is closed then.
+    :raises NotServed: when it is not one of a file of this account's with one name; it is closed then.
     """
-    if stat.S_ISREG(os.fstat(handle).st_mode):
+    status = os.fstat(handle)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == os.geteuid():
         return handle
     os.close(handle)
-    raise NotServed("a part is no file")
+    raise NotServed("a part is no file of this account's")
 
 
 def _stamp_if_ours(target: int, modified_ns: int) -> None:

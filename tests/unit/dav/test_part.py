@@ -67,6 +67,17 @@ def test_parts_of_other_accounts_and_links_are_not_litter(
     assert litter(handle, time.time() + 2 * ABANDONED) == []
 
 
+@pytest.mark.parametrize(("mode", "found"), [(0o755, True), (0o1777, True), (0o775, False), (0o2770, False)])
+def test_a_folder_that_somebody_else_could_have_named_a_part_is_not_litter(
+    folder: Path, handle: int, mode: int, *, found: bool
+) -> None:
+    name = part_name("precious").replace(f"{os.getpid():06x}", "fffffe")
+    (folder / name).mkdir()
+    folder.chmod(mode)
+
+    assert litter(handle, time.time()) == ([name] if found else [])
+
+
 def test_a_folder_is_looked_through_once_an_hour(handle: int) -> None:
     now = time.monotonic() + 10**6
 

@@ -193,6 +193,25 @@ def test_a_link_in_place_of_the_pieces_is_not_followed(dav: Caller, folder: Path
     assert (tmp_path / "secret").read_bytes() == b"0123456789"
 
 
+def test_pieces_are_not_put_into_what_somebody_else_has_laid_there(
+    dav: Caller, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid = folder / part.resumable_name("big", len(BYTES))
+    laid.touch()
+    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
+
+    assert piece(dav, 0, 10).status == 403
+    assert laid.read_bytes() == b""
+
+
+def test_pieces_are_not_put_into_a_file_that_has_another_name(dav: Caller, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"0123456789")
+    (folder / part.resumable_name("big", len(BYTES))).hardlink_to(tmp_path / "other")
+
+    assert piece(dav, 0, 5).status == 403
+    assert (tmp_path / "other").read_bytes() == b"0123456789"
+
+
 @pytest.fixture
 def cloud(folder: Path, home: Path) -> Caller:
     """With ownCloud's addresses."""
