@@ -152,7 +152,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         paths_for_others=frozenset(front.paths_for_others),
         uid=os.geteuid(),
     )
-    looks = Offload(reactor, name="supercloud-desk", threads=8)
+    looks = Offload(reactor, name="supercloud-desk", threads=64)
     looks.start()
     desk = make_desk(
         reactor,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
@@ -13,7 +14,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from supercloud import events
-from supercloud.packets import Garbled, Gone, Packets, close_all
+from supercloud.packets import Close, Garbled, Gone, Packets, close_all
 
 _BATCH: Final = 16  # messages of one connection before the reactor turns to others
 _MOST_WAITING: Final = 1000  # messages that the other end has not read yet; more means that it does not read
@@ -26,6 +27,7 @@ class PacketLink:
     :param kind: what may be received: a tagged union of msgspec structs; anything else ends the connection.
     :param received: called with each message and its descriptors, which are then the callee's to close.
     :param lost: called once, with a word that says why, when the connection is gone from either side.
+    :param close: closes descriptors that nobody takes, and the connection itself, which may hold unread ones.
     """
 
     def __init__(
@@ -35,10 +37,12 @@ class PacketLink:
         kind: Any,
         received: Callable[[Any, list[int]], object],
         lost: Callable[[str], object],
+        close: Close = close_all,
     ) -> None:
         connected.setblocking(False)
         self._reactor = reactor
-        self._packets: Packets[Any] | None = Packets(connected, kind)
+        self._close = close
+        self._packets: Packets[Any] | None = Packets(connected, kind, close)
         self._fileno = connected.fileno()
         self._received = received
         self._lost = lost
@@ -74,8 +78,10 @@ class PacketLink:
             return
         self._reactor.removeReader(self)
         self._reactor.removeWriter(self)
-        self._packets.close()
-        self._packets = None
+        connected, self._packets = self._packets.socket, None
+        with suppress(OSError):  # the other end is told now, whenever it is closed
+            connected.shutdown(socket.SHUT_RDWR)
+        self._close([connected.detach()])
         self._waiting.clear()
         self._lost(why)
 
@@ -101,7 +107,7 @@ class PacketLink:
             try:
                 self._received(message, descriptors)
             except Exception:
-                close_all(descriptors)
+                self._close(descriptors)
                 events.unexpected(f"answering {type(message).__name__}")
                 self.close("mistake of the portal's own")
 

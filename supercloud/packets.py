@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import socket
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -15,7 +15,10 @@ import msgspec
 # Bytes of one message, and descriptors that may come with it.
 MOST_BYTES: Final = 64 * 1024
 MOST_DESCRIPTORS: Final = 4
-_ROOM: Final = socket.CMSG_LEN(MOST_DESCRIPTORS * array("i").itemsize)
+# For as many as can be sent (SCM_MAX_FD): what does not fit the kernel closes itself, in the middle of the call.
+_ROOM: Final = socket.CMSG_LEN(253 * array("i").itemsize)
+
+Close = Callable[[Sequence[int]], object]
 
 M = TypeVar("M")
 
@@ -33,10 +36,12 @@ class Packets(Generic[M]):
 
     :param connected: a SOCK_SEQPACKET socket; closed with this.
     :param kind: what may be received: a tagged union of msgspec structs.
+    :param close: closes descriptors that came with what is no message.
     """
 
-    def __init__(self, connected: socket.socket, kind: Any) -> None:
+    def __init__(self, connected: socket.socket, kind: Any, close: Close | None = None) -> None:
         self.socket = connected
+        self._close = close or close_all
         self._decode = msgspec.msgpack.Decoder(kind).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
@@ -55,11 +60,11 @@ class Packets(Generic[M]):
         :raises Garbled: what came is no message; its descriptors are closed.
         :raises BlockingIOError: on a socket that does not block, when nothing is there.
         """
-        data, descriptors = receive(self.socket)
+        data, descriptors = receive(self.socket, self._close)
         try:
             return self._decode(data), descriptors
         except (ValueError, RecursionError) as error:  # of msgspec, which says so of letters and of depth
-            close_all(descriptors)
+            self._close(descriptors)
             raise Garbled(str(error)) from None
 
     def close(self) -> None:
@@ -83,7 +88,7 @@ def send(connected: socket.socket, data: bytes, descriptors: Sequence[int] = ())
         raise Gone from None
 
 
-def receive(connected: socket.socket) -> tuple[bytes, list[int]]:
+def receive(connected: socket.socket, close: Close | None = None) -> tuple[bytes, list[int]]:
     """Take the bytes of one message and its descriptors; see `Packets.receive`."""
     try:
         # Not socket.recv_fds: it forgets the flags that it is given, and the descriptors would be inherited.
@@ -91,11 +96,13 @@ def receive(connected: socket.socket) -> tuple[bytes, list[int]]:
     except ConnectionResetError:
         raise Gone from None
     descriptors = _descriptors_in(ancillary)
-    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(data) > MOST_BYTES:
-        close_all(descriptors)
+    close = close or close_all
+    is_truncated = flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(data) > MOST_BYTES
+    if is_truncated or len(descriptors) > MOST_DESCRIPTORS:
+        close(descriptors)
         raise Garbled("too long, or with too many descriptors")
     if not data:
-        close_all(descriptors)
+        close(descriptors)
         raise Gone
     return data, descriptors
 

@@ -16,6 +16,7 @@ import stat
 import termios
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -24,10 +25,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from supercloud import events
+from supercloud.desk.closer import Closer
 from supercloud.desk.wire import VERSION, Hello, Message, Refusal, Refused
 from supercloud.errors import Busy
 from supercloud.packet_link import PacketLink, peer_of
-from supercloud.packets import close_all
 
 PER_UID: Final = 40  # connections of one account: a worker has one a thread
 IN_ALL: Final = 10_000
@@ -104,6 +105,7 @@ class Desk:
         self.handlers = dict(handlers)
         self.kinds = functools.reduce(operator.or_, self.handlers, Hello)
         self._limits = per_uid, in_all
+        self.closer = Closer()
         self._socket: socket.socket | None = None
         self._connections: set[_Connection] = set()
         self._by_uid: Counter[int] = Counter()
@@ -140,6 +142,10 @@ class Desk:
         for _ in range(_BATCH):
             if self._socket is None:
                 return
+            if self.closer.is_full:
+                events.warned(f"{self._path}: nobody is let in while so much waits to be closed")
+                self._pause()
+                return
             try:
                 connected, _address = self._socket.accept()
             except BlockingIOError:
@@ -161,17 +167,22 @@ class Desk:
     def _let_in(self, connected: socket.socket) -> None:
         pid, uid, gid = peer_of(connected)
         per_uid, in_all = self._limits
-        if self._by_uid[uid] >= per_uid or len(self._connections) >= in_all:
-            connected.close()
+        if self._by_uid[uid] >= per_uid or len(self._connections) >= in_all or self.closer.is_behind(uid):
+            self._send_away(uid, connected)
             return
         try:
             groups = peer_groups(connected)
         except OSError:
-            connected.close()
+            self._send_away(uid, connected)
             return
         self._by_uid[uid] += 1
         asker = Asker(pid=pid, uid=uid, gid=gid, groups=groups)
         self._connections.add(_Connection(self, self._reactor, connected, asker))
+
+    def _send_away(self, uid: int, connected: socket.socket) -> None:
+        with suppress(OSError):
+            connected.shutdown(socket.SHUT_RDWR)
+        self.closer.close(uid, [connected.detach()])
 
     def left(self, connection: _Connection) -> None:
         """For connections: this one is over."""
@@ -202,17 +213,18 @@ class _Connection:
         self._is_over = False
         self._waiting: deque[tuple[Message, list[int]]] = deque()
         self._running: Deferred[Any] | None = None
-        self._link = PacketLink(reactor, connected, desk.kinds, self._received, self._lost)
+        self._close = functools.partial(desk.closer.close, asker.uid)
+        self._link = PacketLink(reactor, connected, desk.kinds, self._received, self._lost, self._close)
 
     def end(self, why: str) -> None:
         self._link.close(why)
 
     def _received(self, message: Message, descriptors: list[int]) -> None:
         if isinstance(message, Hello):
-            close_all(descriptors)
+            self._close(descriptors)
             self._greet(message)
-        elif not self._greeted or len(self._waiting) >= MOST_WAITING or self._unread() > MOST_UNREAD:
-            close_all(descriptors)
+        elif not self._greeted or self._asks_too_much():
+            self._close(descriptors)
             self.end("asks too much, or before it greets")
         else:
             self._waiting.append((message, descriptors))
@@ -223,6 +235,10 @@ class _Connection:
             self._link.send(Refused("version", f"the portal speaks version {VERSION}, once greeted"))
             self.end("greets wrongly")
         self._greeted = True
+
+    def _asks_too_much(self) -> bool:
+        is_behind = self._desk.closer.is_behind(self.asker.uid)
+        return is_behind or len(self._waiting) >= MOST_WAITING or self._unread() > MOST_UNREAD
 
     def _unread(self) -> int:
         answer = fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0\0\0\0")
@@ -238,7 +254,7 @@ class _Connection:
         events.watch(running, "answering at the desk")
 
     def _answer(self, answer: Message, descriptors: list[int]) -> None:
-        close_all(descriptors)
+        self._close(descriptors)
         self._running = None
         if self._is_over:
             return
@@ -252,7 +268,7 @@ class _Connection:
     def _lost(self, _why: str) -> None:
         self._is_over = True
         for _message, descriptors in self._waiting:
-            close_all(descriptors)
+            self._close(descriptors)
         self._waiting.clear()
         self._desk.left(self)
 

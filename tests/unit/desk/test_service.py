@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.logger import LogEvent
 from zope.interface.verify import verifyObject
 
-from supercloud.desk import service
+from supercloud.desk import closer, service
 from supercloud.desk.service import MOST_UNREAD, Asker, Desk, peer_groups
 from supercloud.desk.wire import VERSION, Done, Hello, Message, Refusal, Refused
 from supercloud.errors import Busy
@@ -179,6 +182,18 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+def eventually(is_so: Callable[[], bool]) -> bool:
+    """Whether it comes about, in a thread."""
+    ends = time.monotonic() + 10
+    while not (is_there := is_so()) and time.monotonic() < ends:
+        time.sleep(0.005)
+    return is_there
+
+
+def comes_down_to(count: int) -> bool:
+    return eventually(lambda: descriptors() <= count)
+
+
 def test_descriptors_are_closed_after_the_answer_and_never_before(site: Site) -> None:
     waiting: Deferred[Message] = Deferred()
     came: list[int] = []
@@ -190,7 +205,7 @@ def test_descriptors_are_closed_after_the_answer_and_never_before(site: Site) ->
     assert os.fstat(came[0])
 
     waiting.callback(Done())
-    assert descriptors() == before
+    assert comes_down_to(before)
 
 
 def test_descriptors_of_what_is_never_answered_are_closed_too(site: Site) -> None:
@@ -203,7 +218,7 @@ def test_descriptors_of_what_is_never_answered_are_closed_too(site: Site) -> Non
     assert descriptors() == before + 1
     site.desk.stop()
 
-    assert descriptors() <= before
+    assert comes_down_to(before)
 
 
 def test_an_answer_to_who_has_left_goes_nowhere(site: Site, logged: list[LogEvent]) -> None:
@@ -343,4 +358,107 @@ def test_a_program_that_only_sends_descriptors_leaves_none(site: Site) -> None:
     program.close()
     site.reactor.settle()
 
-    assert descriptors() <= before + 1
+    assert comes_down_to(before + 1)
+
+
+class Lingering:
+    """A socket whose closing waits, as its peer reads nothing, until this is left."""
+
+    def __enter__(self) -> int:
+        listening = socket.create_server(("127.0.0.1", 0))
+        made = socket.create_connection(listening.getsockname())
+        self._peer, _ = listening.accept()
+        listening.close()
+        made.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                made.send(bytes(65536))
+        made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+        return made.detach()
+
+    def __exit__(self, *_: object) -> None:
+        self._peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._peer.close()
+
+
+def asked(site: Site, program: Packets[Any], given: int) -> None:
+    program.send(Ask("x"), [given])
+    os.close(given)
+
+
+def without_greeting(site: Site, _program: Packets[Any], given: int) -> None:
+    asked(site, site.connect(greets=False), given)
+
+
+def garbled(site: Site, program: Packets[Any], given: int) -> None:
+    socket.send_fds(program.socket, [b"\xc1"], [given])
+    os.close(given)
+
+
+def too_many(site: Site, program: Packets[Any], given: int) -> None:
+    socket.send_fds(program.socket, [msgspec.msgpack.encode(Ask("x"))], [0] * 100 + [given])
+    os.close(given)
+
+
+def unread(site: Site, program: Packets[Any], given: int) -> None:
+    program.socket.send(b"\xc1")
+    asked(site, program, given)
+
+
+def one_connection_too_many(site: Site, _program: Packets[Any], given: int) -> None:
+    while len(site.desk._connections) < service.PER_UID:
+        site.connect()
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made.connect(str(site.path))
+    asked(site, Packets(made, Told), given)
+    made.close()
+
+
+@pytest.mark.parametrize("attack", [asked, without_greeting, garbled, too_many, unread, one_connection_too_many])
+def test_what_is_slow_to_close_holds_up_nobody(site: Site, attack: Callable[..., None]) -> None:
+    program, other = site.connect(), site.connect()
+    with Lingering() as given:
+        began = time.monotonic()
+        attack(site, program, given)
+        site.reactor.settle()
+        assert site.ask(other, "other") == Told(f"{os.getuid()}:other")
+        assert time.monotonic() - began < 5
+
+
+def test_whose_descriptors_are_slow_to_close_is_let_in_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closer, "PER_UID", 2)
+    program = site.connect()
+    with Lingering() as given:
+        asked(site, program, given)
+        site.reactor.settle()
+        program.receive()
+        while not site.desk.closer.is_behind(os.getuid()):
+            site.ask(program, descriptors=[0])
+
+        program.send(Ask("x"), [0])
+        site.reactor.settle()
+        assert not site.is_open(program)
+        assert not site.is_open(site.connect())
+    assert eventually(lambda: not site.desk.closer.is_behind(os.getuid()))
+    assert site.ask(site.connect())
+
+
+def test_when_very_much_waits_nobody_is_let_in_for_now(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closer, "MOST", -1)
+    site.connect()
+    assert site.desk not in site.reactor.readers
+    monkeypatch.undo()
+    site.reactor.advance(service._PAUSE)
+    site.reactor.settle()
+
+    assert site.ask(site.connect())
+
+
+def test_the_thread_that_closes_ends_when_nothing_more_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(closer, "_IDLE", 0.01)
+    made = closer.Closer()
+    made.close(7, [])
+    assert made._queues == {}
+    made.close(7, [987654, os.dup(0)])
+
+    assert eventually(lambda: made._queues == {})
