@@ -153,13 +153,15 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         uid=os.geteuid(),
     )
     looks = Offload(reactor, name="supercloud-desk", threads=64)
+    books = Offload(reactor, name="supercloud-books", threads=1)
     looks.start()
+    books.start()
     desk = make_desk(
         reactor,
         str(settings.run / "portal.sock"),
         settings.state,
         offload=looks,
-        storage=on.storage,
+        storage=books,
         now=on.now,
         handlers={**credentials.handlers, **why.handlers},
     )
@@ -234,7 +236,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     looking = (board.stop, standing.stop, certificates.stop, membership.stop, watch.stop)
     keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close, handed.stop)
     reloads = {"the certificates of forwards": tls.reload} if isinstance(tls, Tls) else {}
-    return Assembled(pipeline, site, (desk.stop, looks.stop, names.stop, *looking, *keeping), reloads)
+    return Assembled(pipeline, site, (desk.stop, looks.stop, books.stop, names.stop, *looking, *keeping), reloads)
 
 
 def make_hosts(front: Front, ports: tuple[int, ...]) -> Hosts:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from supercloud.accounts import Offloaded
 from supercloud.desk import lock_wire as wire
+from supercloud.desk.fair import Fair
 from supercloud.desk.locks import LockBook
 from supercloud.desk.proof import Prover
 from supercloud.desk.service import Asker, Handler
@@ -19,7 +19,7 @@ class LockService:
     :param storage: one thread, in which all of the book's work is done.
     """
 
-    def __init__(self, book: LockBook, prover: Prover, storage: Offloaded) -> None:
+    def __init__(self, book: LockBook, prover: Prover, storage: Fair) -> None:
         self._book = book
         self._prover = prover
         self._storage = storage
@@ -44,22 +44,22 @@ class LockService:
 
     async def _acquire(self, asker: Asker, request: wire.AcquireLock, descriptors: Sequence[int]) -> Message:
         proof = await self._prover.prove(asker, descriptors)
-        return await self._ask(self._book.acquire, asker.uid, proof, request)
+        return await self._ask(asker, self._book.acquire, asker.uid, proof, request)
 
     async def _refresh(self, asker: Asker, request: wire.RefreshLock, _descriptors: Sequence[int]) -> Message:
-        return await self._ask(self._book.refresh, asker.uid, request.token, request.seconds)
+        return await self._ask(asker, self._book.refresh, asker.uid, request.token, request.seconds)
 
     async def _release(self, asker: Asker, request: wire.ReleaseLock, _descriptors: Sequence[int]) -> Message:
-        return await self._do(self._book.release, asker.uid, request.token)
+        return await self._do(asker, self._book.release, asker.uid, request.token)
 
     async def _read(self, asker: Asker, request: wire.ReadLock, _descriptors: Sequence[int]) -> Message:
-        return await self._ask(self._book.read, asker.uid, request.token)
+        return await self._ask(asker, self._book.read, asker.uid, request.token)
 
     async def _find(self, asker: Asker, request: wire.FindLocks, _descriptors: Sequence[int]) -> Message:
-        return await self._ask(self._book.find, asker.uid, request.keys, request.after)
+        return await self._ask(asker, self._book.find, asker.uid, request.keys, request.after)
 
-    async def _filter(self, _asker: Asker, request: wire.FilterLocked, _descriptors: Sequence[int]) -> Message:
-        return await self._ask(self._book.filter, request.pairs)
+    async def _filter(self, asker: Asker, request: wire.FilterLocked, _descriptors: Sequence[int]) -> Message:
+        return await self._ask(asker, self._book.filter, request.pairs)
 
     async def _check(self, asker: Asker, request: wire.CheckWrite, descriptors: Sequence[int]) -> Message:
         within = await self._prover.prove(asker, descriptors) if descriptors else None
@@ -68,14 +68,14 @@ class LockService:
         def check() -> Message:
             return self._book.check(asker, asker.uid, key, request.above, tokens=request.tokens, within=within)
 
-        return await self._ask(check)
+        return await self._ask(asker, check)
 
     async def _drop(self, asker: Asker, request: wire.DropLocks, _descriptors: Sequence[int]) -> Message:
-        return await self._do(self._book.drop, asker.uid, request.ids)
+        return await self._do(asker, self._book.drop, asker.uid, request.ids)
 
     async def _begin(self, asker: Asker, request: wire.BeginWrite, descriptors: Sequence[int]) -> Message:
         proof = await self._prover.prove(asker, descriptors)
-        answer = await self._ask(self._book.begin, asker, asker.uid, proof, request.above, request.tokens)
+        answer = await self._ask(asker, self._book.begin, asker, asker.uid, proof, request.above, request.tokens)
         if isinstance(answer, wire.Begun):
             asker.at_end(self._book.writes.end_all)
         return answer
@@ -83,21 +83,21 @@ class LockService:
     async def _expect(self, asker: Asker, request: wire.ExpectWrite, descriptors: Sequence[int]) -> Message:
         write = self._book.writes.find(asker, request.write)
         proof = await self._prover.prove(asker, descriptors, is_nameless=True)
-        return await self._do(self._book.expect, write, proof)
+        return await self._do(asker, self._book.expect, write, proof)
 
     async def _follow(self, asker: Asker, request: wire.FollowWrite, descriptors: Sequence[int]) -> Message:
         write = self._book.writes.find(asker, request.write)
         proof = await self._prover.prove(asker, descriptors)
-        return await self._do(self._book.follow, write, asker.uid, proof)
+        return await self._do(asker, self._book.follow, write, asker.uid, proof)
 
     async def _end(self, asker: Asker, request: wire.EndWrite, _descriptors: Sequence[int]) -> Message:
         self._book.writes.end(asker, request.write)
         return Done()
 
-    async def _ask(self, call: Callable[..., Message], *args: Any) -> Message:
-        answer: Message = await self._storage.run(call, *args)
+    async def _ask(self, asker: Asker, call: Callable[..., Message], *args: Any) -> Message:
+        answer: Message = await self._storage.run(asker.uid, call, *args)
         return answer
 
-    async def _do(self, call: Callable[..., None], *args: Any) -> Message:
-        await self._storage.run(call, *args)
+    async def _do(self, asker: Asker, call: Callable[..., None], *args: Any) -> Message:
+        await self._storage.run(asker.uid, call, *args)
         return Done()

@@ -6,7 +6,7 @@ import secrets
 import sqlite3
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from supercloud.desk.lock_rules import Held, binding, forbidding, hindering
 from supercloud.desk.lock_wire import (
@@ -32,8 +32,10 @@ _MOST_IDS: Final = 1024
 _FEW: Final = 2000  # locks that are looked through faster than a question is asked for each file
 _MOST_OBSTACLES: Final = 16
 _ROOM: Final = 48 * 1024  # bytes of locks in one answer
-_COLUMNS: Final = "id, token, key, uid, scope, depth, ends, owner, href"
+_BINDING: Final = "id, token, key, uid, scope, depth"
+_COLUMNS: Final = f"{_BINDING}, ends, owner, href"
 _Row = tuple[int, str, bytes, int, str, str, float, bytes, str]
+_Binding = tuple[int, str, bytes, int, str, str]  # of ten thousand locks the rest would be 200 MB
 
 
 class LockBook:
@@ -130,17 +132,18 @@ class LockBook:
 
     def find(self, uid: int, keys: Sequence[Key], after: int) -> Found:
         """Locks on these files, by number, as many as an answer holds."""
-        with self._store.read() as connection:
-            rows = [row for key in set(keys) for row in self._rows(connection, "key = ?", (to_blob(key),))]
         taken: list[ActiveLock] = []
         size = 0
-        wanted = sorted(row for row in rows if row[0] > after)
-        for row in wanted:
-            size += 512 + len(row[7]) + len(row[8])
-            if size > _ROOM and taken:
-                break
-            taken.append(self._shown(row, uid))
-        return Found(tuple(taken), len(taken) == len(wanted))
+        with self._store.read() as connection:
+            where = "key = ? AND id > ?"
+            rows = [row for key in set(keys) for row in self._binding(connection, where, (to_blob(key), after))]
+            for number in sorted(row[0] for row in rows):
+                for lock in self._rows(connection, "id = ?", (number,)):  # none, if it has just ended
+                    size += 512 + len(lock[7]) + len(lock[8])
+                    if size > _ROOM and taken:
+                        return Found(tuple(taken), False)
+                    taken.append(self._shown(lock, uid))
+        return Found(tuple(taken), True)
 
     def filter(self, pairs: Sequence[tuple[int, int]]) -> Locked:
         """Positions of those (device, inode) that a lock lies on."""
@@ -233,20 +236,28 @@ class LockBook:
     ) -> list[Held]:
         found = []
         if key is not None:
-            found += [_held(row, "here") for row in self._rows(connection, "key = ?", (to_blob(key),))]
+            found += [_held(row, "here") for row in self._binding(connection, "key = ?", (to_blob(key),))]
         for folder in set(above) - {key}:
-            rows = self._rows(connection, "key = ? AND depth = 'infinity'", (to_blob(folder),))
+            rows = self._binding(connection, "key = ? AND depth = 'infinity'", (to_blob(folder),))
             found += [_held(row, "above") for row in rows]
         if within is not None and within.path:
             # "0" follows "/": everything that begins with the path and a slash.
             path, device = within.path.rstrip(b"/"), within.key.device.to_bytes(8, "big")
-            rows = self._rows(connection, "device = ? AND path > ? AND path < ?", (device, path + b"/", path + b"0"))
+            rows = self._binding(connection, "device = ? AND path > ? AND path < ?", (device, path + b"/", path + b"0"))
             known = {lock.id for lock in found}
             found += [_held(row, "below") for row in rows if row[0] not in known]
         return found
 
     def _rows(self, connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[_Row]:
-        query = f"SELECT {_COLUMNS} FROM lock WHERE {where} AND ends > ? ORDER BY id"  # noqa: S608 - our own words
+        return self._select(connection, _COLUMNS, where, values)
+
+    def _binding(self, connection: sqlite3.Connection, where: str, values: tuple[object, ...]) -> list[_Binding]:
+        return self._select(connection, _BINDING, where, values)
+
+    def _select(
+        self, connection: sqlite3.Connection, columns: str, where: str, values: tuple[object, ...]
+    ) -> list[Any]:
+        query = f"SELECT {columns} FROM lock WHERE {where} AND ends > ? ORDER BY id"  # noqa: S608 - our own words
         return connection.execute(query, (*values, self._now())).fetchall()
 
     def _own(self, connection: sqlite3.Connection, uid: int, token: str) -> ActiveLock:
@@ -282,7 +293,7 @@ def _place(proof: Proof) -> tuple[bytes, bytes, bytes]:
     return to_blob(proof.key), proof.key.device.to_bytes(8, "big"), proof.path
 
 
-def _held(row: _Row, place: str) -> Held:
+def _held(row: _Binding, place: str) -> Held:
     return Held(
         id=row[0],
         token=row[1],

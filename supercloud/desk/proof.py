@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from twisted.internet.defer import DeferredSemaphore
-
 from supercloud.accounts import Offloaded
+from supercloud.desk.fair import Fair
 from supercloud.desk.identity import Seen, is_reading, is_writing, look, path_of
 from supercloud.desk.permission import may_change, read_list
 from supercloud.desk.service import Asker
@@ -46,9 +45,7 @@ class Prover:
     """Looks at descriptors beside the reactor's thread, few at once for each account."""
 
     def __init__(self, offload: Offloaded, *, per_uid: int = PER_UID) -> None:
-        self._offload = offload
-        self._per_uid = per_uid
-        self._gates: dict[int, DeferredSemaphore] = {}
+        self._fair = Fair(offload, per_uid=per_uid)
 
     async def prove(self, asker: Asker, descriptors: Sequence[int], *, is_nameless: bool = False) -> Proof:
         """What the one descriptor proves.
@@ -59,16 +56,10 @@ class Prover:
         """
         if len(descriptors) != 1:
             raise Refusal("no-descriptor", f"{len(descriptors)} descriptors")
-        gate = self._gates.setdefault(asker.uid, DeferredSemaphore(self._per_uid))
-        await gate.acquire()
         try:
-            proof: Proof = await self._offload.run(_prove, descriptors[0], asker.uid, asker.groups, is_nameless)
+            proof: Proof = await self._fair.run(asker.uid, _prove, descriptors[0], asker.uid, asker.groups, is_nameless)
         except OSError as error:
             raise Refusal("not-served", str(error)) from None
-        finally:
-            gate.release()
-            if gate.tokens == gate.limit:
-                self._gates.pop(asker.uid, None)
         return proof
 
 

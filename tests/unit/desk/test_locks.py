@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from supercloud.desk import locks as module
-from supercloud.desk.lock_wire import Begun, Conflict, Free, Obstacle
+from supercloud.desk.lock_wire import MOST_OWNER, Begun, Conflict, Free, Obstacle
 from supercloud.desk.locks import LockBook
 from supercloud.desk.proof import Proof
 from supercloud.desk.properties import PropertyBook
@@ -291,3 +293,22 @@ def test_a_lock_follows_to_nothing_that_cannot_be_written(book: LockBook, bad: d
 
     refused("not-writable", book.expect, write, new)
     refused("not-writable", book.follow, write, ALICE, new)
+
+
+def memory_of(call: Callable[[], object]) -> int:
+    """Bytes that a call takes at most."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_very_many_large_locks_take_little_memory(book: LockBook) -> None:
+    large = wanted(scope="shared", owner=b"x" * MOST_OWNER, href="/" * 16_000)
+    for number in range(200):
+        book.acquire(ALICE, proof(path=b"/proj/%d" % number), large)
+
+    assert memory_of(lambda: may(book, BOB, PROJ, within=proof(PROJ))) < 1_000_000
+    assert memory_of(lambda: book.find(BOB, [FILE], 0)) < 1_000_000
