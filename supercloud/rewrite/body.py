@@ -11,6 +11,7 @@ from supercloud.rewrite.links import Links
 
 # Bytes of a document that are rewritten at one go: 1 ms of the reactor's time, or 7 where there is nothing but links.
 SLICE: Final = 16 * 1024
+MEMBERS: Final = 16  # of gzip or zstd, in a slice: thousands that hold nothing may come at once
 # Byte order marks of UTF-16 (encoding standard, section 6.1), whatever the head says: such a document passes.
 _WIDE: Final = (b"\xff\xfe", b"\xfe\xff")
 
@@ -127,10 +128,7 @@ class Body:
 
         :raises BadCoding: the body is not in its coding, or is cut short.
         """
-        data = self._decoder.read(SLICE)
-        while data and len(data) < SLICE and (more := self._decoder.read(SLICE - len(data))):
-            data += more
-        is_full = len(data) >= SLICE
+        data, is_full = self._read()
         out = self._written(data) if data else b""
         if self._has_come and not is_full and not self.is_done:
             out += self._end()
@@ -138,6 +136,18 @@ class Body:
             return out, is_full
         self._is_flushed = self._is_flushed and not out
         return self._gzip.write(out) + (self._gzip.end() if self.is_done else b""), is_full
+
+    def _read(self) -> tuple[bytes, bool]:
+        """What is decoded for a slice, and whether there may be more at once."""
+        data, members = b"", 0
+        while len(data) < SLICE and members < MEMBERS:
+            more = self._decoder.read(SLICE - len(data))
+            data += more
+            if self._decoder.is_between:
+                members += 1
+            elif not more:
+                return data, False
+        return data, True
 
     def _end(self) -> bytes:
         if not self._is_empty and not self._decoder.is_complete:

@@ -28,10 +28,14 @@ class Decoder(Protocol):
         """Take what came."""
 
     def read(self, most: int) -> bytes:
-        """About as many bytes as asked for; empty when more must come.
+        """About as many bytes as asked for; empty when more must come, or `is_between`.
 
         :raises BadCoding: it cannot be read.
         """
+
+    @property
+    def is_between(self) -> bool:
+        """Whether a member has ended and some of the next one is here already; it is begun by the next `read`."""
 
     @property
     def is_complete(self) -> bool:
@@ -42,6 +46,7 @@ class Plain:
     """No coding."""
 
     is_complete = True
+    is_between = False
 
     def __init__(self) -> None:
         self._waiting = b""
@@ -68,6 +73,11 @@ class Zlib:
     def is_complete(self) -> bool:
         """See `Decoder.is_complete`."""
         return self._reader is None or self._reader.eof
+
+    @property
+    def is_between(self) -> bool:
+        """See `Decoder.is_between`."""
+        return self._is_gzip and self._reader is not None and self._reader.eof and self._waiting.startswith(_GZIP)
 
     def feed(self, data: bytes) -> None:
         """See `Decoder.feed`."""
@@ -97,11 +107,13 @@ class Zlib:
         # Also without new bytes: it may hold output back.
         out = self._reader.decompress(self._waiting, most)
         self._waiting = self._reader.unused_data if self._reader.eof else self._reader.unconsumed_tail
-        return out or (self._read(most) if self._reader.eof and self._waiting else b"")
+        return out
 
 
 class Brotli:
     """br (RFC 7932)."""
+
+    is_between = False
 
     def __init__(self) -> None:
         self._waiting = b""
@@ -146,6 +158,11 @@ class Zstd:
         """See `Decoder.is_complete`."""
         return self._reader.eof
 
+    @property
+    def is_between(self) -> bool:
+        """See `Decoder.is_between`."""
+        return self._reader.eof and bool(self._waiting)
+
     def feed(self, data: bytes) -> None:
         """See `Decoder.feed`."""
         self._waiting += data
@@ -153,17 +170,15 @@ class Zstd:
     def read(self, most: int) -> bytes:
         """See `Decoder.read`."""
         try:
-            while True:
-                if self._reader.eof:
-                    if not self._waiting:
-                        return b""
-                    self._reader = self._begin()
-                data, self._waiting = self._waiting, b""
-                out = self._reader.decompress(data, most)
-                if self._reader.eof:
-                    self._waiting = self._reader.unused_data
-                if out or not self._waiting:
-                    return out
+            if self._reader.eof:
+                if not self._waiting:
+                    return b""
+                self._reader = self._begin()
+            data, self._waiting = self._waiting, b""
+            out = self._reader.decompress(data, most)
+            if self._reader.eof:
+                self._waiting = self._reader.unused_data
+            return out
         except zstd.ZstdError as error:
             raise BadCoding(str(error)) from None
 

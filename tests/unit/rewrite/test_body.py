@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import gzip
+from collections.abc import Callable
 
 import pytest
+from backports import zstd
 
-from supercloud.rewrite.body import SLICE, Body, Css, Manifest
+from supercloud.rewrite.body import MEMBERS, SLICE, Body, Css, Manifest
 from supercloud.rewrite.coding import BadCoding, Gzip, Plain, decoder_for
 from supercloud.rewrite.html import HtmlRewriter
 from supercloud.rewrite.json_text import MAX_JSON
@@ -75,6 +77,26 @@ def test_a_coded_body_that_is_cut_short_does_not_end() -> None:
     body.finish()
     with pytest.raises(BadCoding):
         _rest(body)
+
+
+@pytest.mark.parametrize(("coding", "encode"), [(b"gzip", gzip.compress), (b"zstd", zstd.compress)])
+@pytest.mark.parametrize("content", [b"", b" "])
+def test_very_many_small_members_are_read_a_few_at_a_time(
+    coding: bytes, encode: Callable[[bytes], bytes], content: bytes
+) -> None:
+    decoder = decoder_for(coding)
+    assert decoder is not None
+    body = Body(decoder, Css(LINKS), None)
+    body.take(encode(content) * 3000 + encode(b"a{}"))
+    body.finish()
+    steps, out = 1, b""
+    while not body.is_done:
+        part, has_more = body.step()
+        out, steps = out + part, steps + 1
+        assert has_more is not body.is_done
+
+    assert out == content * 3000 + b"a{}"
+    assert steps > 3000 / MEMBERS
 
 
 def test_what_an_encoder_holds_leaves_once() -> None:

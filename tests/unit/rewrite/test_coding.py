@@ -40,7 +40,7 @@ def _all(decoder: Decoder, data: bytes, piece: int, most: int) -> bytes:
     out = b""
     for at in range(0, len(data), piece):
         decoder.feed(data[at : at + piece])
-        while read := decoder.read(most):
+        while (read := decoder.read(most)) or decoder.is_between:
             out += read
     return out
 
@@ -57,6 +57,13 @@ def test_every_coding_is_undone_however_it_is_cut(coding: bytes, encode: Callabl
 def test_several_members_are_one_body(coding: bytes, encode: Callable[[bytes], bytes]) -> None:
     decoder = _made(coding)
     assert _all(decoder, encode(b"one ") + encode(b"two"), 5, 1000) == b"one two"
+    assert decoder.is_complete
+
+
+@pytest.mark.parametrize(("coding", "encode"), [one for one in _CODINGS if one[0] in (b"gzip", b"zstd")])
+def test_very_many_members_that_hold_nothing_are_passed_over(coding: bytes, encode: Callable[[bytes], bytes]) -> None:
+    decoder = _made(coding)
+    assert _all(decoder, encode(b"") * 3000 + encode(b"x"), 100_000, 1000) == b"x"
     assert decoder.is_complete
 
 
