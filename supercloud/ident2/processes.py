@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 import msgspec
@@ -30,6 +31,9 @@ GUESSES: Final = 4  # descriptor numbers that are tried before those of a proces
 LIKELY: Final = 64  # descriptor numbers at which a process had connections
 SEEN: Final = 1024  # descriptors of a process that were seen in passing
 QUICK: Final = 256  # descriptors of a process that are looked at without a search, about 1 ms
+LISTED: Final = 4096  # descriptors of a process that are listed without a search, about 5 ms
+AT_ONCE: Final = 512  # descriptors between two looks at the clock
+AGAIN: Final = 1.0  # seconds after a search that took too long until the next one for that account
 _NO_GROUPS: Final[frozenset[int]] = frozenset()
 _MOST = 8192  # bytes of a status file at the first read; only with very many groups is there more
 
@@ -172,6 +176,7 @@ class Processes:
         self._monotonic = monotonic
         self._cache: OrderedDict[Key, _Found] = OrderedDict()
         self._folders: OrderedDict[int, _Folder] = OrderedDict()
+        self._too_long: OrderedDict[int, float] = OrderedDict()
 
     def remembered(
         self, inode: int, uid: int, *, accepted_from: Key | None = None, groups: bool = False
@@ -206,9 +211,22 @@ class Processes:
         For uid 0 always those of all accounts: a service that opened its port as root and dropped its rights. Blocks
         for at most :data:`SEARCH` seconds.
 
-        :raises SearchTooLong: when not all processes that matter could be looked at.
+        :raises SearchTooLong: when not all processes that matter could be looked at; for a moment after that, too, so
+            that an account whose processes have very many descriptors does not keep others' searches waiting.
         """
         now = self._monotonic()
+        if now < self._too_long.get(uid, 0.0):
+            raise SearchTooLong(f"socket {inode}: a search for uid {uid} took too long a moment ago")
+        try:
+            return self._search(inode, uid, now, groups=groups)
+        except SearchTooLong:
+            self._too_long[uid] = now + SEARCH + AGAIN
+            self._too_long.move_to_end(uid)
+            while len(self._too_long) > CACHED:
+                self._too_long.popitem(last=False)
+            raise
+
+    def _search(self, inode: int, uid: int, now: float, *, groups: bool) -> list[Process]:
         deadline = now + SEARCH
         while True:
             holdings, fresh = tuple(self._holdings(inode, uid, deadline)) if uid else (), FRESH
@@ -234,12 +252,11 @@ class Processes:
         for name in os.listdir(self._proc):
             if not name.isdigit():
                 continue
-            if self._monotonic() > deadline:
-                raise SearchTooLong(f"socket {inode}: not all processes seen within {SEARCH} s")
+            self._check(deadline)
             try:
                 if uid is not None and os.stat(f"{self._proc}/{name}").st_uid != uid:
                     continue
-                fd = self._descriptor(int(name), link)
+                fd = self._descriptor(int(name), link, deadline)
                 if fd is not None:
                     yield _Holding(int(name), fd, _started(f"{self._proc}/{name}/stat"))
             except (OSError, Changed):
@@ -258,7 +275,11 @@ class Processes:
         """Look for the socket among all descriptors of such a process, if they are not very many."""
         try:
             folder = self._folder(near)
-            numbers = os.listdir(f"{self._proc}/{near.pid}/fd")[: -QUICK - 1 : -1]  # the newest are usually last
+            with os.scandir(f"{self._proc}/{near.pid}/fd") as entries:
+                names = [entry.name for entry in islice(entries, LISTED + 1)]
+            if len(names) > LISTED:
+                return None
+            numbers = names[: -QUICK - 1 : -1]  # the newest are usually last
             fd = folder.look_through((f"fd/{number}" for number in numbers), f"socket:[{inode}]")
             if fd is None:
                 return None
@@ -266,13 +287,28 @@ class Processes:
         except (OSError, Changed):
             return None
 
-    def _descriptor(self, pid: int, link: str) -> str | None:
-        """:raises OSError: when the process is gone or may not be looked at."""
+    def _descriptor(self, pid: int, link: str, deadline: float) -> str | None:
+        """:raises OSError: when the process is gone or may not be looked at.
+
+        :raises SearchTooLong: it has so many that listing them takes too long.
+        """
         folder = f"{self._proc}/{pid}/fd/"
-        for number in reversed(os.listdir(folder)):  # the newest are usually last
+        numbers: list[str] = []
+        with os.scandir(folder) as entries:
+            while len(some := [entry.name for entry in islice(entries, AT_ONCE)]) == AT_ONCE:
+                numbers += some
+                self._check(deadline)
+        numbers += some
+        for at, number in enumerate(reversed(numbers), 1):  # the newest are usually last
+            if at % AT_ONCE == 0:
+                self._check(deadline)
             if _read_link(folder + number) == link:
                 return f"fd/{number}"
         return None
+
+    def _check(self, deadline: float) -> None:
+        if self._monotonic() > deadline:
+            raise SearchTooLong(f"not all processes seen within {SEARCH} s")
 
     def _confirm(self, holding: _Holding, inode: int, *, groups: bool) -> Process:
         """Read the ids, then see that the same process holds the socket: it had those ids and was not another.

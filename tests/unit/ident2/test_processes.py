@@ -5,7 +5,9 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -175,6 +177,54 @@ def test_a_search_that_takes_too_long_says_nothing(proc: Proc) -> None:
         Processes(str(proc.folder), monotonic=lambda: next(times)).search(SOCKET, 0)
 
 
+def test_a_process_with_very_many_descriptors_does_not_make_a_search_longer(
+    proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "AT_ONCE", 2)
+    looks = 0
+
+    def monotonic() -> float:
+        nonlocal looks
+        looks += 1
+        return looks * module.SEARCH / 3
+
+    proc.add(42, **{f"_{number}": 1 for number in range(100)})
+    with pytest.raises(SearchTooLong):
+        Processes(str(proc.folder), monotonic=monotonic).search(SOCKET, 0)
+    assert looks < 8
+
+
+def test_an_account_whose_search_took_too_long_is_not_searched_for_at_once(
+    proc: Proc, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(42, _4=SOCKET)
+    monkeypatch.setattr(module, "SEARCH", -0.5)
+    with pytest.raises(SearchTooLong):
+        processes.search(SOCKET, 0)
+    with pytest.raises(SearchTooLong):
+        processes.search(SOCKET, 7)
+    monkeypatch.undo()
+
+    with pytest.raises(SearchTooLong):
+        processes.search(SOCKET, 0)
+    assert pids(processes.search(SOCKET, 8)) == [42]
+    proc.now += module.SEARCH + module.AGAIN
+    assert pids(processes.search(SOCKET, 0)) == [42]
+
+
+def test_accounts_whose_search_took_too_long_are_bounded(
+    processes: Processes, proc: Proc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proc.add(42, _4=SOCKET)
+    monkeypatch.setattr(module, "SEARCH", -0.5)
+    monkeypatch.setattr(module, "CACHED", 3)
+    for uid in range(9):
+        with pytest.raises(SearchTooLong):
+            processes.search(SOCKET, uid)
+
+    assert len(processes._too_long) == 3
+
+
 def test_no_more_than_the_limit_is_remembered(
     proc: Proc, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -268,9 +318,13 @@ def test_a_process_with_very_many_descriptors_is_left_to_a_search(
 ) -> None:
     proc.add(42, _3=SOCKET, _4=1, _5=2, _6=3)
     processes.search(SOCKET, ME)
-    monkeypatch.setattr(module.os, "listdir", lambda folder: ["3", "4", "5", "6"])
+    listed = [SimpleNamespace(name=name) for name in ("3", "4", "5", "6")]
+    monkeypatch.setattr(module.os, "scandir", lambda folder: nullcontext(iter(listed)))
     monkeypatch.setattr(module, "QUICK", 3)
     assert pids(processes.remembered(3, ME, accepted_from=(SOCKET, ME))) == [42]
+    monkeypatch.setattr(module, "LISTED", 3)
+    assert processes.remembered(1, ME, accepted_from=(SOCKET, ME)) == []
+    monkeypatch.setattr(module, "LISTED", 4)
     monkeypatch.setattr(module, "QUICK", 1)
     assert processes.remembered(2, ME, accepted_from=(SOCKET, ME)) == []
 
