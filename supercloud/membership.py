@@ -41,21 +41,35 @@ class Membership:
         self._pool = pool
         self._answered: dict[_Ground, float] = {}
         self._askers = DeferredSemaphore(AT_ONCE)
-        self._recurring = Recurring(clock, LOOK, self._look, "looking after connections that a group permitted")
+        self._recurring = (
+            Recurring(clock, LOOK, self._end_silent, "ending what nobody can say about"),
+            Recurring(clock, LOOK, self._look, "looking after connections that a group permitted"),
+        )
 
     def start(self) -> None:
         """Begin to look."""
-        self._recurring.start()
+        for one in self._recurring:
+            one.start()
 
     def stop(self) -> None:
         """Leave no timer behind."""
-        self._recurring.stop()
+        for one in self._recurring:
+            one.stop()
+
+    def _grounds(self) -> dict[_Ground, Grant]:
+        return {_ground(grant): grant for grant in self._pool.grants if grant.verdict.is_by_group}
+
+    async def _end_silent(self) -> None:
+        """Waits for nobody: a directory that does not answer may hold a question for very long."""
+        now = self._clock.seconds()
+        self._answered = {ground: self._answered.get(ground, now) for ground in self._grounds()}
+        for ground, answered in self._answered.items():
+            if now - answered > PATIENCE:
+                self._end(ground, Undecided(f"nobody could say for {now - answered:.0f} s"))
 
     async def _look(self) -> None:
         """Judge each ground once, however many connections stand on it."""
-        grounds = {_ground(grant): grant for grant in self._pool.grants if grant.verdict.is_by_group}
-        now = self._clock.seconds()
-        self._answered = {ground: self._answered.get(ground, now) for ground in grounds}
+        grounds = self._grounds()
         await gatherResults([self._askers.run(self._ask, ground, grant) for ground, grant in grounds.items()])
 
     def _ask(self, ground: _Ground, grant: Grant) -> Deferred[None]:
@@ -67,10 +81,8 @@ class Membership:
             verdict = await self._judge.judge_again(grant)
         except NotAuthorized as error:
             self._end(ground, error)
-        except PortalError as error:
-            silence = self._clock.seconds() - self._answered[ground]
-            if silence > PATIENCE:
-                self._end(ground, Undecided(f"nobody could say for {silence:.0f} s: {error}"))
+        except PortalError:
+            return  # nobody can say; see PATIENCE
         else:
             self._answered[ground] = self._clock.seconds()
             if not verdict.permits:

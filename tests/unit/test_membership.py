@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from supercloud.errors import Busy, NotAuthorized, PortalError, Undecided
@@ -29,7 +30,7 @@ class Bench:
         self.clock = Clock()
         self.grants: list[Grant] = []
         self.judged: list[Grant] = []
-        self.verdict: Verdict | PortalError = Verdict.TAKEN_GROUP
+        self.verdict: Verdict | PortalError | Deferred[Verdict] = Verdict.TAKEN_GROUP
         self.ended: list[tuple[Any, PortalError, str]] = []
         bench: Any = self
         self.membership = Membership(self.clock, authorizer=self, watch=bench, pool=bench)
@@ -39,7 +40,7 @@ class Bench:
         self.judged.append(grant)
         if isinstance(self.verdict, PortalError):
             raise self.verdict
-        return self.verdict
+        return await self.verdict if isinstance(self.verdict, Deferred) else self.verdict
 
     def end_grants(self, is_meant: Any, error: PortalError, told: str) -> None:
         self.ended.append((is_meant, error, told))
@@ -90,6 +91,20 @@ def test_what_nobody_can_say_ends_after_a_minute_without_an_answer(bench: Bench)
     assert bench.ended == []
     bench.clock.advance(LOOK)
     assert isinstance(bench.ended[0][1], Undecided)
+
+
+def test_a_directory_that_never_answers_does_not_hold_up_the_end(bench: Bench) -> None:
+    bench.grants = [granted()]
+    bench.verdict = Deferred()
+    bench.clock.pump([LOOK] * int(PATIENCE / LOOK + 1))
+    bench.grants.append(granted(viewer=CAROL))
+    assert bench.ended == []
+    bench.clock.advance(LOOK)
+    [(is_meant, error, _)] = bench.ended
+    assert isinstance(error, Undecided)
+    assert [is_meant(grant) for grant in bench.grants] == [True, False]
+    bench.clock.pump([LOOK] * int(PATIENCE / LOOK + 1))
+    assert bench.ended[-1][0](bench.grants[1])
 
 
 def test_no_timer_stays_behind(bench: Bench) -> None:
