@@ -26,8 +26,10 @@ from supercloud.upstream.http11 import Connection
 _KIND = socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC
 
 
-# Seconds that an application has to answer the end of TLS before the connection is broken off.
+# Seconds that an application has to answer the end of TLS before the connection is broken off; and to take what was
+# written before it was closed, as one that never reads would keep it, and its place among its viewer's, for ever.
 _LINGER: Final = 5.0
+_TAKES_WITHIN: Final = 30.0
 _DONE = Failure(ConnectionDone())  # type: ignore[no-untyped-call]
 
 
@@ -191,6 +193,7 @@ class Transport(tcp.Connection):
             return None
         if self._has_unsent():
             self.stopReading()  # type: ignore[no-untyped-call]
+            self._linger(_TAKES_WITHIN)
         else:
             self._finish()
         return None
@@ -199,12 +202,17 @@ class Transport(tcp.Connection):
         """Close when what was written has left: at the end of `doRead` if that is all."""
         if self.TLS:
             super().loseConnection()  # type: ignore[no-untyped-call]
-            if self.connected and self._lingering is None:
-                self._lingering = self._clock.callLater(_LINGER, self.abortConnection)
+            self._linger(_LINGER)
         elif self._is_reading and self.connected and not self._writeDisconnected and not self._has_unsent():
             self.disconnecting = 1
         else:
             super().loseConnection()  # type: ignore[no-untyped-call]
+            if self._has_unsent():
+                self._linger(_TAKES_WITHIN)
+
+    def _linger(self, seconds: float) -> None:
+        if self.connected and self._lingering is None:
+            self._lingering = self._clock.callLater(seconds, self.abortConnection)
 
     def connectionLost(self, reason: Failure) -> None:
         """It is gone."""

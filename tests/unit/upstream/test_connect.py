@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 
 from supercloud.errors import NothingListens, Unreachable
 from supercloud.message.head import ResponseHead
+from supercloud.upstream import connect
 from supercloud.upstream.connect import TcpDialer, Transport, _Handshake
 from supercloud.upstream.http11 import Connection
 
@@ -320,6 +321,31 @@ def test_what_is_written_after_closing_leaves_too(pair: Pair) -> None:
     assert pair.reactor.readers == set()
     assert pair.transport.doWrite() is CONNECTION_DONE
     assert pair.application.recv(100) == b"last words"
+
+
+@pytest.mark.parametrize("is_reading", [False, True])
+def test_an_application_that_never_reads_does_not_keep_a_closed_connection(pair: Pair, *, is_reading: bool) -> None:
+    pair.transport.write(bytes(20_000_000))
+    pair.transport.doWrite()
+    if is_reading:
+        pair.on_data(pair.connection.close)
+        pair.says(b"x")
+    else:
+        pair.connection.close()
+    pair.reactor.advance(connect._TAKES_WITHIN - 1)
+    pair.transport.doWrite()
+    assert pair.connection.is_open
+    pair.reactor.pump([1, 0])
+
+    assert not pair.connection.is_open
+    assert (pair.reactor.writers, pair.reactor.readers) == (set(), set())
+
+
+def test_a_connection_whose_last_words_were_taken_leaves_no_timer(pair: Pair) -> None:
+    pair.on_data(pair.connection.close, lambda: pair.transport.write(b"last words"))
+    pair.says(b"x")
+    pair.transport.connectionLost(Failure(pair.transport.doWrite()))
+    assert pair.reactor.getDelayedCalls() == []
 
 
 def test_an_abort_in_that_turn_is_an_abort(pair: Pair) -> None:
