@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -57,7 +58,7 @@ class PacketLink:
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
         """Send a message now or when the other end has room; who does not read is cut off.
 
-        :param descriptors: must stay open until they are sent, which is at once for whoever reads.
+        :param descriptors: stay the caller's, who may close them at once.
         """
         if self._packets is None:
             return
@@ -82,6 +83,8 @@ class PacketLink:
         with suppress(OSError):  # the other end is told now, whenever it is closed
             connected.shutdown(socket.SHUT_RDWR)
         self._close([connected.detach()])
+        for _, descriptors in self._waiting:
+            close_all(descriptors)
         self._waiting.clear()
         self._lost(why)
 
@@ -121,7 +124,7 @@ class PacketLink:
             except (Gone, OSError):
                 self.close("gone")
                 return
-            self._waiting.popleft()
+            close_all(self._waiting.popleft()[1])
         if self._packets is not None:
             self._reactor.removeWriter(self)
 
@@ -134,10 +137,10 @@ class PacketLink:
         return "packets"
 
     def _wait(self, message: msgspec.Struct, descriptors: Sequence[int]) -> None:
-        if len(self._waiting) >= _MOST_WAITING or descriptors:
+        if len(self._waiting) >= _MOST_WAITING:
             self.close("does not read")
         else:
-            self._waiting.append((message, ()))
+            self._waiting.append((message, [os.dup(descriptor) for descriptor in descriptors]))
 
 
 def peer_of(connected: socket.socket) -> tuple[int, int, int]:

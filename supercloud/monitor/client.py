@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from supercloud.errors import NoWorker, PortalError, Undecided
@@ -42,6 +42,8 @@ from supercloud.packets import close_all
 
 # Seconds until an answer counts as none; each longer than what the monitor itself allows.
 PASSWORD_WITHIN: Final = 15.0
+PASSWORDS: Final = 8  # checks at once: the monitor's own bound (kinds.Bounds), over which it refuses
+PASSWORDS_WAITING: Final = 50  # for their turn; more are refused
 ACCOUNT_WITHIN: Final = 15.0
 WORKER_WITHIN: Final = 60.0
 HOLDERS_WITHIN: Final = 2.0
@@ -115,6 +117,7 @@ class Monitor:
         self._asked: dict[int, _Asked] = {}
         self._check = msgspec.msgpack.Decoder(Request).decode
         self._is_lost = False
+        self._passwords = DeferredSemaphore(PASSWORDS)
         self._link = PacketLink(reactor, connected, Answer, self._received, self._lost)
 
     async def check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
@@ -125,6 +128,15 @@ class Monitor:
         """
         if not is_login(login) or not 0 < len(password) <= MOST_PASSWORD or b"\0" in password:
             return "bad"
+        if len(self._passwords.waiting) >= PASSWORDS_WAITING:
+            return "busy"
+        await self._passwords.acquire()
+        try:
+            return await self._check_password(login, password, address)
+        finally:
+            self._passwords.release()
+
+    async def _check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
         reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             try:

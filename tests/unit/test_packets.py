@@ -207,6 +207,25 @@ def test_an_end_that_does_not_read_gets_the_rest_in_order_when_it_does(linked: L
     assert linked.reactor.writers == set()
 
 
+def test_descriptors_wait_with_their_message_and_are_closed_with_the_link(linked: Linked) -> None:
+    before = descriptors()
+    while not linked.reactor.writers:
+        linked.link.send(Tell(0))
+    linked.link.send(Ask("with"), [0])
+    linked.link.send(Ask("never sent"), [0])
+    assert linked.lost == []
+    came: list[int] = []
+    while not came:
+        _, came = linked.there.receive()
+        linked.link.doWrite()
+    os.close(came[0])
+    while not linked.reactor.writers:
+        linked.link.send(Tell(0))
+    linked.link.send(Ask("never sent"), [0])
+    linked.link.close()
+    assert descriptors() <= before
+
+
 def test_an_end_that_never_reads_is_cut_off(linked: Linked) -> None:
     for number in range(5000):
         linked.link.send(Tell(number))

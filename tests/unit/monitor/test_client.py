@@ -19,6 +19,8 @@ from supercloud.monitor.client import (
     FORWARD_WITHIN,
     HOLDERS_WITHIN,
     PASSWORD_WITHIN,
+    PASSWORDS,
+    PASSWORDS_WAITING,
     WORKER_WITHIN,
     Monitor,
 )
@@ -58,6 +60,9 @@ class FakeReactor(Clock):
 
     def removeReader(self, reader: Any) -> None:
         self.readers.discard(reader)
+
+    def addWriter(self, writer: Any) -> None:
+        pass
 
     def removeWriter(self, writer: Any) -> None:
         pass
@@ -126,6 +131,35 @@ def test_no_end_of_the_pipe_stays_open_here(site: Site) -> None:
     before = len(os.listdir("/proc/self/fd"))
     site.ask(site.monitor.check_password("alice", b"x" * 1024, "192.0.2.7"))
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_very_many_passwords_at_once_wait_for_their_turn_and_end_nothing(site: Site) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    got = [site.ask(site.monitor.check_password(f"guess{number}", b"x", "192.0.2.7")) for number in range(500)]
+
+    assert site.lost == []
+    assert [one for one in got if one] == [["busy"]] * (500 - PASSWORDS - PASSWORDS_WAITING)
+    for number in range(1, PASSWORDS + PASSWORDS_WAITING + 1):
+        request, [reading] = site.theirs.receive()
+        os.close(reading)
+        assert request == CheckPassword(number, f"guess{number - 1}", "192.0.2.7")
+        site.answer(PasswordChecked(number, "bad"))
+    assert [len(one) for one in got] == [1] * 500
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_password_behind_very_much_else_ends_nothing(site: Site) -> None:
+    for number in range(400):
+        site.ask(site.monitor.read_account(number))
+    site.ask(site.monitor.check_password("alice", b"right", "192.0.2.7"))
+    assert site.lost == []
+    for number in range(400):
+        assert site.asked() == ReadAccount(number + 1, number)
+        site.monitor._link.doWrite()
+
+    _, [reading] = site.theirs.receive()
+    assert os.read(reading, 100) == b"right"
+    os.close(reading)
 
 
 @pytest.mark.parametrize("login", ["", "x" * 257, "x" * 100_000, "a\0b", "../a", "-r", "a b", "\ud800"])
