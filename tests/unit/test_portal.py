@@ -74,8 +74,9 @@ class Offload(FakeOffload):
 
     stopped = 0
 
-    def __init__(self, *_: object, **__: object) -> None:
+    def __init__(self, *_: object, waiting: int = 500, **__: object) -> None:
         super().__init__()
+        self.waiting = waiting
 
     def start(self) -> None:
         """At once."""
@@ -184,6 +185,12 @@ def stop(made: Portal, reactor: Reactor) -> Deferred[Any]:
 @pytest.fixture
 def is_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+
+
+def test_one_account_cannot_use_up_the_room_for_what_threads_do(state: Path, reactor: Reactor) -> None:
+    made: Any = portal_of(settings(state), reactor)
+    streams = made._settings.front.per_principal.streams
+    assert min(made._storage.waiting, made._offload.waiting) > 5 * streams
 
 
 def test_a_port_that_is_taken_is_named(state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
