@@ -129,6 +129,8 @@ class Channel(TwistedProtocol):
         self.is_choked = False
         if self._exchange is not None:
             self._exchange.drained()
+        elif self._is_ahead:
+            self._go_on()
 
     def stopProducing(self) -> None:
         """The transport is closing; connectionLost follows."""
@@ -159,15 +161,11 @@ class Channel(TwistedProtocol):
             self.close()
             return
         self._deadline.set(self.door.limits.idle)
-        if self._holds or self._is_ahead:
-            self._holds = self._is_ahead = False
-            self.transport.resumeProducing()
         if self._step == self._in_body:
             self._deadline.set(LINGER)  # answered early: what is left of the request is dropped as it comes
         else:
             self._step = self._at_head
-        if not self._is_working and self._buffer:
-            self._work()
+        self._go_on()
 
     def exchange_aborted(self) -> None:
         """The response cannot be completed; the browser must not take what it has for the whole."""
@@ -226,7 +224,18 @@ class Channel(TwistedProtocol):
         finally:
             self._is_working = False
 
+    def _go_on(self) -> None:
+        if self._holds or self._is_ahead:
+            self._holds = self._is_ahead = False
+            self.transport.resumeProducing()
+        if not self._is_working and self._buffer:
+            self._work()
+
     def _at_head(self) -> bool:
+        if self.is_choked:  # who reads no answers gets no more of them
+            self._is_ahead = True
+            self.transport.pauseProducing()
+            return False
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
             buffer = buffer[2:]  # RFC 9112 section 2.2: one empty line before a request is forgiven

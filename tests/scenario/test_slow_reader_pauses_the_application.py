@@ -30,14 +30,30 @@ def test_an_application_that_reads_slowly_pauses_the_browser(portal: FakePortal)
     assert upstream.received.count(b"x") >= 4000
 
 
-def test_a_request_behind_a_response_that_is_not_read_yet_waits_with_its_application(portal: FakePortal) -> None:
+def test_a_request_behind_a_response_that_is_not_read_yet_waits(portal: FakePortal) -> None:
     browser = portal.browser(room=1000)
     browser.send(get(portal))
-    portal.dialer[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000)
+    upstream = portal.dialer[0]
+    upstream.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2000\r\n\r\n" + b"x" * 2000)
+    asked = upstream.received.count(b"GET ")
     browser.send(get(portal))
-    assert portal.dialer[0].transport.is_paused
+    assert upstream.received.count(b"GET ") == asked
+    assert browser.transport.is_paused
     browser.transport.drain()
-    assert not portal.dialer[0].transport.is_paused
+    assert upstream.received.count(b"GET ") == asked + 1
+    assert not browser.transport.is_paused
+
+
+def test_who_reads_no_answers_gets_no_more_of_them(portal: FakePortal) -> None:
+    browser = portal.browser(room=2000)
+    asked = b"GET /healthz HTTP/1.1\r\nHost: portal.test\r\n\r\n"
+    browser.send(asked * 100)
+    assert len(browser.received) < 3000
+    assert browser.transport.is_paused
+    for _ in range(100):
+        browser.transport.drain()
+    assert browser.received.count(b"HTTP/1.1 200 OK") == 100
+    assert not browser.transport.is_paused
 
 
 def test_a_connection_is_not_kept_at_the_pace_of_the_browser_that_used_it(portal: FakePortal) -> None:
