@@ -135,9 +135,8 @@ class LockBook:
         taken: list[ActiveLock] = []
         size = 0
         with self._store.read() as connection:
-            where = "key = ? AND id > ?"
-            rows = [row for key in set(keys) for row in self._binding(connection, where, (to_blob(key), after))]
-            for number in sorted(row[0] for row in rows):
+            rows = [row for key in set(keys) for row in self._binding(connection, "key = ?", (to_blob(key),))]
+            for number in sorted(row[0] for row in rows if row[0] > after):
                 for lock in self._rows(connection, "id = ?", (number,)):  # none, if it has just ended
                     size += 512 + len(lock[7]) + len(lock[8])
                     if size > _ROOM and taken:

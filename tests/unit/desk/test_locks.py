@@ -295,6 +295,12 @@ def test_a_lock_follows_to_nothing_that_cannot_be_written(book: LockBook, bad: d
     refused("not-writable", book.follow, write, ALICE, new)
 
 
+def test_behind_every_number_there_is_no_lock(book: LockBook) -> None:
+    granted(book, ALICE)
+
+    assert book.find(ALICE, [FILE], 2**64 - 1).locks == ()
+
+
 def memory_of(call: Callable[[], object]) -> int:
     """Bytes that a call takes at most."""
     tracemalloc.start()
