@@ -39,6 +39,7 @@ from supercloud.desk.client import Desk
 MAX_XML: Final = 1024 * 1024  # bytes of a PROPFIND, PROPPATCH or LOCK; mod_dav takes as much (LimitXMLRequestBody)
 _READS: Final = frozenset({"GET", "HEAD", "OPTIONS", "PROPFIND"})
 _WSGIDAV: Final = frozenset({"PROPPATCH", "LOCK", "UNLOCK"})
+_MACOS: Final = " Darwin/"  # the Finder's User-Agent has it, and what Apple's own libraries send
 _CONFIG: Final[dict[str, Any]] = {"hotfixes": {}, "mutable_live_props": [], "add_header_MS_Author_Via": False}
 _log = logging.getLogger("supercloud.dav")
 Handler = Callable[[Request, StartResponse], Iterable[bytes]]
@@ -51,8 +52,9 @@ def make_app(roots: Mapping[str, str], home: str, desk: str | None) -> Applicati
     :param desk: path of the portal's socket. None where there is no portal: there are no locks then, and class 2 is
         not promised.
     """
-    login = _login()
-    return Application(Tree(roots, home, login), login, None if desk is None else Desk(desk))
+    login, asking = _login(), None if desk is None else Desk(desk)
+    for_macs = Application(Tree(roots, home, login, alike=True), login, asking)
+    return Application(Tree(roots, home, login), login, asking, for_macs=for_macs)
 
 
 class _Wsgidav(RequestServer):  # type: ignore[misc]
@@ -69,10 +71,14 @@ class _Wsgidav(RequestServer):  # type: ignore[misc]
 
 
 class Application:
-    """A WSGI application; ``tree`` is for those who wrap it."""
+    """A WSGI application; ``tree`` is for those who wrap it.
 
-    def __init__(self, tree: Tree, login: str, desk: Asking | None) -> None:
+    :param for_macs: answers macOS, which asks for names in decomposed letters, however they were listed.
+    """
+
+    def __init__(self, tree: Tree, login: str, desk: Asking | None, *, for_macs: Application | None = None) -> None:
         self.tree = tree
+        self._for_macs = for_macs
         self.login = login
         locks = None if desk is None else Locks(tree, desk)
         properties = DeadProperties(tree, desk)
@@ -99,6 +105,8 @@ class Application:
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Answer one request."""
+        if self._for_macs is not None and _MACOS in environ.get("HTTP_USER_AGENT", ""):
+            return self._for_macs(environ, start_response)
         environ["supercloud.body"] = Body(environ)
         try:
             return self._answer(environ, start_response)

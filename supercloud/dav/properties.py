@@ -55,10 +55,11 @@ class DeadProperties:
     :param desk: None where there is no portal; nothing is kept elsewhere then.
     """
 
+    _alone: Final = threading.Lock()  # one for all of them in a process, which may reach the same files
+
     def __init__(self, tree: Tree, desk: Asking | None) -> None:
         self._tree = tree
         self._desk = desk
-        self._alone = threading.Lock()
 
     def get_properties(self, url: str, _environ: Mapping[str, Any]) -> list[str]:
         """Names of what a resource has; none of what the account may not read."""

@@ -15,8 +15,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final, Self
+from unicodedata import normalize
 from urllib.parse import quote
 
 from supercloud.dav.kernel import (
@@ -62,10 +63,12 @@ class Located:
     """Where a URL path leads; says nothing about whether something is there.
 
     :ivar path: absolute on the file system, without trailing slash unless it is "/".
+    :ivar asked: the address by which it was asked for, where that spells its names otherwise; see `Tree.locate`.
     """
 
     root: Root
     path: str
+    asked: str = field(default="", compare=False)
 
     @property
     def href(self) -> str:
@@ -75,6 +78,8 @@ class Located:
     @property
     def address(self) -> str:
         """The same, decoded; bytes that are not UTF-8 stand as lone surrogates (PEP 383)."""
+        if self.asked:
+            return self.asked
         within = self.path[len(self.root.folder.rstrip("/")) :]
         return self.root.address.rstrip("/") + within if within.strip("/") else self.root.address
 
@@ -91,11 +96,13 @@ class Located:
     @property
     def parent(self) -> Located:
         """The folder that holds it; a root is its own parent."""
-        return self if self.is_root else Located(self.root, self.path.rpartition("/")[0] or "/")
+        if self.is_root:
+            return self
+        return Located(self.root, self.path.rpartition("/")[0] or "/", self.asked.rpartition("/")[0])
 
     def child(self, name: str) -> Located:
         """The member of that name."""
-        return Located(self.root, f"{self.path.rstrip('/')}/{name}")
+        return Located(self.root, f"{self.path.rstrip('/')}/{name}", f"{self.asked}/{name}" if self.asked else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,12 +138,13 @@ class Landing:
 class Tree:
     """Every root of the site, for one account."""
 
-    def __init__(self, roots: Mapping[str, str], home: str, login: str | None = None) -> None:
+    def __init__(self, roots: Mapping[str, str], home: str, login: str | None = None, *, alike: bool = False) -> None:
         """Take the site's roots.
 
         :param roots: address below /dav ("/", "/data") to folder ("/", "~", "/srv/data").
         :param home: the account's home; stands for "~".
         :param login: for the addresses of ownCloud's dialect, /files/LOGIN and /uploads/LOGIN.
+        :param alike: the normal forms of a name (Unicode) are one name, as on a Mac.
         :raises ValueError: for an address or a folder that is not absolute.
         """
         made = [_root(address, home if folder == HOME else folder) for address, folder in roots.items()]
@@ -144,6 +152,7 @@ class Tree:
         if everything is not None and home.startswith("/"):
             made.append(Root(f"/{HOME}", _trimmed(home), everything.boundary))
         self.home = home
+        self._alike = alike
         self.uploads: Root | None = None
         first = next((root for root in reversed(made) if root.address in (f"/{HOME}", "/")), None)
         if login is not None and first is not None:
@@ -173,6 +182,8 @@ class Tree:
             if root.address == "/" or address == root.address or address.startswith(root.address + "/"):
                 within = address[len(root.address.rstrip("/")) :].rstrip("/")
                 located = Located(root, (root.folder.rstrip("/") + within) or "/")
+                if self._alike and not within.isascii() and not os.path.lexists(located.path):
+                    located = Located(root, _as_there(root.folder.rstrip("/"), within), address)
                 if is_kernels(located.path):
                     raise NotServed(f"{located.path} is the kernel's")
                 return located
@@ -338,6 +349,18 @@ def where_it_lies(handle: int) -> str:
 def is_folder(status: os.stat_result) -> bool:
     """Whether it is a collection."""
     return stat.S_ISDIR(status.st_mode)
+
+
+def _as_there(path: str, left: str) -> str:
+    """A path by the names that are there, in whichever normal form; from the first that is not, as it was asked for."""
+    while left:
+        name, _, rest = left[1:].partition("/")
+        forms = (name, normalize("NFC", name), normalize("NFD", name))
+        at = next((at for form in forms if os.path.lexists(at := f"{path}/{form}")), None)
+        if at is None:
+            break
+        path, left = at, rest and f"/{rest}"
+    return path + left
 
 
 def _root(address: str, folder: str) -> Root:

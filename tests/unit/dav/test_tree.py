@@ -263,3 +263,25 @@ def test_parts_are_litter_when_their_writer_is_gone_or_silent_for_a_day(folder: 
         assert set(litter(handle, now + 24 * 3600 + 1)) == {mine, dead, kept}
     finally:
         os.close(handle)
+
+
+def test_what_is_there_in_the_other_normal_form_is_found_and_keeps_its_name(folder: Path) -> None:
+    tree = Tree({"/": str(folder)}, HOME, alike=True)
+    (folder / "\u00e9t\u00e9").mkdir()
+    (folder / "\u00e9t\u00e9" / "cafe\u0301").touch()
+
+    found = tree.locate("/e\u0301te\u0301/caf\u00e9")
+
+    assert found.path == f"{folder}/\u00e9t\u00e9/cafe\u0301"
+    assert found.address == "/e\u0301te\u0301/caf\u00e9"  # as it was asked for: clients compare
+    assert found.parent.address == "/e\u0301te\u0301"
+    assert found.parent.child("new").path == f"{folder}/\u00e9t\u00e9/new"
+    assert tree.locate("/e\u0301te\u0301/ne\u0301/e\u0301").path == f"{folder}/\u00e9t\u00e9/ne\u0301/e\u0301"
+
+
+def test_a_name_that_is_there_as_asked_goes_before_its_other_form(folder: Path) -> None:
+    tree = Tree({"/": str(folder)}, HOME, alike=True)
+    for name in ("\u00e9", "e\u0301"):
+        (folder / name).touch()
+
+        assert tree.locate(f"/{name}").path == f"{folder}/{name}"
