@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Viewer
-from supercloud.authn.programs import shows_token
+from supercloud.authn.programs import looks_for_files, shows_token
 from supercloud.authn.scope import EVENTS, Scope, forward_scope, needed_scope
 from supercloud.authn.session import Session
 from supercloud.drive import drive
@@ -139,7 +139,7 @@ class Pipeline:
     async def _serve_own(self, exchange: Exchange, origin: Origin) -> None:
         """Answer what leads to no application: from the viewer's worker, or from here."""
         on, path = self._on, exchange.head.path
-        if on.worker is None or not origin.is_portal or not leads_to_worker(path):
+        if on.worker is None or not origin.is_portal or not leads_to_worker(path) or looks_for_files(exchange.head):
             await on.pages.answer(exchange, origin)
             return
         # An application's script that asks for /api/x means its own; the workspace's pages are under no prefix.

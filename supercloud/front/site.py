@@ -23,7 +23,7 @@ from supercloud.access import Access
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.password import Passwords
-from supercloud.authn.programs import SHOWN_IN
+from supercloud.authn.programs import SHOWN_IN, looks_for_files
 from supercloud.authn.scope import needed_scope
 from supercloud.authn.session import Session, Sessions
 from supercloud.authn.throttle import Throttle
@@ -138,6 +138,8 @@ class Site:
             await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:
             raise NotFound(f"path {path[:100]!r}")
+        elif self._on.files and looks_for_files(head):
+            exchange.respond(200, [(b"DAV", b"1, 2, 3"), (b"MS-Author-Via", b"DAV"), (b"Allow", b"OPTIONS, GET, HEAD")])
         elif path in (b"/", OPEN):
             viewer = await self._viewer(exchange, origin)
             listed = await self._on.listing(viewer.principal)

@@ -259,6 +259,7 @@ class FakePortal:
                 passwords=self.passwords if takes_programs else None,
                 tokens=self.tokens if takes_programs else None,
                 opening=opening,
+                files="/dav/~/" if has_workers else "",
                 origins=OriginPage(self._look),
                 notices=self.board.shown,
             )

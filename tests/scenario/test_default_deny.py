@@ -35,6 +35,8 @@ def _ask(portal: FakePortal, path: bytes, extra: bytes = b"", *, host: str = "po
 @pytest.mark.parametrize("path", PREFIXES + OWN)
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "DELETE", "PROPFIND", "OPTIONS"])
 def test_a_program_without_a_session_gets_401(portal: FakePortal, path: bytes, method: str) -> None:
+    if (method, path) == ("OPTIONS", b"/"):
+        return  # says that there are files: test_programs_sign_in
     assert _ask(portal, path, method=method) in ((401, 405) if path in (b"/login", b"/logout") else (401,))
 
 

@@ -46,6 +46,21 @@ def test_a_program_is_asked_for_a_password(portal: FakePortal, method: bytes, pa
     assert portal.monitor.started == []
 
 
+@pytest.mark.parametrize("extra", [b"", b"translate: f\r\n" + RIGHT])
+def test_windows_learns_at_the_root_that_there_are_files(portal: FakePortal, extra: bytes) -> None:
+    """It asks there first, whatever folder it was given; an answer that it cannot sign in for ends its try."""
+    browser = ask(portal, extra, b"/", b"OPTIONS")
+    assert browser.status == 200
+    assert (browser.field(b"DAV"), browser.field(b"MS-Author-Via")) == (b"1, 2, 3", b"DAV")
+    assert browser.field(b"Content-Length") == b"0"
+    assert portal.monitor.started == []
+
+
+@pytest.mark.parametrize("extra", [PAGE, b"Origin: https://portal.test\r\n", *CROSS_SITE])
+def test_no_browsers_page_is_told_so(portal: FakePortal, extra: bytes) -> None:
+    assert ask(portal, extra, b"/", b"OPTIONS").status in (401, 403)
+
+
 def test_a_site_that_takes_neither_passwords_nor_tokens_asks_for_none() -> None:
     browser = ask(FakePortal(), RIGHT)
     assert browser.status == 401
