@@ -195,8 +195,11 @@ _ANOTHER_FORM: Final = (
     '<h2>New token</h2><form class="fields" method="post" action="/tokens"><input type="hidden" name="do" '
     'value="create"><label for="name">Name</label><input id="name" name="name" maxlength="60" autocomplete="off" '
     'placeholder="laptop"><label for="for">For</label><select id="for" name="for"><option value="dav">files (WebDAV)'
-    '</option><option value="launch">launching jobs</option></select><label for="expires">Expires after</label>'
-    '<select id="expires" name="expires"><option value="1d">a day</option><option value="7d">a week</option>'
+    '</option><option value="launch">launching jobs</option><option value="forward">an application by its forward'
+    '</option></select><label for="forward">Forward, for that</label><input id="forward" name="forward" '
+    'maxlength="255" autocomplete="off" autocapitalize="none" spellcheck="false" placeholder="alice-api">'
+    '<label for="expires">Expires after</label><select id="expires" name="expires"><option value="1d">a day</option>'
+    '<option value="7d">a week</option>'
     '<option value="30d" selected>30 days</option><option value="365d">a year</option></select>'
     '<button class="primary">Make a token</button></form>'
 )

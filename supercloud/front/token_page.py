@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from supercloud.authn.authenticate import Viewer
-from supercloud.authn.scope import parse_scope
+from supercloud.authn.scope import Scope, forward_scope, parse_scope
 from supercloud.authn.token import MAX_PER_ACCOUNT, Tokens
 from supercloud.authn.token_store import TokenRow, TooManyTokens
 from supercloud.config_values import Duration
@@ -14,7 +14,7 @@ from supercloud.front import pages
 from supercloud.front.exchange import Exchange
 from supercloud.front.form import read_form
 from supercloud.identity import Principal
-from supercloud.target import Origin
+from supercloud.target import Origin, is_forward_name
 
 
 class TokenPage:
@@ -48,7 +48,7 @@ class TokenPage:
     async def _make(self, exchange: Exchange, principal: Principal, form: dict[str, str]) -> None:
         try:
             life = Duration.parse(form.get("expires", ""))
-            scope = parse_scope(form.get("for", ""))
+            scope = _scope(form.get("for", ""), form.get("forward", "").strip())
             text, _ = await self._tokens.create(principal, scope, life=life, name=form.get("name", "").strip())
         except ValueError as error:
             await self._show(exchange, principal, note=str(error), status=400)
@@ -65,6 +65,15 @@ class TokenPage:
         listed = [pages.ListedToken(row.id, row.name, row.scope, told(row)) for row in rows]
         body = pages.tokens(principal.login, listed, made=made, note=note, links=self._links)
         exchange.respond(status, pages.FIELDS, body)
+
+
+def _scope(kind: str, forward: str) -> Scope:
+    """:raises ValueError: says what would be right."""
+    if kind != "forward":
+        return parse_scope(kind)
+    if not is_forward_name(forward):
+        raise ValueError("Write the name of the forward that the token is to open, as it stands on the page Forwards.")
+    return forward_scope(forward)
 
 
 def told(row: TokenRow) -> str:

@@ -52,6 +52,13 @@ def test_a_token_is_shown_once_when_it_is_made(portal: FakePortal) -> None:
     assert token is not None
 
 
+def test_one_for_a_forward_opens_that_forward(portal: FakePortal) -> None:
+    made = post(portal, MAKE | {"for": "forward", "forward": " alice-tb "}, FORM + portal.cookie())
+    assert made.status == 200
+    [row] = portal.token_store.rows.values()
+    assert row.scope == "forward:alice-tb"
+
+
 def test_only_ones_own_are_listed(portal: FakePortal) -> None:
     portal.token(BOB)
     [row] = portal.token_store.rows.values()
@@ -106,7 +113,17 @@ def test_a_name_is_text_and_never_a_page(portal: FakePortal) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"expires": "30"}, {"expires": "9999d"}, {"expires": "1s"}, {"for": "root"}, {"name": "a\nb"}, {"for": ""}],
+    [
+        {"for": "forward"},
+        {"for": "forward", "forward": ".."},
+        {"for": "forward", "forward": "a/b"},
+        {"expires": "30"},
+        {"expires": "9999d"},
+        {"expires": "1s"},
+        {"for": "root"},
+        {"name": "a\nb"},
+        {"for": ""},
+    ],
 )
 def test_what_cannot_be_made_is_said_so(portal: FakePortal, wrong: dict[str, str]) -> None:
     refused = post(portal, MAKE | wrong, FORM + portal.cookie())

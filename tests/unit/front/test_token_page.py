@@ -36,7 +36,7 @@ def test_a_token_without_a_name_is_called_by_its_id() -> None:
 
 def test_every_field_of_the_forms_has_a_label() -> None:
     page = pages.tokens("alice", []).decode()
-    for name in ("name", "for", "expires"):
+    for name in ("name", "for", "forward", "expires"):
         assert f'<label for="{name}">' in page
         assert f'id="{name}"' in page
 
