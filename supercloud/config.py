@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from supercloud.config_values import Duration, Listen, Network, UdpAddresses, parse_nodes
+from supercloud.config_values import Duration, Listen, Network, TcpAddress, UdpAddresses, parse_nodes
 
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
@@ -69,6 +69,7 @@ class Front(Section, frozen=True):
     :ivar stop_within: for exchanges under way when the portal stops.
     :ivar notices: TOML file of what the site tells everybody, and of maintenance; ``""``: none; see authn.notices.
     :ivar audit: file of audit lines; ``""`` means the service's own log.
+    :ivar metrics: where ``/metrics`` is, for Prometheus: numbers alone, without TLS; ``""``: nowhere.
     :ivar paths_for_others: node names whose applications may be served under the portal's own origin even when
         somebody else owns them. It hands that owner whatever the viewer can do on the portal.
     """
@@ -83,6 +84,7 @@ class Front(Section, frozen=True):
     stop_within: Duration = Duration(10)
     notices: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = "/etc/supercloud/notices.toml"
     audit: str = ""
+    metrics: TcpAddress = TcpAddress.parse("127.0.0.1:9446")
     paths_for_others: tuple[str, ...] = ()
     per_principal: PerPrincipal = PerPrincipal()
     limits: Limits = Limits()
@@ -384,6 +386,7 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
             hostname="localhost",
             account="",
             notices="",
+            metrics=TcpAddress.parse(""),
             certificate=state / "tls" / "fullchain.pem",
             private_key=state / "tls" / "key.pem",
         ),

@@ -46,6 +46,27 @@ class Listen(str):
         return made
 
 
+class TcpAddress(str):
+    """``ADDRESS:PORT``; ``""`` switches it off.
+
+    :ivar port: 0 when it is off.
+    """
+
+    __slots__ = ("address", "port")
+    address: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: object) -> TcpAddress:
+        """:raises ValueError: says what would be right."""
+        try:
+            made = cls(text)
+            made.address, made.port = _address_and_port(text, lowest=1) if text != "" else ("", 0)
+        except ValueError:
+            raise ValueError(f'{text!r} is not an address; write "ADDRESS:PORT", as "127.0.0.1:9446"') from None
+        return made
+
+
 class UdpAddresses(tuple[tuple[str, int], ...]):
     """Addresses and ports for ident2's questions between nodes, one an address family; ``""`` switches them off."""
 

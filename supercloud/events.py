@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -77,18 +78,21 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
 class Audit:
     """Collects lines and writes them in batches.
 
+    :ivar outcomes: how many there were of each.
     :param write: takes the bytes of whole lines; must not block.
     """
 
     def __init__(self, clock: IReactorTime, write: Callable[[bytes], object]) -> None:
         self._clock = clock
         self._write = write
+        self.outcomes: Counter[str] = Counter()
         self._lines: list[AuditLine] = []
         self._call: IDelayedCall | None = None
         self._encoder = msgspec.json.Encoder()
 
     def add(self, line: AuditLine) -> None:
         """Keep a line for the next batch."""
+        self.outcomes[line.outcome] += 1
         self._lines.append(line)
         if self._call is None:
             self._call = self._clock.callLater(FLUSH_AFTER, self.flush)

@@ -22,12 +22,13 @@ from supercloud.activation import given_sockets
 from supercloud.assembly import Surroundings, assemble, make_hosts
 from supercloud.authn.link import Links
 from supercloud.config import Front, Settings, WrongSettings
-from supercloud.config_values import Listen
+from supercloud.config_values import Listen, TcpAddress
 from supercloud.front import authority
 from supercloud.front.admission import OwnAccountOnly
 from supercloud.front.audit import AuditFile
 from supercloud.front.demonstration import Demonstration
 from supercloud.front.door import Door
+from supercloud.front.metrics import Metrics
 from supercloud.front.signin import CertificateSignIn, LinkSignIn, SignIn
 from supercloud.front.tls import TlsFactory, TlsMaterial
 from supercloud.ident2.client import Ident2Client
@@ -84,6 +85,7 @@ class Portal(Service):
         self._doors: list[Door] = []
         self._audit = self._make_audit()
         self._stop: list[Callable[[], Any]] = []
+        self._metrics: Any = None  # its IListeningPort
         self._acting: Acting | None = None
 
     def embed(self, uid: int) -> None:
@@ -134,6 +136,8 @@ class Portal(Service):
         if given:
             places = ", ".join(f"{address} {port}" for address, port in given)
             raise WrongSettings(f"the service manager bound {places}, where front.listen has no listener")
+        if self._front.metrics:
+            self._bind_metrics(self._front.metrics)
         hosts = self._hosts = make_hosts(self._front, self._bound_ports())
         self._acting = Acting(
             self._settings,
@@ -176,7 +180,8 @@ class Portal(Service):
         within = float(self._front.stop_within)
         # A thread that never comes back, as from a dead file server, must not keep a portal that serves nobody.
         faulthandler.dump_traceback_later(within + LINGER, exit=True, file=_STDERR)
-        await _at_stop(gatherResults, [maybeDeferred(port.stopListening) for port in self._ports])
+        ports = [*self._ports, self._metrics] if self._metrics is not None else self._ports
+        await _at_stop(gatherResults, [maybeDeferred(port.stopListening) for port in ports])
         self._ports = []
         await _at_stop(gatherResults, [maybeDeferred(door.stop, within) for door in self._doors])
         for call in self._stop:
@@ -214,6 +219,16 @@ class Portal(Service):
     def _door(self) -> Door:
         admits = None if self._only is None else self._admission()
         return Door(self._reactor, self._front.limits, self._audit, now=self._now, admits=admits)
+
+    def _bind_metrics(self, at: TcpAddress) -> None:
+        """A portal that cannot be measured serves all the same."""
+        metrics = Metrics(self._reactor, self._audit.outcomes, lambda: sum(door.connections for door in self._doors))
+        try:
+            self._metrics = self._reactor.listenTCP(at.port, metrics, interface=at.address)
+        except CannotListenError as error:
+            events.warned(f"front.metrics: {at}: {error.socketError.strerror}; there is no /metrics")
+            return
+        self._own.add(at.address, at.port)
 
     def _make_audit(self) -> events.Audit:
         if not self._front.audit:

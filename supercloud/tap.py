@@ -89,6 +89,8 @@ def describe(settings: Settings, *, is_embedded: bool = False) -> str:
     front = settings.front
     if front is not None:
         lines += [f"front: {', '.join(front.listen)} as https://{front.hostname}/"]
+        if front.metrics:
+            lines += [f"metrics: http://{front.metrics}/metrics"]
         lines += [f"sign-in: {', '.join(settings.authn.schemes)}"]
         lines += [f"nodes: {', '.join(settings.nodes.allow) or 'none'}; ports {settings.nodes.ports[0]} to "
                   f"{settings.nodes.ports[1]}"]  # fmt: skip

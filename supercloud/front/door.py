@@ -75,6 +75,11 @@ class Door(Factory):
             return None
         return Channel(self)
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._channels)
+
     # What channels call.
 
     def serve(self, exchange: Exchange) -> None:

@@ -76,6 +76,7 @@ def test_the_node_example_holds_every_key_with_its_default_and_no_socket_that_ta
         ("[ident2]\ntries = 0", "ident2.tries: Expected `int` >= 1"),
         ('[ident2]\npeers = ["10.0.0.1/8"]', "ident2.peers[0]: '10.0.0.1/8' is not a network"),
         ('[ident2]\nudp = "everywhere:99"', "ident2.udp: 'everywhere:99' is not an address"),
+        ('[front]\nmetrics = "9446"', "front.metrics: '9446' is not an address; write"),
         ("[nodes]\nports = [9, 2]", "nodes.ports: 9 is above 2"),
         ('[nodes]\nallow = ["node[1-x]"]', "nodes.allow: 'node[1-x]' is neither a name"),
         ('[nodes]\nallow = ["node[1-99999999]"]', "nodes.allow"),

@@ -24,7 +24,7 @@ from supercloud import assembly, preflight
 from supercloud import portal as module
 from supercloud.authn.store import SqliteStore
 from supercloud.config import Settings, WrongSettings, embedded
-from supercloud.config_values import Duration
+from supercloud.config_values import Duration, TcpAddress
 from supercloud.identity import NoAccount, Principal
 from supercloud.portal import Portal
 from tests.fakes.accounts import ALICE
@@ -224,7 +224,7 @@ def test_listeners_are_bound_where_the_settings_say_and_serve_nobody_until_they_
 ) -> None:
     made = portal_of(settings(state), reactor)
     made.privilegedStartService()
-    [(port, factory, _, address)] = reactor.tcpServers
+    (port, factory, _, address), _ = reactor.tcpServers
     assert (address, port) == ("127.0.0.1", 443)
     assert factory.wrappedFactory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 40000)) is None
     made.startService()
@@ -316,9 +316,47 @@ def test_files_that_are_wrong_at_sighup_are_told_and_change_nothing(
     stop(made, reactor)
 
 
+def test_exchanges_and_connections_are_counted_for_monitoring(state: Path, reactor: Reactor) -> None:
+    made = start(portal_of(settings(state), reactor))
+    (_, factory, _, _), (port, metrics, _, address) = reactor.tcpServers
+    assert (address, port) == ("127.0.0.1", 9446)
+    channel = factory.wrappedFactory.buildProtocol(None)
+    transport = FakeTransport(reactor, channel)
+    channel.makeConnection(transport)
+    channel.dataReceived(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert b'supercloud_exchanges_total{outcome="served"} 1\n' in metrics.text()
+    assert b"supercloud_connections 1\n" in metrics.text()
+    transport.lose()
+    assert b"supercloud_connections 0\n" in metrics.text()
+    stop(made, reactor)
+
+
+def test_a_portal_that_cannot_be_measured_serves_all_the_same(
+    state: Path, reactor: Reactor, logged: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen = reactor.listenTCP
+
+    def refuse(port: int, factory: Any, backlog: int = 50, interface: str = "") -> Any:
+        if port == 9446:
+            raise CannotListenError(interface, port, OSError(errno.EADDRINUSE, "Address already in use"))
+        return listen(port, factory, backlog, interface)
+
+    monkeypatch.setattr(reactor, "listenTCP", refuse)
+    made = start(portal_of(settings(state), reactor))
+    assert "front.metrics: 127.0.0.1:9446: Address already in use; there is no /metrics" in logged
+    assert "listens at 127.0.0.1 port 443" in logged
+    stop(made, reactor)
+
+
+def test_a_site_need_not_be_measured(state: Path, reactor: Reactor) -> None:
+    made = start(portal_of(settings(state, metrics=TcpAddress.parse("")), reactor))
+    assert len(reactor.tcpServers) == 1
+    stop(made, reactor)
+
+
 def test_audit_lines_go_to_the_file_that_the_settings_name(state: Path, reactor: Reactor) -> None:
     made = start(portal_of(settings(state, audit=str(state / "audit.log")), reactor))
-    [(_, factory, _, _)] = reactor.tcpServers
+    (_, factory, _, _), _ = reactor.tcpServers
     channel = factory.wrappedFactory.buildProtocol(None)
     transport = FakeTransport(reactor, channel)
     channel.makeConnection(transport)
