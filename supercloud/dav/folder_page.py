@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, quote
 
 from wsgidav.dav_error import DAVError
 
-from supercloud.dav import failures
+from supercloud.dav import archive, failures
 from supercloud.dav.failures import StartResponse
 from supercloud.dav.guard import Request
 from supercloud.dav.provider import modified_of
@@ -189,6 +189,9 @@ def _head(request: Request, by: str, *, is_down: bool, is_writable: bool) -> str
         if is_writable
         else '<p class="soft">You cannot change what is in this folder.</p>'
     )
+    if not request.located.is_root:
+        whole = escape(f"{request.href(request.located, folder=False)}?{archive.ASKED}")
+        tools += f'<p class="soft"><a href="{whole}">Download all of it</a> (.tar)</p>'
     headings = "".join(_heading(column, label, by, is_down=is_down) for column, label in _COLUMNS)
     return (
         f'<!doctype html><html lang="en"><head>{HEAD}<title>{name} · Files</title>'

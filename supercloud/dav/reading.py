@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import Final
 from wsgiref.util import FileWrapper
 
-from supercloud.dav import failures, folder_page
+from supercloud.dav import archive, failures, folder_page
 from supercloud.dav.body import BLOCK
 from supercloud.dav.conditions import range_applies
 from supercloud.dav.failures import Fields, StartResponse
@@ -102,6 +102,10 @@ def read(tree: Tree, guard: Guard, request: Request, start_response: StartRespon
 
 
 def _read_folder(tree: Tree, request: Request, start_response: StartResponse, handle: int) -> Iterable[bytes]:
+    environ = request.environ
+    if environ.get("QUERY_STRING") == archive.ASKED and not environ["PATH_INFO"].endswith("/"):
+        start_response("200 OK", archive.fields_of(request.located))
+        return archive.archive(tree, request.located) if request.method == "GET" else []
     if folder_page.is_wanted(request.environ):
         is_writable = os.access(f"/proc/self/fd/{handle}", os.W_OK | os.X_OK)
         return folder_page.answer(tree, request, start_response, is_writable=is_writable)

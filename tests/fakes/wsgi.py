@@ -27,7 +27,14 @@ class Caller:
         self._app = app
 
     def ask(
-        self, method: str, path: str, body: bytes | Any = b"", *, length: int | None = None, **fields: str
+        self,
+        method: str,
+        path: str,
+        body: bytes | Any = b"",
+        *,
+        length: int | None = None,
+        query: str = "",
+        **fields: str,
     ) -> Answer:
         """One request.
 
@@ -44,6 +51,7 @@ class Caller:
             "REQUEST_METHOD": method,
             "SCRIPT_NAME": PREFIX,
             "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+            "QUERY_STRING": query,
             "HTTP_HOST": "portal.test",
             "wsgi.url_scheme": "https",
             "wsgi.input": source,
