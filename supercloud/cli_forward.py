@@ -14,6 +14,7 @@ import click
 
 from supercloud import config
 from supercloud.config import Settings, WrongSettings
+from supercloud.entry import known_portal
 from supercloud.forward_files import ForwardFiles, NotDone
 from supercloud.forward_run import Plan, choose_port, run
 from supercloud.routing.hosts import Hosts
@@ -32,7 +33,8 @@ class Site:
         """Where a browser finds one's own forward."""
         front = self.settings.front
         if front is None:
-            return f"/fw/{name}/ at the portal"
+            portal = known_portal(os.environ)
+            return f"{portal}/fw/{name}/" if portal else f"/fw/{name}/ at the portal"
         port = front.public_port or front.listen[0].port
         hosts = Hosts(front.hostname, applications=front.applications, ports=(port,))
         own = hosts.of_forward(name)

@@ -73,6 +73,13 @@ def parse_url(text: str) -> str:
     return f"https://{name}" if port in (None, 443) else f"https://{name}:{port}"
 
 
+def known_portal(environment: Mapping[str, str]) -> str:
+    """The portal's origin, where the environment names one that can be read; else ""."""
+    with suppress(Failed):
+        return parse_url(environment.get(_PORTAL, ""))
+    return ""
+
+
 def parse_token(text: str, url: str) -> str:
     """Read what was given as a token for a portal.
 

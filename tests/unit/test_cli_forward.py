@@ -65,3 +65,20 @@ def test_a_folder_can_be_named_without_settings(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["forward", "--directory", str(tmp_path), "add", "x", "http://node1:8080/"])
     assert done.exit_code == 0
     assert (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    ("portal", "shown"),
+    [
+        ("https://portal.test:8443/", "https://portal.test:8443/fw/alice-tb/"),
+        ("", "/fw/alice-tb/ at the portal"),
+        ("http://portal.test", "/fw/alice-tb/ at the portal"),
+    ],
+)
+def test_on_a_node_the_environment_tells_the_portals_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, portal: str, shown: str
+) -> None:
+    monkeypatch.setenv("SUPERCLOUD_PORTAL", portal)
+    (tmp_path / "node.toml").write_text("[ident2]\n")
+    words = ["forward", "--config", str(tmp_path / "node.toml"), "--directory", str(tmp_path)]
+    assert CliRunner().invoke(main, [*words, "add", "alice-tb", "http://node1:8080/"]).output == f"{shown}\n"
