@@ -113,7 +113,9 @@ def make_pages(workspace: Workspace) -> Blueprint:
     def forwards_page(trouble: str = "", status: HTTPStatus = HTTPStatus.OK) -> Response:
         if on.forwards is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "This site has no forwards.")
-        return page("forwards.html", status, forwards=on.forwards.list(), trouble=trouble, typed=request.form)
+        # The first page leads here with an application's address, for whoever wants a name for it.
+        typed = request.form or request.args
+        return page("forwards.html", status, forwards=on.forwards.list(), trouble=trouble, typed=typed)
 
     @pages.get("/forwards")
     def forwards() -> Response:

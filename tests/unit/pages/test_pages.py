@@ -386,6 +386,15 @@ def test_what_listens_on_the_nodes_of_jobs_is_looked_for_when_somebody_asks(here
     assert len(here.scheduler.looked) == 4
 
 
+def test_what_listens_is_one_click_from_a_name(here: FakeWorkspace) -> None:
+    here.scheduler.has("7")
+    here.scheduler.listening = {"7": [Listener(node="node1", port=9000, name="dash")]}
+    assert 'href="/forwards?url=http%3A//node1%3A9000/"' in here.client.get("/?look=nodes").text
+    form = here.client.get("/forwards?url=http%3A//node1%3A9000/%22%3E%3Cscript%3E").text
+    assert 'value="http://node1:9000/&#34;&gt;&lt;script&gt;"' in form
+    assert list(here.forwards.iterdir()) == []
+
+
 def test_forwards_are_on_the_first_page(here: FakeWorkspace) -> None:
     assert here.workspace.forwards is not None
     here.workspace.forwards.add("alice-tb", "http://node1:12001/")
