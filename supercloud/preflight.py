@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 from pathlib import Path
-from stat import S_ISDIR
+from stat import S_ISDIR, S_ISVTX
 
 from supercloud import acting
 from supercloud.accounts import read_account
@@ -18,6 +18,8 @@ from supercloud.identity import NoAccount, Principal
 from supercloud.pem import BadMaterial
 from supercloud.upstream.secure import read_creator
 from supercloud.workers.become import failure_as
+
+_TAKEN_AWAY = frozenset({0o020, 0o002, 0o022})  # modes of a folder that others write, without the sticky bit
 
 
 def check(settings: Settings) -> None:
@@ -45,6 +47,8 @@ def lacks(settings: Settings) -> list[str]:
     directory = settings.forwards.directory
     if directory and not Path(directory).is_dir():
         found += [f"forwards: there is no {directory}; make it with: install -d -m 1777 {directory}"]
+    elif directory and Path(directory).stat().st_mode & (0o022 | S_ISVTX) in _TAKEN_AWAY:
+        found += [f"forwards: in {directory} people can take each other's names away; chmod +t {directory}"]
     for folder in settings.dav.roots.values():
         if folder != "~" and not Path(folder).is_dir():
             found += [f"files: there is no {folder}"]

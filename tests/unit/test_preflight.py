@@ -92,6 +92,15 @@ def test_what_the_site_lacks_is_said_with_how_to_make_it(tmp_path: Path, monkeyp
     assert preflight.lacks(replace(told, scheduler=Scheduler(kind="local"))) == []
 
 
+@pytest.mark.parametrize(("mode", "is_told"), [(0o1777, False), (0o777, True), (0o770, True), (0o1770, False)])
+def test_a_folder_of_forwards_in_which_names_can_be_taken_away_is_told(
+    tmp_path: Path, mode: int, is_told: bool
+) -> None:
+    tmp_path.chmod(mode)
+    told = preflight.lacks(Settings(forwards=Forwards(directory=str(tmp_path)), scheduler=Scheduler(kind="local")))
+    assert told == ([f"forwards: in {tmp_path} people can take each other's names away; chmod +t {tmp_path}"] * is_told)
+
+
 @pytest.mark.parametrize("name", ["none/audit.log", "."])
 def test_a_file_of_audit_lines_that_cannot_be_written_is_named(state: Path, name: str) -> None:
     told = settings(state)
