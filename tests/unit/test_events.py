@@ -112,6 +112,13 @@ def test_secrets_in_a_query_are_in_no_audit_line() -> None:
     assert "hunter2" not in json.dumps(lines)
 
 
+def test_nobody_fills_the_disk_with_long_paths() -> None:
+    portal = FakePortal()
+    portal.browser().send(b"GET /" + b"x" * 50_000 + b" HTTP/1.1\r\nHost: portal.test\r\n\r\n")
+    [line] = portal.lines()
+    assert len(json.dumps(line)) < 5000
+
+
 def test_secrets_in_fields_and_bodies_are_in_no_audit_line() -> None:
     portal = FakePortal()
     browser = portal.browser()
