@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import os
 import signal
 import socket
 import sys
@@ -33,7 +34,7 @@ from supercloud.front.signin import CertificateSignIn, LinkSignIn, SignIn
 from supercloud.front.tls import TlsFactory, TlsMaterial
 from supercloud.ident2.client import Ident2Client
 from supercloud.ident2.lookup import HolderSearch
-from supercloud.identity import NoAccount
+from supercloud.identity import NoAccount, Principal
 from supercloud.offload import Offload
 from supercloud.ownership.listeners import Listeners
 from supercloud.turns import quicken
@@ -86,6 +87,8 @@ class Portal(Service):
         self._audit = self._make_audit()
         self._stop: list[Callable[[], Any]] = []
         self._metrics: Any = None  # its IListeningPort
+        self._account: Principal | None = None  # whom the front becomes
+        self._started_as = os.geteuid()
         self._acting: Acting | None = None
 
     def embed(self, uid: int) -> None:
@@ -138,12 +141,13 @@ class Portal(Service):
             raise WrongSettings(f"the service manager bound {places}, where front.listen has no listener")
         if self._front.metrics:
             self._bind_metrics(self._front.metrics)
+        self._account = preflight.account_of(self._front)
         hosts = self._hosts = make_hosts(self._front, self._bound_ports())
         self._acting = Acting(
             self._settings,
             self._front,
             self._reactor,
-            account=preflight.account_of(self._front),
+            account=self._account,
             only=self._only,
             portal=hosts.portal.url,
             applications=hosts.patterns,
@@ -152,7 +156,10 @@ class Portal(Service):
         self._acting.start()
 
     def startService(self) -> None:
-        """Leave root's rights behind, open the state, and begin to serve."""
+        """Leave root's rights behind, open the state, and begin to serve.
+
+        :raises WrongSettings: twistd has become another account.
+        """
         super().startService()  # type: ignore[no-untyped-call]
         quicken(self._reactor)
         self._leave_root()
@@ -241,10 +248,17 @@ class Portal(Service):
         return OwnAccountOnly(self._only or 0, ports).admits
 
     def _leave_root(self) -> None:
-        account = preflight.account_of(self._front)
-        if account is not None:
+        account, uid = self._account, os.geteuid()
+        if account is None:
+            if uid != self._started_as:
+                raise WrongSettings('front.account: is "", but twistd has become another account; leave out its --uid')
+        elif uid == 0:
             become(account)
             events.runs_as(account.login)
+        elif (uid, os.getegid()) != (account.uid, account.gid):
+            raise WrongSettings(
+                f"front.account: is {account}, and twistd has become somebody else; leave out its --uid"
+            )
 
     def _build(self) -> None:
         """Make the stages from the settings."""

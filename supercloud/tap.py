@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time as wall_clock
@@ -53,11 +55,22 @@ class Services(MultiService):
 
     def privilegedStartService(self) -> None:
         """Bind; twistd may still be root."""
-        try:
+        with _said_in_one_line(WrongSettings, UnsafePort, SocketTaken, OSError):
             super().privilegedStartService()  # type: ignore[no-untyped-call]
-        except (WrongSettings, UnsafePort, SocketTaken, OSError) as error:
-            sys.stderr.write(f"supercloud-portal: {error}\n")
-            raise SystemExit(1) from None
+
+    def startService(self) -> None:
+        """Serve; twistd is root no more, if it was told to be somebody else."""
+        with _said_in_one_line(WrongSettings):
+            super().startService()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def _said_in_one_line(*wrong: type[Exception]) -> Iterator[None]:
+    try:
+        yield
+    except wrong as error:
+        sys.stderr.write(f"supercloud-portal: {error}\n")
+        raise SystemExit(1) from None
 
 
 def read_settings(file: str | None, port: str | None, state: str | None) -> tuple[Settings, bool]:

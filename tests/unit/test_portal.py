@@ -219,6 +219,33 @@ def test_roots_rights_are_left_behind_before_the_state_is_opened(
     stop(made, reactor)
 
 
+@pytest.mark.usefixtures("is_root")
+@pytest.mark.parametrize(("account", "said"), [("alice", "front.account: is alice"), ("", 'front.account: is ""')])
+def test_a_twistd_that_became_somebody_else_serves_nothing(
+    state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch, account: str, said: str
+) -> None:
+    monkeypatch.setattr(preflight, "read_account", {"alice": ALICE}.__getitem__)
+    made = portal_of(settings(state, account=account), reactor)
+    made.privilegedStartService()
+    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    with pytest.raises(WrongSettings, match=f"{said}.*leave out its --uid"):
+        made.startService()
+    assert list(state.iterdir()) == []
+
+
+@pytest.mark.usefixtures("is_root")
+def test_a_twistd_that_became_the_account_serves(
+    state: Path, reactor: Reactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(preflight, "read_account", {"alice": ALICE}.__getitem__)
+    made = portal_of(settings(state, account="alice"), reactor)
+    made.privilegedStartService()
+    monkeypatch.setattr(os, "geteuid", lambda: ALICE.uid)
+    monkeypatch.setattr(os, "getegid", lambda: ALICE.gid)
+    made._leave_root()
+    stop(made, reactor)
+
+
 def test_listeners_are_bound_where_the_settings_say_and_serve_nobody_until_they_may(
     state: Path, reactor: Reactor
 ) -> None:
