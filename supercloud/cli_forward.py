@@ -106,6 +106,15 @@ def share(site: Site, name: str, group: str) -> None:
     click.echo(site.url(name))
 
 
+@forward.command()
+@click.argument("name")
+@click.pass_obj
+def unshare(site: Site, name: str) -> None:
+    """Let nobody but you in any more to what NAME leads to; what others have open there ends."""
+    with _telling():
+        site.files.unshare(name)
+
+
 @forward.command("run", context_settings={"ignore_unknown_options": True})
 @click.option("--node", default="", help="Name of this host for the portal.  [default: as hostname -s says]")
 @click.argument("name")

@@ -16,6 +16,7 @@ from supercloud.routing.forward_url import ForwardUrl, Unreadable, read_forward
 from supercloud.target import is_forward_name
 
 _EXECUTE: Final = 0o111
+_OTHERS_EXECUTE: Final = 0o011  # the mask of an access list, too
 _OPEN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -106,6 +107,14 @@ class ForwardFiles:
             except PermissionError:
                 raise NotDone(f"you are not in the group {group}") from None
             os.fchmod(opened, mode & ~0o022 | stat.S_IXGRP)
+
+    def unshare(self, name: str) -> None:
+        """Let nobody else in any more.
+
+        :raises NotDone: it is none of one's own.
+        """
+        with self._own(name, os.O_RDONLY) as opened:
+            os.fchmod(opened, stat.S_IMODE(os.fstat(opened).st_mode) & ~_OTHERS_EXECUTE)
 
     def list(self) -> list[Kept]:
         """One's own, by name.

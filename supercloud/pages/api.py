@@ -221,6 +221,11 @@ def make_api(workspace: Workspace) -> Blueprint:
         _forwards(on).share(name, _text(_body(), "group"))
         return _empty()
 
+    @api.post("/forwards/<name>/unshare")
+    def unshare_forward(name: str) -> Response:
+        _forwards(on).unshare(name)
+        return _empty()
+
     return api
 
 

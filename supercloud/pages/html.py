@@ -131,6 +131,7 @@ def make_pages(workspace: Workspace) -> Blueprint:
             "remove": lambda: on.forwards.remove(name),  # type: ignore[union-attr]
             "disable": lambda: on.forwards.disable(name),  # type: ignore[union-attr]
             "share": lambda: on.forwards.share(name, request.form.get("group", "")),  # type: ignore[union-attr]
+            "unshare": lambda: on.forwards.unshare(name),  # type: ignore[union-attr]
         }
         if do not in ways:
             raise Refusal(HTTPStatus.BAD_REQUEST, "This form says nothing that could be done.")

@@ -257,6 +257,7 @@ _PATHS: Final[dict[str, Any]] = {
                 status="204",
                 disable_forward=_OF_THE_NAME,
                 share_forward=_OF_THE_NAME,
+                unshare_forward=_OF_THE_NAME,
                 remove_forward=_OF_THE_NAME,
             ),
             parameters=[_NAME],
@@ -277,5 +278,8 @@ _PATHS: Final[dict[str, Any]] = {
             parameters=[_NAME],
             requestBody=_takes(_object(("group",), group=_TEXT), group="proj"),
         )
+    },
+    "/api/forwards/{name}/unshare": {
+        "post": _operation("unshare_forward", "Let nobody else in", _answers(None, status="204"), parameters=[_NAME])
     },
 }

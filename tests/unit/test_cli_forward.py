@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import grp
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -32,6 +34,16 @@ def test_a_forward_is_made_listed_and_removed(run: Run) -> None:
     assert run("disable", "alice-tb").exit_code == 0
     assert run("remove", "alice-tb").exit_code == 0
     assert run("list").output == "you have no forwards\n"
+
+
+def test_what_was_shared_is_ones_own_again(run: Run) -> None:
+    run("add", "alice-tb", "http://node1:8080/")
+    group = grp.getgrgid(os.getegid()).gr_name
+    assert run("share", "alice-tb", group).exit_code == 0
+    assert run("list").output == f"alice-tb  http://node1:8080/  on, shared with {group}\n"
+    assert run("unshare", "alice-tb").exit_code == 0
+    assert run("list").output == "alice-tb  http://node1:8080/  on\n"
+    assert run("unshare", "none").output == "Error: you have no forward none\n"
 
 
 def test_a_name_without_an_origin_is_under_a_path(run: Run) -> None:

@@ -55,6 +55,8 @@ def test_a_group_is_let_in_and_may_not_write(files: ForwardFiles, tmp_path: Path
     assert files.list()[0].state == f"on, shared with {grp.getgrgid(os.getegid()).gr_name}"
     (tmp_path / "alice-tb").chmod(0o711)
     assert files.list()[0].state == "on, shared with everybody"
+    files.unshare("alice-tb")
+    assert files.list()[0].state == "on"
     with pytest.raises(NotDone, match="no group"):
         files.share("alice-tb", "nobody-made-this-group")
 

@@ -223,6 +223,14 @@ def test_forwards_are_made_switched_and_removed(here: FakeWorkspace) -> None:
     assert "Switch on" in here.client.get("/forwards").text
     assert do(do="add", name="../x", url="http://node1:12001/") == 409
     assert do(do="share", name="alice-tb", group="nothing-such") == 409
+    assert "Stop sharing" not in here.client.get("/forwards").text
+    (here.forwards / "alice-tb").chmod(0o710)
+    assert "Stop sharing" in here.client.get("/forwards").text
+    assert do(do="unshare", name="alice-tb") == 303
+    assert (here.forwards / "alice-tb").stat().st_mode & 0o777 == 0o700
+    (here.forwards / "alice-tb").chmod(0o711)
+    assert api(here, "POST", "/forwards/alice-tb/unshare") == (204, None)
+    assert (here.forwards / "alice-tb").stat().st_mode & 0o777 == 0o700
     assert do(do="remove", name="alice-tb") == 303
     assert do(do="other", name="x") == 400
     assert list(here.forwards.iterdir()) == []
