@@ -45,8 +45,6 @@ def test_numbers_are_told_as_prometheus_reads_them(asked: Asked) -> None:
     told = dict(line.rsplit(" ", 1) for line in body.splitlines() if not line.startswith("#"))
     assert told['supercloud_exchanges_total{outcome="served"}'] == "7"
     assert told["supercloud_connections"] == "3"
-    assert int(told["process_open_fds"]) > 2
-    assert int(told["process_resident_memory_bytes"]) > 1_000_000
     assert not asked.transport.connected
 
 
