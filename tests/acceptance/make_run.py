@@ -16,6 +16,7 @@ from typing import Any
 
 from lab.portal import ROOT, Twistd, until
 from lab.processes import free_port
+from playwright.sync_api import Error
 
 from tests.acceptance import jupyterlab
 from tests.acceptance.lab_of import Lab, NotHeld
@@ -61,9 +62,9 @@ def run(lab: Lab) -> None:
         page.click(".jp-LauncherCard[data-category=Notebook] >> nth=0")
         jupyterlab.run_cell(page, "import os; x = 6 * 7; print('uid', os.getuid())", f"uid {account.uid}")
         lab.saw(f"a cell runs as {account.login}, opened without a token: {page.url.partition('?')[0]}")
-        # What JupyterLab says when one of its questions finds the portal away, and how people answer that.
+        # What JupyterLab says when one of its questions finds the portal away.
         lost = page.locator("dialog.jp-Dialog", has_text="Server Connection Error")
-        page.add_locator_handler(lost, lambda dialog: dialog.locator("button.jp-mod-accept").click())
+        page.add_locator_handler(lost, _dismiss, no_wait_after=True)
         _stop(portal)
         lab.saw("the portal is stopped")
         portal = _start(lab, port)
@@ -97,6 +98,12 @@ def _stop(portal: Twistd) -> None:
         portal.process.wait(20)
     if not any("Server Shut Down" in line for line in portal.printed):
         raise NotHeld("it has not stopped after 20 s:\n" + "\n".join(portal.printed[-20:]))
+
+
+def _dismiss(dialog: Any) -> None:
+    """As people do; it may go by itself meanwhile."""
+    with suppress(Error):
+        dialog.locator("button.jp-mod-accept").click(timeout=2000)
 
 
 def _launch(page: Any, url: str) -> str:
