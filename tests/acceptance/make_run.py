@@ -103,7 +103,7 @@ def _stop(portal: Twistd) -> None:
 def _dismiss(dialog: Any) -> None:
     """As people do; it may go by itself meanwhile."""
     with suppress(Error):
-        dialog.locator("button.jp-mod-accept").click(timeout=2000)
+        dialog.get_by_role("button", name="Close").last.click(timeout=2000)
 
 
 def _launch(page: Any, url: str) -> str:
