@@ -8,11 +8,9 @@ reaches an application.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from importlib import resources
 from typing import Final, NoReturn
 from urllib.parse import quote
 
@@ -51,6 +49,7 @@ from supercloud.front.origin_page import PATH as ORIGINS
 from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
 from supercloud.front.signin import SignIn
+from supercloud.front.static_files import STATIC
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
 from supercloud.message.fields import cookie
@@ -65,19 +64,6 @@ OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
 _BY_SESSION: Final = b'Supercloud-Session realm="SuperCloud portal"'
 _BASIC: Final = b'Basic realm="SuperCloud portal", charset="UTF-8"'
 _COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
-_KINDS: Final = {
-    "css": b"text/css; charset=utf-8",
-    "js": b"text/javascript; charset=utf-8",
-    "svg": b"image/svg+xml",
-}
-# Path to kind and content: the only files of the portal's own, read once.
-STATIC: Final = {
-    b"/.portal/" + name.encode(): (
-        _KINDS[name.rpartition(".")[2]],
-        resources.files("supercloud.front").joinpath("static", name).read_bytes(),
-    )
-    for name in ("portal.css", "files.css", "files.js", "workspace.css", "workspace.js", "waiting.js", "icon.svg")
-}
 _READING = (b"GET", b"HEAD")
 
 
@@ -113,14 +99,6 @@ class Parts:
     links: str = ""
 
 
-def _answer_static(exchange: Exchange, kind: bytes, content: bytes) -> None:
-    """A browser asks each time whether its copy is the one that goes with the page: a site may have a newer portal."""
-    tag = b'"%b"' % hashlib.sha256(content).hexdigest()[:16].encode()
-    fields = [(b"Content-Type", kind), (b"X-Content-Type-Options", b"nosniff"), (b"ETag", tag)]
-    is_known = tag in (exchange.head.get(b"if-none-match") or b"")
-    exchange.respond(304 if is_known else 200, [*fields, (b"Cache-Control", b"no-cache")], content)
-
-
 class Site:
     """Answers what leads to no application."""
 
@@ -133,7 +111,7 @@ class Site:
         head = exchange.head
         path = head.path
         if path in STATIC:
-            _answer_static(exchange, *STATIC[path])
+            STATIC[path].answer(exchange)
         elif path == b"/.portal/enter" and not origin.is_portal:
             await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:
