@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -27,9 +28,11 @@ from supercloud.authn.throttle import Throttle
 from supercloud.authn.ticket import Tickets
 from supercloud.closing import Closing
 from supercloud.config import Front, Settings
+from supercloud.config_values import Listen
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
 from supercloud.forward_files import is_there
+from supercloud.front.entrance import Entrance
 from supercloud.front.listing import Listing
 from supercloud.front.live import Live
 from supercloud.front.opening import Opening
@@ -40,7 +43,7 @@ from supercloud.ident2.client import Ident2Client
 from supercloud.links import navigation
 from supercloud.membership import Membership
 from supercloud.offload import Offload
-from supercloud.origin_check import look
+from supercloud.origin_check import Name, advice, has_wildcards, look
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.owners import Owners
@@ -48,6 +51,7 @@ from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
+from supercloud.routing.origin_rule import OriginRule
 from supercloud.stages import Stages
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
@@ -143,13 +147,14 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     )
     tls = from_settings(reactor, settings.forwards, timeout=float(front.limits.connect))
     access = Access(nodes, authorizer, forwards)
+    rule = OriginRule(hosts, frozenset(front.paths_for_others))
     why = Why(
         hosts=hosts,
         accounts=accounts,
         standing=standing,
         state_of=on.acting.monitor.read_account,
         access=access,
-        paths_for_others=frozenset(front.paths_for_others),
+        rule=rule,
         uid=os.geteuid(),
     )
     looks = Offload(reactor, name="supercloud-desk", threads=64)
@@ -191,21 +196,21 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     certificates.start()
     opening = Opening(on.acting.asking, nodes, hosts, handed)
     links = navigation(has_forwards=is_there(settings.forwards.directory))
+    tickets = Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now)
     site = Site(
         Parts(
             hosts=hosts,
             authenticator=authenticator,
             sessions=sessions,
-            tickets=Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now),
+            entrance=Entrance(hosts, sessions, tickets, access, rule),
             throttle=throttle,
-            access=access,
             ways=ways,
             listing=listing.of,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
             opening=opening,
             files=files_of(settings.dav.roots),
-            origins=OriginPage(lambda: names.run(look, front, datetime.fromtimestamp(on.now(), UTC)), links),
+            origins=OriginPage(lambda: names.run(_look_at_origins, front, on.now()), links),
             links=links,
             notices=board.shown,
         )
@@ -230,22 +235,42 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             worker=worker,
             updates=Live(on.acting.asking, reactor),
             recalling=opening,
-            paths_for_others=frozenset(front.paths_for_others),
+            rule=rule,
         )
     )
     looking = (board.stop, standing.stop, certificates.stop, membership.stop, watch.stop)
     keeping = (pool.close, sessions.stop, store.close, credentials.stop, locks.close, handed.stop)
-    reloads = {"the certificates of forwards": tls.reload} if isinstance(tls, Tls) else {}
+    reloads: dict[str, Callable[[], Exception | None]] = {}
+    if isinstance(tls, Tls):
+        reloads["the certificates of forwards"] = tls.reload
+    reloads["where applications live"] = partial(_look_at_wildcards, hosts, front)
     return Assembled(pipeline, site, (desk.stop, looks.stop, books.stop, names.stop, *looking, *keeping), reloads)
 
 
-def make_hosts(front: Front, ports: tuple[int, ...]) -> Hosts:
-    """The addresses that the portal knows as its own.
+def make_hosts(front: Front, bound: Sequence[tuple[Listen, int]]) -> Hosts:
+    """The addresses that the portal knows as its own; blocks.
 
-    :param ports: of its listeners, the first one's first.
+    :param bound: listeners, each with its port.
     """
-    public = (front.public_port, *ports) if front.public_port else ports
-    return Hosts(front.hostname, applications=front.applications, ports=public)
+    own = tuple(dict.fromkeys(port for listen, port in bound if not listen.is_shared))
+    return Hosts(
+        front.hostname,
+        applications=front.applications,
+        ports=(front.public_port, *own) if front.public_port else own,
+        shared_host=front.applications_host,
+        shared_ports=tuple(dict.fromkeys(port for listen, port in bound if listen.is_shared)),
+        has_wildcards=has_wildcards(front),
+        serves_prefixes=front.paths == "portal",
+    )
+
+
+def _look_at_origins(front: Front, now: float) -> tuple[list[Name], list[str]]:
+    return look(front, datetime.fromtimestamp(now, UTC)), advice(front)
+
+
+def _look_at_wildcards(hosts: Hosts, front: Front) -> None:
+    """A renewed certificate may have other names; blocks."""
+    hosts.has_wildcards = has_wildcards(front)
 
 
 def files_of(roots: Mapping[str, str]) -> str:

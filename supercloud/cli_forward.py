@@ -17,6 +17,7 @@ from supercloud.config import Settings, WrongSettings
 from supercloud.entry import known_portal
 from supercloud.forward_files import ForwardFiles, NotDone
 from supercloud.forward_run import Plan, choose_port, run
+from supercloud.origin_check import has_wildcards
 from supercloud.routing.hosts import Hosts
 
 _SITE: Final = Path("/etc/supercloud/portal.toml")
@@ -37,7 +38,7 @@ class Site:
             return f"{portal}/fw/{name}/" if portal else f"/fw/{name}/ at the portal"
         port = front.public_port or front.listen[0].port
         hosts = Hosts(front.hostname, applications=front.applications, ports=(port,))
-        own = hosts.of_forward(name)
+        own = hosts.own(name, None) if has_wildcards(front) else None
         return f"{own.url}/" if own is not None else f"{hosts.portal.url}/fw/{name}/"
 
 

@@ -60,9 +60,14 @@ class Limits(Section, frozen=True):
 class Front(Section, frozen=True):
     """``[front]``
 
-    :ivar listen: at least one; ``tls-cert`` asks browsers for a client certificate.
-    :ivar hostname: applications live at ``NODE-PORT.fh.HOSTNAME`` and ``NAME.fn.HOSTNAME``.
+    :ivar listen: at least one; ``tls-cert`` asks browsers for a client certificate; ``apps`` is for applications under
+        path prefixes, where a site has one name only.
+    :ivar hostname: applications live at ``NODE-PORT-uUID.fh.HOSTNAME`` and ``NAME-uUID.fn.HOSTNAME``.
     :ivar applications: another registrable domain for them; ``""`` means under ``hostname``.
+    :ivar applications_host: name of a host for applications under path prefixes, those of one viewer together, where
+        there is no wildcard or no label for them; ``""``: none.
+    :ivar paths: ``"apart"``: path prefixes lead from the portal's own origin to where applications live;
+        ``"portal"``: they are served there, and whatever runs in their pages can do what their viewer can here.
     :ivar public_port: the port in the portal's own links; 0 means that of the first listener.
     :ivar private_key: readable by the front's group, so that a reload works without root.
     :ivar account: whom the front runs as once its ports are bound; ``""`` means whoever started it.
@@ -70,13 +75,15 @@ class Front(Section, frozen=True):
     :ivar notices: TOML file of what the site tells everybody, and of maintenance; ``""``: none; see authn.notices.
     :ivar audit: file of audit lines; ``""`` means the service's own log.
     :ivar metrics: where ``/metrics`` is, for Prometheus: numbers alone, without TLS; ``""``: nowhere.
-    :ivar paths_for_others: node names whose applications may be served under the portal's own origin even when
-        somebody else owns them. It hands that owner whatever the viewer can do on the portal.
+    :ivar paths_for_others: node names whose applications may be served under path prefixes even when somebody else
+        owns them. It hands that owner whatever the viewer can do at the other applications there.
     """
 
     listen: Annotated[tuple[Listen, ...], msgspec.Meta(min_length=1)] = (Listen.parse("tls:0.0.0.0:443"),)
     hostname: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")] = "localhost"
     applications: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$")] = ""
+    applications_host: Annotated[str, msgspec.Meta(pattern=r"^([a-z0-9]([a-z0-9.-]*[a-z0-9])?)?$")] = ""
+    paths: Literal["apart", "portal"] = "apart"
     public_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     certificate: Path = Path("/etc/supercloud/tls/fullchain.pem")
     private_key: Path = Path("/etc/supercloud/tls/key.pem")
@@ -363,6 +370,7 @@ def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
         return
     if "session" not in settings.authn.schemes:
         yield "authn.schemes", 'must hold "session", which carries people from page to page'
+    yield from _doubts_of_origins(front)
     if any(one.asks_certificate for one in front.listen):
         if not settings.authn.certificate.ca:
             yield "authn.certificate.ca", "must name a PEM file, because front.listen has a tls-cert listener"
@@ -370,6 +378,19 @@ def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
             yield "authn.certificate.map", "must name a TOML file, because front.listen has a tls-cert listener"
     if settings.authn.session.idle > settings.authn.session.absolute:
         yield "authn.session.idle", "is longer than authn.session.absolute; make it shorter"
+
+
+def _doubts_of_origins(front: Front) -> Iterator[tuple[str, str]]:
+    ports = {one.port for one in front.listen if not one.is_shared}
+    if not ports:
+        yield "front.listen", 'has only listeners for applications; add the portal\'s own, as "tls:0.0.0.0:443"'
+    if any(one.port and one.port in ports for one in front.listen if one.is_shared):
+        yield "front.listen", "an apps listener needs a port that no other listener has: browsers tell them by it"
+    labels = tuple(f".{kind}.{front.applications or front.hostname}" for kind in ("fh", "fn"))
+    if front.applications_host and (
+        front.applications_host == front.hostname or f".{front.applications_host}".endswith(labels)
+    ):
+        yield "front.applications_host", f"{front.applications_host} has another use; write apps.{front.hostname}"
 
 
 # In a checkout, and where an installation puts them.
@@ -384,6 +405,7 @@ def embedded(state: Path, *, port: int = 8443) -> Settings:
         front=Front(
             listen=(Listen.parse(f"tls:127.0.0.1:{port}"), Listen.parse(f"tls:[::1]:{port}")),
             hostname="localhost",
+            applications_host="apps.localhost",
             account="",
             notices="",
             metrics=TcpAddress.parse(""),

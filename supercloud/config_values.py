@@ -22,27 +22,34 @@ class Duration(float):
 
 
 class Listen(str):
-    """One listener: ``tls:ADDRESS:PORT`` or ``tls-cert:ADDRESS:PORT``."""
+    """One listener: ``tls:ADDRESS:PORT``, ``tls-cert:ADDRESS:PORT`` or ``apps:ADDRESS:PORT``.
 
-    __slots__ = ("address", "asks_certificate", "port")
+    :ivar asks_certificate: browsers are asked for a client certificate.
+    :ivar is_shared: the portal's own name at this port is the origin that all applications of a viewer share.
+    """
+
+    __slots__ = ("address", "asks_certificate", "is_shared", "port")
     address: str
     port: int
     asks_certificate: bool
+    is_shared: bool
 
     @classmethod
     def parse(cls, text: object) -> Listen:
         """:raises ValueError: says what would be right."""
         kind, _, rest = text.partition(":") if isinstance(text, str) else ("", "", "")
         try:
-            if kind not in ("tls", "tls-cert"):
+            if kind not in ("tls", "tls-cert", "apps"):
                 raise ValueError
             made = cls(text)
             made.address, made.port = _address_and_port(rest, lowest=0)
         except ValueError:
             raise ValueError(
-                f'{text!r} is not a listener; write "tls:ADDRESS:PORT" or "tls-cert:ADDRESS:PORT", as "tls:0.0.0.0:443"'
+                f'{text!r} is not a listener; write "tls:ADDRESS:PORT", "tls-cert:ADDRESS:PORT" or '
+                '"apps:ADDRESS:PORT", as "tls:0.0.0.0:443"'
             ) from None
         made.asks_certificate = kind == "tls-cert"
+        made.is_shared = kind == "apps"
         return made
 
 

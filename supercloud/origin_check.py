@@ -36,12 +36,11 @@ class Name:
 
 
 def look(front: Front, now: datetime, resolve: Resolve | None = None) -> list[Name]:
-    """Look at the portal's name and at both wildcards.
+    """Look at the portal's name, at both wildcards, and at the host that applications share.
 
     :param resolve: addresses of a name; none when there is no such name.
     """
     resolve = resolve or addresses_of
-    applications = front.applications or front.hostname
     home = frozenset() if front.hostname == "localhost" else resolve(front.hostname)
     try:
         certificate: x509.Certificate | None = read_certificates(front.certificate)[0]
@@ -50,18 +49,56 @@ def look(front: Front, now: datetime, resolve: Resolve | None = None) -> list[Na
     else:
         unread = ""
     found = []
-    for shown, asked in (
-        (front.hostname, front.hostname),
-        *((f"*.{kind}.{applications}", f"{_PROBE}.{kind}.{applications}") for kind in ("fh", "fn")),
-    ):
-        # Browsers know these by themselves (RFC 6761 section 6.3).
-        is_local = asked == "localhost" or asked.endswith(".localhost")
-        said = () if is_local else _dns(shown, resolve(asked), home)
+    for shown in (front.hostname, *_wildcards(front), *filter(None, [front.applications_host])):
+        asked = shown.replace("*", _PROBE)
+        said = () if _is_local(asked) else _dns(shown, resolve(asked), home)
         lacks = [*said, *([unread] if certificate is None else _covers(shown, certificate))]
         found.append(Name(shown, tuple(lacks)))
     if certificate is not None and (ends := certificate.not_valid_after_utc) - now < _SOON:
         found[0] = Name(front.hostname, (*found[0].lacks, f"The certificate ends on {ends:%Y-%m-%d}: renew it."))
     return found
+
+
+def advice(front: Front) -> list[str]:
+    """What would keep the portal and applications further apart, the best first; blocks."""
+    found = []
+    if not front.applications and not _is_local(front.hostname):
+        found.append(
+            "front.applications: give applications another registrable domain than the portal's. Below one domain, an "
+            "application can set cookies that reach the portal: enough of them to shut a person out until they clear "
+            "them, or, in some browsers, to sign a person in as somebody else."
+        )
+    if front.paths == "portal":
+        found.append(
+            'front.paths: "portal" serves applications on the portal\'s own origin. Whatever runs in their pages, and '
+            "whoever may write what they show, can do there what their viewer can: read files, make tokens. Remove it."
+        )
+    elif not has_wildcards(front):
+        if front.applications_host or any(one.is_shared for one in front.listen):
+            found.append(
+                "the certificate lacks *.fh and *.fn, so all applications of one person share an address, where one "
+                "can act on the others, and those that other people share are not shown. Add both wildcards."
+            )
+        else:
+            found.append(
+                "no application is shown: the certificate lacks *.fh and *.fn. Add both wildcards, or name a host by "
+                'front.applications_host, or add a port to front.listen, as "apps:0.0.0.0:8444".'
+            )
+    return found
+
+
+def has_wildcards(front: Front) -> bool:
+    """Whether browsers would trust applications' own origins: the certificate has both wildcards; blocks."""
+    try:
+        certificate = read_certificates(front.certificate)[0]
+    except BadMaterial:
+        return False
+    return not any(next(iter(_covers(shown, certificate)), "") for shown in _wildcards(front))
+
+
+def _wildcards(front: Front) -> tuple[str, str]:
+    domain = front.applications or front.hostname
+    return f"*.fh.{domain}", f"*.fn.{domain}"
 
 
 def addresses_of(name: str) -> frozenset[str]:
@@ -70,6 +107,11 @@ def addresses_of(name: str) -> frozenset[str]:
         return frozenset(str(entry[4][0]) for entry in socket.getaddrinfo(name, 443, type=socket.SOCK_STREAM))
     except OSError:
         return frozenset()
+
+
+def _is_local(name: str) -> bool:
+    """Whether browsers know it by themselves (RFC 6761 section 6.3)."""
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def _dns(shown: str, found: frozenset[str], home: frozenset[str]) -> Iterable[str]:

@@ -17,7 +17,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Viewer
-from supercloud.authn.programs import looks_for_files, shows_token
+from supercloud.authn.programs import is_program, looks_for_files, shows_token
 from supercloud.authn.scope import EVENTS, Scope, forward_scope, needed_scope
 from supercloud.authn.session import Session
 from supercloud.drive import drive
@@ -26,7 +26,6 @@ from supercloud.errors import (
     Elsewhere,
     LoopNoticed,
     MethodRefused,
-    NeedsOrigin,
     NotAuthenticated,
     NotAuthorized,
     PortalError,
@@ -41,6 +40,7 @@ from supercloud.relay.websocket import WebSocketRelay
 from supercloud.rewrite.response import Responses
 from supercloud.routing.homeward import home_of
 from supercloud.routing.locate import ByName, leads_into, place_of
+from supercloud.routing.origin_rule import inside
 from supercloud.routing.own_worker import is_of_workspace, leads_to_worker
 from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
 from supercloud.stages import Exchange, Recalling, Stages, Trodden
@@ -119,6 +119,9 @@ class Pipeline:
         origin = on.hosts.of(head.host)
         exchange.audit.origin = origin.host
         provenance.check(head, origin)
+        if head.get(b"service-worker") is not None and (origin.is_portal or origin.is_shared or origin.is_unowned):
+            on.pages.end_service_worker(exchange)
+            return
         place = place_of(head, origin, exchange.memory)
         if place is None:
             await self._serve_own(exchange, origin)
@@ -126,6 +129,9 @@ class Pipeline:
         exchange.audit.target = f"forward {place.name}" if isinstance(place, ByName) else str(place.application)
         if names_via(head, on.pseudonym):
             raise LoopNoticed(f"Via names {on.pseudonym.decode()}")
+        if not origin.has_prefixes and origin.owner is None and not is_program(head):
+            await self._lead_apart(exchange, origin, place)
+            return
         if isinstance(place, ByName):
             need = forward_scope(place.name) if shows_token(head) else None
             viewer = await self._viewer(exchange, origin, need)
@@ -135,6 +141,19 @@ class Pipeline:
         else:
             viewer = await self._viewer(exchange, origin)
         await self._carry(exchange, viewer, place)
+
+    async def _lead_apart(self, exchange: Exchange, origin: Origin, place: Place | ByName) -> None:
+        """No application lives on the portal's own origin, nor at a label without an owner: both are addresses that
+        lead to where it does.
+
+        :raises Elsewhere: always, unless another refusal comes before it.
+        """
+        on, head = self._on, exchange.head
+        if not origin.is_portal:
+            on.pages.find_owner(head, origin)
+        viewer = await self._viewer(exchange, origin)
+        address = on.rule.apart(place, head.target, viewer.principal.uid)
+        raise Elsewhere(address, status=HTTPStatus.TEMPORARY_REDIRECT)
 
     async def _serve_own(self, exchange: Exchange, origin: Origin) -> None:
         """Answer what leads to no application: from the viewer's worker, or from here."""
@@ -201,7 +220,7 @@ class Pipeline:
         inward = inward_fields(head, place, login=login, address=exchange.address, via=via, handed=handed)
         rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
         shown = place
-        if place.origin.owner is not None or owner != viewer.principal.uid:
+        if owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
         return Trodden(
             head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
@@ -274,27 +293,18 @@ class Pipeline:
         on, origin = self._on, place.origin
         if not isinstance(viewer.credential, Session):
             return  # a program: nothing of one origin stays with it for another
-        is_viewers = owner == viewer.principal.uid
-        if origin.is_portal:
-            if is_viewers or place.application.node in on.paths_for_others:
-                return
-        else:
-            if owner == (viewer.principal.uid if origin.owner is None else origin.owner):
-                if origin.owner is not None and head.get(b"service-worker") is not None:
-                    raise CrossSite("service worker on another owner's origin")
-                if viewer.owner != owner:
-                    raise NotAuthenticated(f"session on {origin.host} is for uid {viewer.owner}, owner is {owner}")
-                if not (is_viewers and origin.owner is not None):
-                    return
-        proper = on.hosts.proper(place.application, place.forward, owner=None if is_viewers else owner)
-        if proper is None:
-            raise NeedsOrigin(f"{place.forward or place.application} is uid {owner}'s and has no label")
+        rule, uid = on.rule, viewer.principal.uid
+        if rule.is_shown(origin, place.application, owner=owner, viewer=uid):
+            if owner != uid and head.get(b"service-worker") is not None:
+                raise CrossSite("service worker on another owner's origin")
+            if not origin.has_prefixes and viewer.owner != owner:
+                raise NotAuthenticated(f"session on {origin.host} is for uid {viewer.owner}, owner is {owner}")
+            return
         if provenance.is_browser(head) and not provenance.is_navigation(head):
             raise NotAuthorized(f"{place.application} is uid {owner}'s, asked for by a page on {origin.host}")
-        path = head.target[len(place.prefix) :] if place.prefix and place.is_cut else head.target
-        rest = path.decode("ascii")
+        path = inside(head.target, place).decode("ascii")
         status = HTTPStatus.SEE_OTHER if head.method in (b"GET", b"HEAD") else HTTPStatus.TEMPORARY_REDIRECT
-        raise Elsewhere(proper.url + (rest if rest.startswith("/") else "/" + rest), status=status)
+        raise Elsewhere(rule.proper(place.application, place.forward, path, owner=owner, viewer=uid), status=status)
 
     async def _connect(self, permit: Permit, key: Key, forward: Forward | None) -> Kept[Grant]:
         """Connect, then ask about this very connection; nothing is sent before the answer."""

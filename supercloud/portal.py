@@ -142,7 +142,7 @@ class Portal(Service):
         if self._front.metrics:
             self._bind_metrics(self._front.metrics)
         self._account = preflight.account_of(self._front)
-        hosts = self._hosts = make_hosts(self._front, self._bound_ports())
+        hosts = self._hosts = make_hosts(self._front, self._bound())
         self._acting = Acting(
             self._settings,
             self._front,
@@ -220,8 +220,8 @@ class Portal(Service):
             remedy = "name another by front.listen" if self._only is None else "name another by --port"
             raise WrongSettings(f"{one.address} port {one.port}: {error.socketError.strerror}; {remedy}") from None
 
-    def _bound_ports(self) -> tuple[int, ...]:
-        return tuple(dict.fromkeys(port.getHost().port for port in self._ports))
+    def _bound(self) -> list[tuple[Listen, int]]:
+        return [(one, port.getHost().port) for one, port in zip(self._front.listen, self._ports, strict=True)]
 
     def _door(self) -> Door:
         admits = None if self._only is None else self._admission()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -22,6 +22,7 @@ from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import Downstream
 from supercloud.relay.rewriting import Rewriters
 from supercloud.routing.hosts import Hosts
+from supercloud.routing.origin_rule import OriginRule
 from supercloud.routing.place import Outward, Place
 from supercloud.target import Application, Origin
 from supercloud.upstream.connect import Dialer
@@ -56,6 +57,12 @@ class OwnPages(Protocol):
 
         :raises PortalError: nothing is there, or not for this viewer.
         """
+
+    def end_service_worker(self, exchange: Any) -> None:
+        """Answer a browser that wants a service worker's script, where there may be none."""
+
+    def find_owner(self, head: RequestHead, origin: Origin) -> NoReturn:
+        """:raises Elsewhere: to where a label without an owner leads."""
 
 
 class ToWorker(Protocol):
@@ -95,7 +102,7 @@ class Stages:
     :ivar updates: what `worker` is asked again and again for open pages.
     :ivar handed: what lets viewers into their own applications.
     :ivar recalling: what `handed` has forgotten, or never knew; None where nobody is asked.
-    :ivar paths_for_others: nodes whose applications may be served under the portal's own origin to non-owners.
+    :ivar rule: where applications may be shown.
     """
 
     hosts: Hosts
@@ -110,13 +117,13 @@ class Stages:
     pseudonym: bytes
     handshakes: Handshakes
     clock: IReactorTime
+    rule: OriginRule
     streams: int
     ping: float
     handed: Handed
     worker: ToWorker | None = None
     updates: Updates | None = None
     recalling: Recalling | None = None
-    paths_for_others: frozenset[str] = frozenset()
 
 
 class Trodden(msgspec.Struct, frozen=True):

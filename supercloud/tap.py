@@ -19,7 +19,7 @@ from supercloud.config import Settings, WrongSettings
 from supercloud.ident2.responder import Responder, UnsafePort
 from supercloud.ident2.seqpacket import SocketTaken
 from supercloud.node import make_responder
-from supercloud.origin_check import look
+from supercloud.origin_check import advice, look
 from supercloud.portal import Portal
 
 
@@ -113,6 +113,7 @@ def describe(settings: Settings, *, is_embedded: bool = False) -> str:
             lines += preflight.lacks(settings)
             for name in look(front, datetime.fromtimestamp(wall_clock(), UTC)):
                 lines += [f"applications: {name.shown}: {words}" for words in name.lacks]
+            lines += [f"applications: {words}" for words in advice(front)]
     if settings.ident2.responder:
         udp = ", ".join(f"udp {host} port {port}" for host, port in settings.ident2.udp)
         lines += [f"ident2: {', '.join(filter(None, (settings.ident2.socket, udp))) or 'in this process only'}"]

@@ -84,16 +84,23 @@ class Forward:
 class Origin:
     """An origin that this portal serves.
 
+    An application's own origin has a label that names it and its owner; a label without an owner leads there. Where a
+    site has few names, the applications of one viewer share an origin, each under its path prefix.
+
     :ivar host: as in ``Host``: name and, unless it is 443, port.
-    :ivar application: node and port that live here; None on the portal's own origin.
-    :ivar owner: uid in the label; None for the viewer's own application.
-    :ivar forward: name of the forward that lives here; None where none does.
+    :ivar application: node and port that live here.
+    :ivar owner: uid in the label; None where it has none.
+    :ivar forward: name of the forward that lives here.
+    :ivar is_shared: that of all applications of whoever looks, which are under path prefixes.
+    :ivar has_prefixes: applications are served under path prefixes here.
     """
 
     host: str
     application: Application | None = None
     owner: int | None = None
     forward: str | None = None
+    is_shared: bool = False
+    has_prefixes: bool = False
 
     @property
     def url(self) -> str:
@@ -103,4 +110,9 @@ class Origin:
     @property
     def is_portal(self) -> bool:
         """Whether the portal's own pages live here."""
-        return self.application is None and self.forward is None
+        return self.application is None and self.forward is None and not self.is_shared
+
+    @property
+    def is_unowned(self) -> bool:
+        """Whether it is a label without an owner, which serves no page and leads to the owner's."""
+        return self.owner is None and (self.application is not None or self.forward is not None)

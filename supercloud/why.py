@@ -15,13 +15,14 @@ from supercloud.authn.standing import CLOSED, Standing
 from supercloud.desk.service import Asker, Handler
 from supercloud.desk.why_wire import AskWhy, WhyTold
 from supercloud.desk.wire import Message, Refusal
-from supercloud.errors import AccountClosed, BadAddress, Elsewhere, NeedsOrigin, PortalError
+from supercloud.errors import AccountClosed, BadAddress, Elsewhere, PortalError
 from supercloud.identity import NoAccount, Principal
 from supercloud.message.head import RequestHead, parse_request
 from supercloud.monitor.wire import AccountState
 from supercloud.ownership.authorize import Permit, PrincipalLookup
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.locate import ByName, place_of
+from supercloud.routing.origin_rule import OriginRule
 from supercloud.routing.own_worker import leads_to_worker
 from supercloud.routing.place import Place
 from supercloud.target import Origin
@@ -48,7 +49,7 @@ class Why:
     """Answers at the desk.
 
     :ivar state_of: asks whether an account may be used.
-    :ivar paths_for_others: see stages.Stages.
+    :ivar rule: where applications may be shown.
     :ivar uid: the portal's own account, which may ask beside root.
     """
 
@@ -57,7 +58,7 @@ class Why:
     standing: Standing
     state_of: Callable[[int], Awaitable[AccountState]]
     access: Access
-    paths_for_others: frozenset[str]
+    rule: OriginRule
     uid: int
 
     @property
@@ -154,19 +155,12 @@ class Why:
     def _shown(self, principal: Principal, place: Place, permit: Permit, told: _Told) -> None:
         """Where a browser is shown it: an origin belongs to one owner."""
         told.at("shown")
-        origin, owner = place.origin, permit.owner.uid
-        is_viewers = owner == principal.uid
-        if origin.is_portal:
-            is_here = is_viewers or place.application.node in self.paths_for_others
-        else:
-            is_here = owner == (principal.uid if origin.owner is None else origin.owner)
-        if is_here and (origin.is_portal or not is_viewers or origin.owner is None):
+        owner, viewer = permit.owner.uid, principal.uid
+        if self.rule.is_shown(place.origin, place.application, owner=owner, viewer=viewer):
             told.say("at this address")
             return
-        proper = self.hosts.proper(place.application, place.forward, owner=None if is_viewers else owner)
-        if proper is None:
-            raise NeedsOrigin(f"{place.forward or place.application} is uid {owner}'s and has no label")
-        told.say(f"at {proper.url}, to which a browser is sent on")
+        proper = self.rule.proper(place.application, place.forward, owner=owner, viewer=viewer)
+        told.say(f"at {proper}, to which a browser is sent on")
 
 
 def _head_of(url: str) -> RequestHead:

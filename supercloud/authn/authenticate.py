@@ -18,6 +18,13 @@ from supercloud.message.head import RequestHead
 from supercloud.target import Origin
 
 SESSION_COOKIE: Final = b"__Host-Http-supercloud"
+# Browsers keep a host's cookies for all its ports, and the portal's own name may be shared at another port.
+SHARED_COOKIE: Final = b"__Host-Http-supercloud-apps"
+
+
+def session_cookie(origin: Origin) -> bytes:
+    """The name of the cookie that holds an origin's session."""
+    return SHARED_COOKIE if origin.is_shared else SESSION_COOKIE
 
 
 class PrincipalLookup(Protocol):
@@ -127,7 +134,7 @@ class Authenticator:
     async def _shown(
         self, head: RequestHead, origin: Origin, memory: dict[str, object], need: Scope | None, address: str
     ) -> Viewer:
-        sealed = cookie(head.fields, SESSION_COOKIE)
+        sealed = cookie(head.fields, session_cookie(origin))
         if sealed is not None:
             return await self._by_session(sealed, origin, memory)
         shown = None if need is None or self._programs is None else self._programs.shown(head)

@@ -25,6 +25,11 @@ def shows_token(head: RequestHead) -> bool:
     return any(holds_token(value) for name in SHOWN_IN for value in head.get_all(name))
 
 
+def is_program(head: RequestHead) -> bool:
+    """Whether a program shows a token of the portal's, and no browser that could keep what it gets."""
+    return shows_token(head) and not provenance.is_browser(head)
+
+
 def looks_for_files(head: RequestHead) -> bool:
     """Whether a program asks the root what there is, as Windows does before the folder that it was given."""
     return head.method == b"OPTIONS" and head.path == b"/" and not provenance.is_browser(head)

@@ -26,7 +26,11 @@ from supercloud.errors import BadAddress
 
 LIFE: Final = 60.0  # seconds from issue to use; it is one redirect (CAS: 10 s by default, at most 5 minutes advised)
 
+NONCE_LIFE: Final = 600.0  # seconds of the cookie that holds it: time enough to sign in
+
 _PURPOSE = "ticket/1"
+_NONCE = "nonce/1"
+_VIEWER = "viewer/1"
 _HASH = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
@@ -56,6 +60,21 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
     owner: int
     nonce_hash: str
     ends: float
+
+
+class Nonce(msgspec.Struct, frozen=True, array_like=True):
+    """What binds a ticket to a browser: a page can plant a cookie, and make none of these."""
+
+    random: str
+    origin: str
+    ends: float
+
+
+class ViewerMark(msgspec.Struct, frozen=True, array_like=True):
+    """Whose applications a shared origin showed in this browser last."""
+
+    uid: int
+    origin: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +118,29 @@ class Tickets:
         self._offload = offload
         self._now = now
 
+    def make_nonce(self, origin: str) -> str:
+        """The value of a nonce cookie of an origin: 256 random bits, sealed."""
+        return self._sealer.seal(Nonce(secrets.token_urlsafe(32), origin, self._now() + NONCE_LIFE), _NONCE)
+
+    def is_nonce(self, text: str, origin: str) -> bool:
+        """Whether this portal made a nonce, for that origin and not long ago."""
+        try:
+            nonce = self._sealer.open(text, Nonce, _NONCE)
+        except SealBroken:
+            return False
+        return nonce.origin == origin and self._now() < nonce.ends
+
+    def make_viewer_mark(self, origin: str, uid: int) -> str:
+        """The value of the cookie that says whose applications a shared origin shows in this browser."""
+        return self._sealer.seal(ViewerMark(uid, origin), _VIEWER)
+
+    def is_viewer_mark(self, text: str, origin: str, uid: int) -> bool:
+        """Whether it says that they were this account's."""
+        try:
+            return self._sealer.open(text, ViewerMark, _VIEWER) == ViewerMark(uid, origin)
+        except SealBroken:
+            return False
+
     def issue(self, session: Session, *, origin: str, owner: int, nonce_hash: str) -> str:
         """A ticket for one use on one origin; whoever calls this has checked access.
 
@@ -127,7 +169,7 @@ class Tickets:
             return Flaw.LATE
         if ticket.origin != origin:
             return Flaw.OTHER_ORIGIN
-        if not hmac.compare_digest(ticket.nonce_hash, hash_nonce(nonce)):
+        if not hmac.compare_digest(ticket.nonce_hash, hash_nonce(nonce)) or not self.is_nonce(nonce, origin):
             return Flaw.OTHER_NONCE
         session = await self._sessions.find(ticket.session)
         if session is None or session.uid != ticket.uid:
@@ -137,11 +179,6 @@ class Tickets:
         if not self._sessions.is_live(session):
             return Flaw.SESSION_OVER
         return Redeemed(session, origin, ticket.owner)
-
-
-def make_nonce() -> str:
-    """The value of a nonce cookie: 256 random bits."""
-    return secrets.token_urlsafe(32)
 
 
 def hash_nonce(nonce: str) -> str:

@@ -57,8 +57,8 @@ class Paths:
 
 
 def names(hostname: str) -> list[str]:
-    """The DNS names of the portal and of the applications under it (one label each)."""
-    return [hostname, f"*.fh.{hostname}", f"*.fn.{hostname}"]
+    """The DNS names of the portal, of applications' own origins under it, and of the one that they share."""
+    return [hostname, f"*.fh.{hostname}", f"*.fn.{hostname}", f"apps.{hostname}"]
 
 
 def ensure(folder: Path, hostname: str, *, now: datetime | None = None) -> Paths:

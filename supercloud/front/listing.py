@@ -43,12 +43,12 @@ class Listing:
         """What the account listens on at this host, by port."""
         if not self._has_localhost:
             return []
-        found: list[tuple[int, str, str]] = await self._offload.run(self._read, principal.uid)
-        return [self._listed(port, address, name) for port, address, name in found]
+        found: list[tuple[int, str]] = await self._offload.run(self._read, principal.uid)
+        return [self._listed(port, name, principal.uid) for port, name in found]
 
-    def _read(self, uid: int) -> list[tuple[int, str, str]]:
+    def _read(self, uid: int) -> list[tuple[int, str]]:
         low, high = self._ports
-        by_port: dict[int, tuple[int, str, str]] = {}
+        by_port: dict[int, tuple[int, str]] = {}
         for one in self._sockets.listeners(uid):
             host, port = one.local
             if not low <= port <= high or port in by_port or self._is_own(str(host), port):
@@ -56,14 +56,13 @@ class Listing:
             if not host.is_loopback and not host.is_unspecified:
                 continue  # localhost does not lead there
             holders = self._processes.search(one.inode, uid)
-            by_port[port] = (port, str(host), _command(holders[0].pid) if holders else "a program")
+            by_port[port] = (port, _command(holders[0].pid) if holders else "a program")
         return [by_port[port] for port in sorted(by_port)]
 
-    def _listed(self, port: int, address: str, name: str) -> Listed:
+    def _listed(self, port: int, name: str, uid: int) -> Listed:
         application = Application("localhost", port)
-        origin = self._hosts.of_application(application)
-        own = f"{origin.url}/" if origin is not None else ""
-        return Listed(name, f"localhost:{port}", own, f"/fw2/localhost:{port}/")
+        own = self._hosts.address(application, uid, is_viewers=True)
+        return Listed(name, str(application), own or f"/fw2/{application}/")
 
 
 def _command(pid: int) -> str:

@@ -73,8 +73,9 @@ class Opening:
             application, path = await self._find_job(viewer, job[1])
         if not _DOTS.isdisjoint(unquote(path).replace("\\", "/").partition("?")[0].split("/")):
             raise BadAddress(f"path {path[:100]!r}")  # below a prefix, a browser would leave the application by it
-        origin = self._hosts.of_application(application)
-        raise Elsewhere(f"{self._hosts.portal.url}/fw2/{application}{path}" if origin is None else origin.url + path)
+        own = self._hosts.address(application, viewer.principal.uid, path, is_viewers=True)
+        # Where the site has no address for it, the one under the portal's own says so.
+        raise Elsewhere(own or f"{self._hosts.portal.url}/fw2/{application}{path}")
 
     def is_needed(self, session: Session, application: Application) -> bool:
         """Whether nobody asked yet, in this session, what lets its account into an application."""

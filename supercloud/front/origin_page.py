@@ -10,13 +10,13 @@ from supercloud.identity import Principal
 from supercloud.origin_check import Name
 
 PATH = b"/.portal/origins"
-Look = Callable[[], Awaitable[list[Name]]]
+Look = Callable[[], Awaitable[tuple[list[Name], list[str]]]]
 
 
 class OriginPage:
     """Answers whoever is signed in: it says what everybody can see of the site.
 
-    :param look: beside the reactor.
+    :param look: at names, and what is advised; beside the reactor.
     :param links: on top of the page.
     """
 
@@ -26,5 +26,5 @@ class OriginPage:
 
     async def answer(self, exchange: Exchange, principal: Principal) -> None:
         """Look, and say it."""
-        names = await self._look()
-        exchange.respond(200, pages.FIELDS, pages.origins(principal.login, names, links=self._links))
+        names, advice = await self._look()
+        exchange.respond(200, pages.FIELDS, pages.origins(principal.login, names, advice, links=self._links))

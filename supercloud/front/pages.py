@@ -45,14 +45,12 @@ class Listed:
     """One of the viewer's own listening sockets.
 
     :ivar name: of the program.
-    :ivar own: address on an origin of its own; empty when its node has no label.
-    :ivar path: address under the portal's own.
+    :ivar address: where the browser opens it.
     """
 
     name: str
     where: str
-    own: str
-    path: str
+    address: str
     note: str = ""
 
 
@@ -242,14 +240,13 @@ def home(login: str, listed: list[Listed], *, files: str = "", has_tokens: bool 
 
 def _row(one: Listed) -> str:
     name = escape(one.name)
-    link = f'<a href="{escape(one.own or one.path)}">{name}</a>'
-    beside = f' <a class="soft" href="{escape(one.path)}">by path</a>' if one.own else ""
+    link = f'<a href="{escape(one.address)}">{name}</a>'
     note = f'<span class="soft">{escape(one.note)}</span>' if one.note else ""
-    return f'<li>{link}<span class="soft"><code>{escape(one.where)}</code></span>{note}{beside}</li>'
+    return f'<li>{link}<span class="soft"><code>{escape(one.where)}</code></span>{note}</li>'
 
 
-def origins(login: str, names: list[Name], *, links: str = "") -> bytes:
-    """What browsers need for applications' own origins."""
+def origins(login: str, names: list[Name], advice: list[str], *, links: str = "") -> bytes:
+    """What browsers need for applications' own origins, and what would be better still."""
     rows = "".join(
         f"<li><strong><code>{escape(one.shown)}</code></strong>"
         + ("".join(f"<span>{escape(words)}</span>" for words in one.lacks) or '<span class="soft">is all right</span>')
@@ -260,7 +257,24 @@ def origins(login: str, names: list[Name], *, links: str = "") -> bytes:
         "Each application has an address of its own below the portal's name, so that none can act for another. "
         "Browsers find them by wildcards in DNS, and trust them by wildcards in the certificate."
     )
-    return page("Addresses of applications", f'<p>{about}</p><ul class="list">{rows}</ul>', login=login, links=links)
+    advised = "".join(f"<li>{escape(words)}</li>" for words in advice)
+    better = f"<h2>What the site could do</h2><ul>{advised}</ul>" if advised else ""
+    body = f'<p>{about}</p><ul class="list">{rows}</ul>{better}'
+    return page("Addresses of applications", body, login=login, links=links)
+
+
+def entered(onward: str, login: str) -> bytes:
+    """On the origin that somebody's applications share, which another's may have been at in this browser before.
+
+    :param onward: path of the application.
+    """
+    body = (
+        f"<p>You are signed in as <strong>{escape(login)}</strong>. What applications of somebody else may have left "
+        f'in this browser is being cleared.</p><p><a href="{escape(onward)}">Open the application</a></p>'
+        '<p class="soft">Who uses a browser together should use separate profiles.</p>'
+    )
+    head = f'<meta http-equiv="refresh" content="0; url={escape(onward)}">'
+    return page("Opening your application", body, home=onward, head=head)
 
 
 def signed_out() -> bytes:

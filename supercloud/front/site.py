@@ -2,8 +2,8 @@
 
 On the portal's origin: ``/login``, ``/logout``, ``/tokens``, ``/open/`` (what listens on this host) with all that is
 below it, ``/healthz`` and ``/.portal/ticket``; and ``/``, where no worker has a better one. On an
-application's origin only ``/.portal/enter``, where a ticket becomes a session of that origin. ``/.portal/`` never
-reaches an application.
+application's origin only ``/.portal/enter``; see `supercloud.front.entrance`. ``/.portal/`` never reaches an
+application.
 """
 
 from __future__ import annotations
@@ -17,15 +17,13 @@ from urllib.parse import quote
 import msgspec
 
 from supercloud import events
-from supercloud.access import Access
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import SHOWN_IN, looks_for_files
 from supercloud.authn.scope import needed_scope
-from supercloud.authn.session import Session, Sessions
+from supercloud.authn.session import Sessions
 from supercloud.authn.throttle import Throttle
-from supercloud.authn.ticket import Redeemed, Tickets, hash_nonce, make_nonce
 from supercloud.authn.token import Tokens
 from supercloud.errors import (
     AccountClosed,
@@ -33,7 +31,6 @@ from supercloud.errors import (
     Elsewhere,
     MethodRefused,
     NotAuthenticated,
-    NotAuthorized,
     NotFound,
     NothingListens,
     PortalError,
@@ -41,6 +38,7 @@ from supercloud.errors import (
 )
 from supercloud.front import pages
 from supercloud.front.address import local, query_of
+from supercloud.front.entrance import COOKIE_FLAGS, ENTER, READING, Entrance
 from supercloud.front.exchange import Exchange
 from supercloud.front.form import read_form
 from supercloud.front.opening import PREFIX as OPEN
@@ -49,28 +47,24 @@ from supercloud.front.origin_page import PATH as ORIGINS
 from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
 from supercloud.front.signin import SignIn
-from supercloud.front.static_files import STATIC
+from supercloud.front.static_files import NO_WORKER, STATIC
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
-from supercloud.message.fields import cookie
 from supercloud.message.head import RequestHead
 from supercloud.notice import Told
 from supercloud.routing.homeward import home_of
 from supercloud.routing.hosts import Hosts
 from supercloud.target import Origin
 
-NONCE_COOKIE: Final = b"__Host-Http-supercloud-nonce"
-OWNER_COOKIE: Final = b"__Host-Http-supercloud-owner"
 _BY_SESSION: Final = b'Supercloud-Session realm="SuperCloud portal"'
 _BASIC: Final = b'Basic realm="SuperCloud portal", charset="UTF-8"'
-_COOKIE_FLAGS: Final = b"; Path=/; Secure; HttpOnly; SameSite=Lax"
-_READING = (b"GET", b"HEAD")
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the portal's own pages are made with.
 
+    :ivar entrance: carries sessions to applications' origins.
     :ivar ways: to sign in, in the order in which they are tried.
     :ivar listing: the viewer's own listening sockets, for the first page.
     :ivar passwords: for the form of ``/login``; None where the site takes none.
@@ -85,9 +79,8 @@ class Parts:
     hosts: Hosts
     authenticator: Authenticator
     sessions: Sessions
-    tickets: Tickets
+    entrance: Entrance
     throttle: Throttle
-    access: Access
     ways: tuple[SignIn, ...]
     listing: Callable[[Principal], Awaitable[list[Listed]]]
     passwords: Passwords | None = None
@@ -112,10 +105,8 @@ class Site:
         path = head.path
         if path in STATIC:
             STATIC[path].answer(exchange)
-        elif path == b"/.portal/enter" and not origin.is_portal:
-            await self._enter(exchange, origin, query_of(head))
         elif not origin.is_portal:
-            raise NotFound(f"path {path[:100]!r}")
+            await self._answer_apart(exchange, origin)
         elif self._on.files and looks_for_files(head):
             exchange.respond(200, [(b"DAV", b"1, 2, 3"), (b"MS-Author-Via", b"DAV"), (b"Allow", b"OPTIONS, GET, HEAD")])
         elif path in (b"/", OPEN):
@@ -140,13 +131,29 @@ class Site:
         elif path == ORIGINS and self._on.origins is not None:
             await self._on.origins.answer(exchange, (await self._viewer(exchange, origin)).principal)
         elif path == b"/.portal/ticket":
-            await self._ticket(exchange, origin, query_of(head))
+            await self._on.entrance.ticket(exchange, await self._viewer(exchange, origin))
         elif path == b"/healthz":
             exchange.respond(200, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"ok\n")
-        elif (home := home_of(head, origin)) is not None:
-            raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
         else:
-            raise NotFound(f"path {path[:100]!r}")
+            _lead_home(head, origin)
+
+    async def _answer_apart(self, exchange: Exchange, origin: Origin) -> None:
+        """Answer one of the portal's own addresses on an application's origin."""
+        head = exchange.head
+        if head.path == ENTER:
+            await self._on.entrance.enter(exchange, origin)
+        elif head.path == b"/" and origin.is_shared and home_of(head, origin) is None:
+            raise Elsewhere(f"{self._on.hosts.portal.url}/")
+        else:
+            _lead_home(head, origin)
+
+    def end_service_worker(self, exchange: Exchange) -> None:
+        """Answer with a script that ends the registration, old or new: a refusal would let an old one go on."""
+        NO_WORKER.answer(exchange)
+
+    def find_owner(self, head: RequestHead, origin: Origin) -> NoReturn:
+        """:raises Elsewhere: to where a label without an owner leads."""
+        self._on.entrance.find_owner(head, origin)
 
     def refuse(self, exchange: Exchange, error: PortalError) -> None:
         """Answer an exchange that a stage refused."""
@@ -202,34 +209,13 @@ class Site:
     def _may_sign_in(self, exchange: Exchange, head: RequestHead) -> bool:
         """Send whoever can follow to where they sign in; everybody else gets 401."""
         origin = self._on.hosts.of(head.host)  # it was read before anybody was asked who they are
-        target = head.target.decode("ascii")
-        if head.path == b"/.portal/enter":
-            target = local(query_of(head).get("next", "/"))  # not here again with a ticket that is used up
-        target = quote(target, safe="")
-        if origin.is_portal:
-            is_refused_program = not head.first.keys().isdisjoint(SHOWN_IN) and self._takes_programs(head)
-            if not provenance.wants_page(head) or is_refused_program:
-                return False
-            exchange.respond(303, [(b"Location", f"/login?next={target}".encode()), (b"Cache-Control", b"no-store")])
-            return True
-        # A program may be sent to the ticket address too: it leads to no sign-in page, but to 401.
-        is_program = head.get(b"sec-fetch-mode") is None and head.method in _READING and not head.upgrade
-        if not is_program and not provenance.wants_page(head):
+        if not origin.is_portal:
+            return self._on.entrance.begin(exchange, origin)
+        is_refused_program = not head.first.keys().isdisjoint(SHOWN_IN) and self._takes_programs(head)
+        if not provenance.wants_page(head) or is_refused_program:
             return False
-        known = cookie(head.fields, NONCE_COOKIE)
-        nonce = known.decode("latin-1") if known else make_nonce()
-        location = (
-            f"{self._on.hosts.portal.url}/.portal/ticket?to={quote(origin.host, safe='')}"
-            f"&nonce={quote(hash_nonce(nonce), safe='')}&next={target}"
-        )
-        exchange.respond(
-            303,
-            [
-                (b"Location", location.encode("ascii")),
-                (b"Cache-Control", b"no-store"),
-                (b"Set-Cookie", NONCE_COOKIE + b"=" + nonce.encode("latin-1") + b"; Max-Age=600" + _COOKIE_FLAGS),
-            ],
-        )
+        target = quote(head.target.decode("ascii"), safe="")
+        exchange.respond(303, [(b"Location", f"/login?next={target}".encode()), (b"Cache-Control", b"no-store")])
         return True
 
     async def _viewer(self, exchange: Exchange, origin: Origin, *, is_leaving: bool = False) -> Viewer:
@@ -243,7 +229,7 @@ class Site:
         if exchange.head.method == b"POST" and self._on.passwords is not None:
             await self._login_by_form(exchange, self._on.passwords)
             return
-        if exchange.head.method not in _READING:
+        if exchange.head.method not in READING:
             raise MethodRefused("/login is GET")
         refusal = None
         for way in self._on.ways:
@@ -281,7 +267,7 @@ class Site:
         exchange.audit.principal = principal.login
         # A host's cookies have no port: whichever listener asked for the certificate, one session serves the links.
         home = self._on.hosts.portal
-        raise Elsewhere(home.url + local(onward), fields=(self._session_cookie(session, home, principal.uid),))
+        raise Elsewhere(home.url + local(onward), fields=(self._on.entrance.cookie(session, home, principal.uid),))
 
     def _sign_in_page(
         self, exchange: Exchange, refusal: PortalError | None, *, login: str = "", onward: str = "/"
@@ -321,65 +307,19 @@ class Site:
             raise MethodRefused("/logout is POST", public="Signing out needs the button on the first page (POST).")
         viewer = await self._viewer(exchange, origin, is_leaving=True)
         await self._on.sessions.end_all(viewer.principal.uid, "signed out")
-        gone = (b"Set-Cookie", SESSION_COOKIE + b"=; Max-Age=0" + _COOKIE_FLAGS)
+        gone = (b"Set-Cookie", SESSION_COOKIE + b"=; Max-Age=0" + COOKIE_FLAGS)
         self._page(exchange, 200, pages.signed_out(), gone)
-
-    async def _ticket(self, exchange: Exchange, origin: Origin, query: dict[str, str]) -> None:
-        """Carry the viewer's session to an application's origin, once it is sure that they may see it."""
-        viewer = await self._viewer(exchange, origin)
-        to = self._on.hosts.of(query.get("to", "").lower().encode("ascii", "replace"))
-        nonce = query.get("nonce", "")
-        if to.is_portal or not nonce:
-            raise NotFound("ticket to no application")
-        access = self._on.access
-        uid = viewer.principal.uid
-        owner = uid if to.owner is None else to.owner
-        forward = None if to.forward is None else await access.find(viewer.principal, to.forward)
-        application = to.application if forward is None else forward.application
-        if application is None:
-            raise NotFound("ticket to no application")
-        try:
-            permit = await access.permit(viewer.principal, application, forward)
-        except NothingListens:
-            if owner != uid:
-                raise
-        else:
-            if permit.owner.uid != owner:
-                owner = permit.owner.uid
-                proper = self._on.hosts.proper(application, forward, owner=None if owner == uid else owner)
-                if proper is None:
-                    raise NotAuthorized(f"no label for {forward or application} of uid {owner}")
-                # The nonce belongs to the origin that asked; the proper one asks for a ticket of its own.
-                raise Elsewhere(proper.url + local(query.get("next", "/")))
-        ticket = self._on.tickets.issue(viewer.session, origin=to.host, owner=owner, nonce_hash=nonce)
-        raise Elsewhere(
-            f"{to.url}/.portal/enter?ticket={quote(ticket, safe='')}&next={quote(query.get('next', '/'), safe='')}"
-        )
-
-    async def _enter(self, exchange: Exchange, origin: Origin, query: dict[str, str]) -> None:
-        """Turn a ticket into a session of this origin."""
-        head = exchange.head
-        nonce = cookie(head.fields, NONCE_COOKIE) or b""
-        redeemed = await self._on.tickets.redeem(
-            query.get("ticket", ""), origin=origin.host, nonce=nonce.decode("latin-1")
-        )
-        if not isinstance(redeemed, Redeemed):
-            raise NotAuthenticated(f"ticket {redeemed.value}", public="This way into the application was used already.")
-        session = redeemed.session
-        exchange.audit.principal = session.login
-        fields = [
-            self._session_cookie(session, origin, redeemed.owner),
-            (b"Set-Cookie", NONCE_COOKIE + b"=; Max-Age=0" + _COOKIE_FLAGS),
-            (b"Set-Cookie", b"%b=%d; Max-Age=34560000%b" % (OWNER_COOKIE, redeemed.owner, _COOKIE_FLAGS)),
-        ]
-        if cookie(head.fields, OWNER_COOKIE) != b"%d" % redeemed.owner:
-            # Somebody else's pages may have lived here: their service workers and caches must not see this owner's.
-            fields.append((b"Clear-Site-Data", b'"cache", "storage"'))
-        raise Elsewhere(origin.url + local(query.get("next", "/")), fields=tuple(fields))
-
-    def _session_cookie(self, session: Session, origin: Origin, owner: int) -> tuple[bytes, bytes]:
-        sealed = self._on.sessions.cookie(session, origin=origin.host, owner=owner)
-        return (b"Set-Cookie", SESSION_COOKIE + b"=" + sealed.encode("ascii") + _COOKIE_FLAGS)
 
     def _page(self, exchange: Exchange, status: int, body: bytes, *fields: tuple[bytes, bytes]) -> None:
         exchange.respond(status, [*pages.FIELDS, *fields], body)
+
+
+def _lead_home(head: RequestHead, origin: Origin) -> NoReturn:
+    """Whatever is no address of the portal's own may be one of an application's under a path prefix.
+
+    :raises Elsewhere: it is.
+    :raises NotFound: it is not.
+    """
+    if (home := home_of(head, origin)) is not None:
+        raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
+    raise NotFound(f"path {head.path[:100]!r}")

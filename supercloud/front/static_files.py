@@ -34,11 +34,15 @@ class StaticFile:
         exchange.respond(304 if is_known else 200, self._fields, self._content)
 
 
+def _read(name: str) -> StaticFile:
+    content = resources.files("supercloud.front").joinpath("static", name).read_bytes()
+    return StaticFile(_KINDS[name.rpartition(".")[2]], content)
+
+
 # By path.
 STATIC: Final = {
-    b"/.portal/" + name.encode(): StaticFile(
-        _KINDS[name.rpartition(".")[2]],
-        resources.files("supercloud.front").joinpath("static", name).read_bytes(),
-    )
+    b"/.portal/" + name.encode(): _read(name)
     for name in ("portal.css", "files.css", "files.js", "workspace.css", "workspace.js", "waiting.js", "icon.svg")
 }
+# At whatever path an application had its service worker's script.
+NO_WORKER: Final = _read("no-worker.js")

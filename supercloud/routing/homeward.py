@@ -17,11 +17,11 @@ _READING: Final = (b"GET", b"HEAD")
 def home_of(head: RequestHead, origin: Origin) -> str | None:
     """The address under the prefix of the page that asked; None when no page under a prefix did.
 
-    Only whoever is on the portal's origin already is believed, and led to nowhere but that origin: what is there is
-    then judged like any other request.
+    Only whoever is on the origin already is believed, and led to nowhere but that origin: what is there is then judged
+    like any other request.
     """
     referer, site = head.get(b"referer"), head.get(b"sec-fetch-site")
-    if not origin.is_portal or head.method not in _READING or head.upgrade or referer is None or is_own(head.target):
+    if not origin.has_prefixes or head.method not in _READING or head.upgrade or referer is None or is_own(head.target):
         return None
     if site not in (None, b"same-origin") or len(head.get_all(b"referer")) > 1:
         return None

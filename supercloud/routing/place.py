@@ -44,6 +44,7 @@ _CACHING = frozenset({b"cache-control", b"expires", b"pragma", b"age"})
 _REWRITTEN = frozenset({b"location", b"content-location", b"refresh", b"link", b"set-cookie"})
 
 GUARD: Final = b"Content-Security-Policy: frame-ancestors 'self'\r\nCross-Origin-Resource-Policy: same-origin\r\n"
+_INERT: Final = b"Content-Security-Policy: sandbox\r\nX-Content-Type-Options: nosniff\r\n"
 _NO_STORE: Final = b"Cache-Control: no-store\r\n"
 _ABSOLUTE = re.compile(rb"(https?):(//)([^/?#\\]*)(.*)", re.IGNORECASE | re.DOTALL)
 # Possessive, and the end is left to `strip`: a value of 100 KB must not be tried from each of its spaces anew.
@@ -57,7 +58,7 @@ _LINK = re.compile(rb"<([^<>]*)>")
 class Place:
     """Where an application lives for its viewer.
 
-    :ivar prefix: path prefix on the portal's own origin, without a slash at its end; empty on an own origin.
+    :ivar prefix: path prefix, without a slash at its end; empty on an own origin.
     :ivar is_cut: the application sees the path after the prefix only.
     :ivar is_foreign: its owner is not the viewer.
     :ivar forward: by which it is addressed; None when it is by node and port.
@@ -92,6 +93,11 @@ class Place:
         url, host = self.origin.url.encode("ascii"), self.origin.host.encode("ascii")
         object.__setattr__(self, "links", Links(url, host, self.inside, cut, self.base))
         object.__setattr__(self, "told", told + line(b"X-Forwarded-Prefix", cut) if cut else told)
+
+    @property
+    def is_inert(self) -> bool:
+        """Whether only programs are answered here: what a browser got all the same could do nothing."""
+        return not self.origin.has_prefixes and (self.origin.is_portal or self.origin.is_unowned)
 
     @property
     def has_links_rewritten(self) -> bool:
@@ -176,7 +182,7 @@ def _referer(value: bytes, place: Place) -> bytes:
 def outward(head: ResponseHead, place: Place) -> list[bytes]:
     """The field lines that the browser gets, without those of the framing."""
     out: list[bytes] = []
-    dropped = PORTAL_DROPPED if place.origin.is_portal else _OUTWARD_DROPPED
+    dropped = PORTAL_DROPPED if place.origin.has_prefixes or place.is_inert else _OUTWARD_DROPPED
     options = head.options
     for lower, name, value in head.fields:
         if lower in dropped or (lower in options and lower != b"content-length"):
@@ -186,11 +192,13 @@ def outward(head: ResponseHead, place: Place) -> list[bytes]:
             if written is None:
                 continue
             value = written
-        elif place.is_foreign and lower in _CACHING:
+        elif (place.is_foreign or place.is_inert) and lower in _CACHING:
             continue
         out.append(name + b": " + value + b"\r\n")
     out.append(GUARD)
-    if place.is_foreign:
+    if place.is_inert:
+        out.append(_INERT)
+    if place.is_foreign or place.is_inert:
         out.append(_NO_STORE)
     return out
 

@@ -12,7 +12,7 @@ import h11
 from twisted.internet.task import Clock
 
 from supercloud.access import Access
-from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator
+from supercloud.authn.authenticate import Authenticator, session_cookie
 from supercloud.authn.handed import Handed
 from supercloud.authn.notices import Board
 from supercloud.authn.password import Passwords
@@ -28,6 +28,7 @@ from supercloud.config import Limits
 from supercloud.errors import PortalError
 from supercloud.events import Audit
 from supercloud.front.door import Door
+from supercloud.front.entrance import Entrance
 from supercloud.front.live import Live
 from supercloud.front.opening import Opening
 from supercloud.front.origin_page import OriginPage
@@ -45,6 +46,7 @@ from supercloud.relay.handshake import Handshakes
 from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
+from supercloud.routing.origin_rule import OriginRule
 from supercloud.stages import Stages
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
@@ -68,7 +70,8 @@ from tests.fakes.workers import FakeMonitor, FakeWorkerDialer
 PORT = 8080  # alice's application
 HIS_PORT = 9090  # bob's, closed to others
 SHARED_PORT = 9191  # alice's, run under group 2000, which bob is in
-ORIGIN = "localhost-8080.fh.portal.test"
+ORIGIN = "localhost-8080-u1001.fh.portal.test"
+TOGETHER = "apps.portal.test"  # where the applications of one viewer are under path prefixes
 
 
 _LIMITS = Limits()
@@ -161,6 +164,7 @@ class FakePortal:
 
     :param takes_programs: it takes passwords and tokens, at its form and from programs.
     :param has_workers: it has workers, which answer ``/`` among others.
+    :param has_wildcards, shared_host, shared_ports, serves_prefixes: see `Hosts`.
     """
 
     def __init__(
@@ -175,6 +179,10 @@ class FakePortal:
         takes_programs: bool = False,
         has_workers: bool = True,
         recalls: bool = False,
+        has_wildcards: bool = True,
+        shared_host: str = TOGETHER,
+        shared_ports: tuple[int, ...] = (),
+        serves_prefixes: bool = False,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -190,7 +198,13 @@ class FakePortal:
         self.offload = FakeOffload()
         self.audit: list[dict[str, Any]] = []
         sessions: Any = self.sessions
-        self.hosts = Hosts("portal.test")
+        self.hosts = Hosts(
+            "portal.test",
+            has_wildcards=has_wildcards,
+            shared_host=shared_host,
+            shared_ports=shared_ports,
+            serves_prefixes=serves_prefixes,
+        )
         listeners = Listeners(())
         for address, port in own:
             listeners.add(address, port)
@@ -245,15 +259,16 @@ class FakePortal:
         self.live = Live(asking, self.clock)
         self.listed: list[Listed] = []
         self.lacking: list[Name] = []
+        self.advised: list[str] = []
+        rule = OriginRule(self.hosts, paths_for_others)
         opening = Opening(asking, nodes, self.hosts, self.handed)
         self.site = Site(
             Parts(
                 hosts=self.hosts,
                 authenticator=authenticator,
                 sessions=sessions,
-                tickets=self.tickets,
+                entrance=Entrance(self.hosts, sessions, self.tickets, access, rule),
                 throttle=throttle,
-                access=access,
                 ways=ways,
                 listing=self._listing,
                 passwords=self.passwords if takes_programs else None,
@@ -284,7 +299,7 @@ class FakePortal:
                 worker=way if has_workers else None,
                 updates=self.live,
                 recalling=opening if recalls else None,
-                paths_for_others=paths_for_others,
+                rule=rule,
             )
         )
         self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds)
@@ -297,8 +312,8 @@ class FakePortal:
         self.watch.stop()
         self.pool.close()
 
-    async def _look(self) -> list[Name]:
-        return self.lacking
+    async def _look(self) -> tuple[list[Name], list[str]]:
+        return self.lacking, self.advised
 
     async def _listing(self, principal: Principal) -> list[Listed]:
         return self.listed
@@ -313,7 +328,7 @@ class FakePortal:
         """A Cookie field line of somebody who is signed in on an origin."""
         session = self.sessions.begin(principal)
         sealed = self.sessions.cookie(session, origin=origin, owner=principal.uid if owner is None else owner)
-        return b"Cookie: " + SESSION_COOKIE + b"=" + sealed.encode() + b"\r\n"
+        return b"Cookie: " + session_cookie(self.hosts.of(origin.encode())) + b"=" + sealed.encode() + b"\r\n"
 
     def token(self, principal: Principal = ALICE, scope: Scope = DAV, *, life: float = 3600.0) -> str:
         """The text of a new token of somebody's."""

@@ -17,9 +17,9 @@ from supercloud.routing.prefixes import read_prefix
 from supercloud.target import Application, Origin
 
 APPLICATION = Application("node1", 8080)
-OWN = Place(Origin("node1-8080.fh.portal.test", APPLICATION), APPLICATION)
-CUT = Place(Origin("portal.test"), APPLICATION, b"/fw2/node1:8080")
-KEPT = Place(Origin("portal.test"), APPLICATION, b"/node/node1/8080", False)
+OWN = Place(Origin("node1-8080-u7.fh.portal.test", APPLICATION, 7), APPLICATION)
+CUT = Place(Origin("portal.test", has_prefixes=True), APPLICATION, b"/fw2/node1:8080")
+KEPT = Place(Origin("portal.test", has_prefixes=True), APPLICATION, b"/node/node1/8080", False)
 FOREIGN = Place(Origin("node1-8080-u7.fh.portal.test", APPLICATION, 7), APPLICATION, is_foreign=True)
 places = st.sampled_from([OWN, CUT, KEPT, FOREIGN])
 
@@ -228,7 +228,7 @@ def test_a_label_and_its_application_name_each_other(label: str) -> None:
     except PortalError:
         return
     assert origin.application is not None
-    again = hosts.of_application(origin.application, owner=origin.owner)
+    again = hosts.own(origin.application, origin.owner)
     assert again is not None
     assert (again.application, again.owner, again.host) == (origin.application, origin.owner, origin.host)
 

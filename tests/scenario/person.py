@@ -5,18 +5,21 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from supercloud.identity import Principal
-from tests.fakes.portal import Browser, FakePortal
+from tests.fakes.portal import TOGETHER, Browser, FakePortal
 
 PAGE = b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
 
 
 class Person:
-    """Somebody who is signed in at the portal."""
+    """Somebody who is signed in at the portal, and where applications are under path prefixes."""
 
     def __init__(self, portal: FakePortal, principal: Principal) -> None:
         self.portal = portal
-        cookie = portal.cookie(principal).split(b" ")[1].strip()
-        self.jar: dict[str, dict[bytes, bytes]] = {"portal.test": dict([cookie.split(b"=", 1)])}
+        self.jar: dict[str, dict[bytes, bytes]] = {}
+        together = () if portal.hosts.shared is None or portal.hosts.shared.host != TOGETHER else (TOGETHER,)
+        for origin in ("portal.test", *together):
+            cookie = portal.cookie(principal, origin=origin).split(b" ")[1].strip()
+            self.jar[origin] = dict([cookie.split(b"=", 1)])
         self.visited: list[str] = []
 
     def cookies(self, host: str) -> str:

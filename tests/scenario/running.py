@@ -6,7 +6,7 @@ from wsproto import ConnectionType
 from wsproto.connection import Connection
 from wsproto.events import CloseConnection
 
-from supercloud.authn.authenticate import SESSION_COOKIE
+from supercloud.authn.authenticate import session_cookie
 from supercloud.authn.session import Session
 from tests.fakes.accounts import ALICE
 from tests.fakes.dialer import FakeUpstream
@@ -25,7 +25,7 @@ def session_of(portal: FakePortal, origin: str = ORIGIN) -> tuple[Session, bytes
     """One more session of alice's, and the field line that shows it."""
     session = portal.sessions.begin(ALICE)
     sealed = portal.sessions.cookie(session, origin=origin, owner=ALICE.uid)
-    return session, b"Cookie: " + SESSION_COOKIE + b"=" + sealed.encode() + b"\r\n"
+    return session, b"Cookie: " + session_cookie(portal.hosts.of(origin.encode())) + b"=" + sealed.encode() + b"\r\n"
 
 
 def stream(portal: FakePortal, request: bytes) -> tuple[Browser, FakeUpstream]:

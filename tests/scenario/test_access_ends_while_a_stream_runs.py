@@ -6,7 +6,7 @@ from wsproto.events import CloseConnection
 
 from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.awaiting import run
-from tests.fakes.portal import HIS_PORT, PORT, FakePortal, basic, bearer, get
+from tests.fakes.portal import HIS_PORT, PORT, TOGETHER, FakePortal, basic, bearer, get
 from tests.scenario.person import PAGE
 from tests.scenario.running import CHUNKED, Socket, ask, last, pass_time, session_of, stream
 
@@ -23,8 +23,8 @@ def test_a_stream_of_a_session_that_ended_is_broken_off_and_not_finished(portal:
 
 
 def test_a_page_that_is_rewritten_on_its_way_is_broken_off_too(portal: FakePortal) -> None:
-    session, field = session_of(portal, "portal.test")
-    request = f"GET /fw2/localhost:{PORT}/ HTTP/1.1\r\nHost: portal.test\r\n".encode() + field + b"\r\n"
+    session, field = session_of(portal, TOGETHER)
+    request = f"GET /fw2/localhost:{PORT}/ HTTP/1.1\r\nHost: {TOGETHER}\r\n".encode() + field + b"\r\n"
     browser = portal.browser()
     browser.send(request)
     upstream = portal.dialer[-1]
@@ -45,8 +45,8 @@ def test_streams_of_other_sessions_and_of_other_people_go_on(portal: FakePortal)
     hers, application = stream(portal, ask(other))
     his, _ = stream(
         portal,
-        f"GET /x HTTP/1.1\r\nHost: localhost-{HIS_PORT}.fh.portal.test\r\n".encode()
-        + portal.cookie(BOB, origin=f"localhost-{HIS_PORT}.fh.portal.test") + b"\r\n",
+        f"GET /x HTTP/1.1\r\nHost: localhost-{HIS_PORT}-u1002.fh.portal.test\r\n".encode()
+        + portal.cookie(BOB, origin=f"localhost-{HIS_PORT}-u1002.fh.portal.test") + b"\r\n",
     )  # fmt: skip
     session.end("signed out")
     pass_time(portal, 20)
@@ -56,14 +56,15 @@ def test_streams_of_other_sessions_and_of_other_people_go_on(portal: FakePortal)
 
 
 def test_a_request_that_waits_for_its_head_is_answered_as_a_fresh_one(portal: FakePortal) -> None:
-    session, field = session_of(portal, "portal.test")
+    session, field = session_of(portal, TOGETHER)
     browser = portal.browser()
     target = f"/fw2/localhost:{PORT}/"
-    browser.send(f"GET {target} HTTP/1.1\r\nHost: portal.test\r\n".encode() + PAGE + field + b"\r\n")
+    browser.send(f"GET {target} HTTP/1.1\r\nHost: {TOGETHER}\r\n".encode() + PAGE + field + b"\r\n")
     session.end("ended by an administrator")
     pass_time(portal)
     assert browser.status == 303
-    assert browser.field(b"location") == f"/login?next=%2Ffw2%2Flocalhost%3A{PORT}%2F".encode()
+    ticket = f"https://portal.test/.portal/ticket?to={TOGETHER}&next=%2Ffw2%2Flocalhost%3A{PORT}%2F&nonce="
+    assert (browser.field(b"location") or b"").startswith(ticket.encode())
     assert portal.dialer[0].is_closing
     assert last(portal) == ("refused", "alice: ended by an administrator")
 

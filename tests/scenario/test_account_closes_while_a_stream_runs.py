@@ -79,8 +79,8 @@ def test_an_account_that_may_not_be_used_any_more_ends_what_it_has(portal: FakeP
     browser, upstream = stream(portal, get(portal))
     his, _ = stream(
         portal,
-        f"GET /x HTTP/1.1\r\nHost: localhost-{HIS_PORT}.fh.portal.test\r\n".encode()
-        + portal.cookie(BOB, origin=f"localhost-{HIS_PORT}.fh.portal.test") + b"\r\n",
+        f"GET /x HTTP/1.1\r\nHost: localhost-{HIS_PORT}-u1002.fh.portal.test\r\n".encode()
+        + portal.cookie(BOB, origin=f"localhost-{HIS_PORT}-u1002.fh.portal.test") + b"\r\n",
     )  # fmt: skip
     portal.monitor.states[ALICE.uid] = state
     pass_time(portal, 15)

@@ -11,14 +11,15 @@ from supercloud.desk.service import Asker
 from supercloud.desk.why_wire import AskWhy, WhyTold
 from supercloud.desk.wire import Refusal
 from supercloud.identity import Principal
+from supercloud.routing.origin_rule import OriginRule
 from supercloud.why import Why
 from tests.fakes.accounts import ALICE, BOB, CAROL
 from tests.fakes.awaiting import run
 from tests.fakes.portal import HIS_PORT, PORT, SHARED_PORT, FakePortal
 from tests.scenario.person import Person
 
-HERS = f"https://localhost-{PORT}.fh.portal.test/lab?token=secret"
-FORWARD = "https://portal.test/fw/alice-tb/"
+HERS = f"https://localhost-{PORT}-u1001.fh.portal.test/lab?token=secret"
+FORWARD = "https://apps.portal.test/fw/alice-tb/"
 UID = 990
 
 
@@ -29,7 +30,7 @@ def ask(portal: FakePortal, url: str, login: str = "alice", *, uid: int = 0) -> 
         standing=portal.standing,
         state_of=portal.monitor.read_account,
         access=portal.access,
-        paths_for_others=frozenset(),
+        rule=OriginRule(portal.hosts),
         uid=UID,
     )
     asker = Asker(pid=1, uid=uid, gid=uid, groups=frozenset())
@@ -42,7 +43,7 @@ def test_each_stage_tells_its_verdict(portal: FakePortal) -> None:
     told = ask(portal, HERS)
     assert told.refused == ""
     assert told.stages == (
-        ("address", f"application localhost:{PORT} on https://localhost-{PORT}.fh.portal.test"),
+        ("address", f"application localhost:{PORT} on https://localhost-{PORT}-u1001.fh.portal.test"),
         ("account", "alice, uid 1001, gids 1001: good"),
         ("node", "localhost is allowed: 127.0.0.1, ::1"),
         ("listener", "127.0.0.1: pid 11, uid 1001, gid 1001: same user"),
@@ -80,7 +81,7 @@ def test_a_forward_tells_of_its_file_its_bit_and_its_content(portal: FakePortal)
         ("execute", "carol may execute a plain file of uid 1001"),
         ("forward", "file of uid 1001, gid 1001, mode 0700"),
         ("forward", f"leads to http://localhost:{PORT}/x/"),
-        ("shown", "at https://alice-tb-u1001.fn.portal.test, to which a browser is sent on"),
+        ("shown", "at https://alice-tb-u1001.fn.portal.test/, to which a browser is sent on"),
     ]
     assert "sesame" not in str(told)
 
@@ -99,10 +100,15 @@ REFUSALS: dict[str, tuple[Callable[[FakePortal], object], str, str, tuple[str, s
         "alice",
         ("forward", "410"),
     ),
-    "a foreign node": (lambda p: None, "https://portal.test/fw2/evil.test:8080/", "alice", ("node", "404")),
-    "a low port": (lambda p: None, "https://portal.test/fw2/localhost:22/", "alice", ("node", "404")),
-    "nobody listens": (lambda p: None, "https://portal.test/fw2/localhost:7777/", "alice", ("listener", "503")),
-    "somebody else's": (lambda p: None, f"https://portal.test/fw2/localhost:{HIS_PORT}/", "alice", ("listener", "404")),
+    "a foreign node": (lambda p: None, "https://apps.portal.test/fw2/evil.test:8080/", "alice", ("node", "404")),
+    "a low port": (lambda p: None, "https://apps.portal.test/fw2/localhost:22/", "alice", ("node", "404")),
+    "nobody listens": (lambda p: None, "https://apps.portal.test/fw2/localhost:7777/", "alice", ("listener", "503")),
+    "somebody else's": (
+        lambda p: None,
+        f"https://apps.portal.test/fw2/localhost:{HIS_PORT}/",
+        "alice",
+        ("listener", "404"),
+    ),
     "a silent node": (lambda p: setattr(p.owners, "is_silent", True), HERS, "alice", ("listener", "502")),
 }
 
@@ -120,7 +126,7 @@ def test_the_stage_that_refuses_is_the_last(portal: FakePortal, case: str) -> No
 
 
 def test_a_listener_of_somebody_elses_is_told_with_its_process(portal: FakePortal) -> None:
-    told = ask(portal, f"https://portal.test/fw2/localhost:{HIS_PORT}/")
+    told = ask(portal, f"https://apps.portal.test/fw2/localhost:{HIS_PORT}/")
     assert ("listener", "127.0.0.1: pid 12, uid 1002, gid 1002: somebody else's") in told.stages
 
 
@@ -130,15 +136,15 @@ def test_a_page_of_the_portals_own_needs_an_account_only(portal: FakePortal) -> 
 
 
 def test_a_missing_slash_is_followed_as_a_browser_does(portal: FakePortal) -> None:
-    told = ask(portal, f"https://portal.test/fw2/localhost:{PORT}")
-    assert told.stages[0] == ("address", f"sent on to https://portal.test/fw2/localhost:{PORT}/")
+    told = ask(portal, f"https://apps.portal.test/fw2/localhost:{PORT}")
+    assert told.stages[0] == ("address", f"sent on to https://apps.portal.test/fw2/localhost:{PORT}/")
     assert told.refused == ""
 
 
 @pytest.mark.parametrize("principal", [ALICE, BOB, CAROL], ids=lambda one: one.login)
 @pytest.mark.parametrize("port", [PORT, HIS_PORT, SHARED_PORT, 7777])
 def test_what_is_told_is_what_a_request_gets(portal: FakePortal, principal: Principal, port: int) -> None:
-    url = f"https://portal.test/fw2/localhost:{port}/"
+    url = f"https://apps.portal.test/fw2/localhost:{port}/"
     browser = Person(portal, principal).visit(url)
     told = ask(portal, url, principal.login)
     if portal.dialer.dialled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.fakes.accounts import BOB
-from tests.fakes.portal import ORIGIN, FakePortal, get, websocket_request
+from tests.fakes.portal import ORIGIN, TOGETHER, FakePortal, get, websocket_request
 
 _PAGE = b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
 PREFIXES = [b"/fw2/localhost:8080/", b"/node/localhost/8080/", b"/rnode/localhost/8080/", b"/fw/alice-tb/"]
@@ -103,7 +103,7 @@ def test_a_websocket_without_a_session_gets_401(portal: FakePortal, path: bytes)
 
 def test_nothing_of_the_page_s_reason_is_told_to_who_may_not_know(portal: FakePortal) -> None:
     browser = portal.browser()
-    browser.send(get(portal, b"/fw2/localhost:9090/", origin="portal.test"))
+    browser.send(get(portal, b"/fw2/localhost:9090/", origin=TOGETHER))
     assert browser.status == 404
     assert b"1002" not in browser.received
     assert b"bob" not in browser.received

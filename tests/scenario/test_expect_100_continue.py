@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.fakes.portal import OK, FakePortal, get
+from tests.fakes.portal import OK, TOGETHER, FakePortal, get
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -50,7 +50,7 @@ def test_a_browser_of_http_1_0_gets_no_interim_response(portal: FakePortal) -> N
 
 def test_links_of_an_interim_response_are_rewritten_too(portal: FakePortal) -> None:
     browser = portal.browser()
-    browser.send(get(portal, b"/fw2/localhost:8080/", origin="portal.test"))
+    browser.send(get(portal, b"/fw2/localhost:8080/", origin=TOGETHER))
     portal.dialer[0].send(
         b"HTTP/1.1 103 Early Hints\r\nLink: </logout>; rel=preload\r\nClear-Site-Data: *\r\n\r\n" + OK
     )

@@ -12,7 +12,7 @@ from tests.fakes.portal import OK, PORT, SHARED_PORT, FakePortal, get, websocket
 @pytest.mark.parametrize("extra", [b"", b"Content-Length: 3\r\n", b"Connection: upgrade\r\nUpgrade: x\r\n"])
 def test_it_is_not_even_connected_to(portal: FakePortal, extra: bytes) -> None:
     browser = portal.browser()
-    browser.send(get(portal, extra=extra, origin="localhost-9090.fh.portal.test"))
+    browser.send(get(portal, extra=extra, origin="localhost-9090-u1002.fh.portal.test"))
     assert browser.status == 404
     assert portal.dialer.dialled == []
     assert portal.lines()[-1]["outcome"] == "refused"
@@ -20,7 +20,7 @@ def test_it_is_not_even_connected_to(portal: FakePortal, extra: bytes) -> None:
 
 def test_nor_by_a_websocket(portal: FakePortal) -> None:
     browser = portal.browser()
-    browser.send(websocket_request(portal, origin="localhost-9090.fh.portal.test"))
+    browser.send(websocket_request(portal, origin="localhost-9090-u1002.fh.portal.test"))
     assert browser.status == 404
     assert portal.dialer.dialled == []
 
@@ -57,8 +57,8 @@ def test_nothing_is_shared_between_principals(portal: FakePortal) -> None:
     hers.send(get(portal))
     portal.dialer[0].send(OK)
     his = portal.browser()
-    his.send(b"GET / HTTP/1.1\r\nHost: localhost-8080.fh.portal.test\r\n"
-             + portal.cookie(BOB, origin="localhost-8080.fh.portal.test") + b"\r\n")  # fmt: skip
+    his.send(b"GET / HTTP/1.1\r\nHost: localhost-8080-u1001.fh.portal.test\r\n"
+             + portal.cookie(BOB, origin="localhost-8080-u1001.fh.portal.test") + b"\r\n")  # fmt: skip
     assert his.status == 404
     assert len(portal.dialer) == 1
     assert portal.dialer.received.count(b"GET ") == 1

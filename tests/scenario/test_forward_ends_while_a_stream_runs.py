@@ -14,7 +14,7 @@ from tests.fakes.portal import OK, PORT, Browser, FakePortal, get
 from tests.scenario.person import Person
 from tests.scenario.running import CHUNKED, last, pass_time, stream
 
-OWN = "alice-tb.fn.portal.test"
+OWN = "alice-tb-u1001.fn.portal.test"
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_a_forward_that_lost_its_x_bit_for_one_goes_on_for_the_other(portal: Fak
 def test_other_forwards_and_the_port_itself_go_on(portal: FakePortal, carol: Person) -> None:
     alice = Person(portal, ALICE)
     portal.forwards.write("alice-lab", f"http://localhost:{PORT}/\n")
-    other = alice.visit("https://alice-lab.fn.portal.test/stream")
+    other = alice.visit("https://alice-lab-u1001.fn.portal.test/stream")
     portal.dialer[-1].send(CHUNKED)
     direct, _ = stream(portal, get(portal, b"/direct"))
     ended, _ = forwarded(alice)

@@ -8,8 +8,8 @@ from tests.fakes.portal import OK, FakePortal, get
 
 
 def _bobs(portal: FakePortal) -> bytes:
-    return (b"GET / HTTP/1.1\r\nHost: localhost-9090.fh.portal.test\r\n"
-            + portal.cookie(BOB, origin="localhost-9090.fh.portal.test") + b"\r\n")  # fmt: skip
+    return (b"GET / HTTP/1.1\r\nHost: localhost-9090-u1002.fh.portal.test\r\n"
+            + portal.cookie(BOB, origin="localhost-9090-u1002.fh.portal.test") + b"\r\n")  # fmt: skip
 
 
 def test_connections_at_the_limit_are_made_and_one_more_is_not() -> None:
@@ -35,7 +35,7 @@ def test_an_unused_connection_makes_way() -> None:
     browser = portal.browser()
     browser.send(get(portal))
     portal.dialer[0].send(OK)
-    browser.send(get(portal, b"/", origin="localhost-9191.fh.portal.test"))
+    browser.send(get(portal, b"/", origin="localhost-9191-u1001.fh.portal.test"))
     assert len(portal.dialer) == 2
     assert portal.dialer[0].is_closing
 
@@ -45,8 +45,8 @@ def test_an_unused_connection_makes_way_for_one_only() -> None:
     browser, other = portal.browser(), portal.browser()
     browser.send(get(portal))
     portal.dialer[0].send(OK)
-    browser.send(get(portal, b"/", origin="localhost-9191.fh.portal.test"))
-    other.send(get(portal, b"/", origin="localhost-9191.fh.portal.test"))
+    browser.send(get(portal, b"/", origin="localhost-9191-u1001.fh.portal.test"))
+    other.send(get(portal, b"/", origin="localhost-9191-u1001.fh.portal.test"))
     assert other.status == 429
     assert len(portal.dialer) == 2
 
@@ -58,7 +58,7 @@ def test_a_connection_that_makes_way_carries_nothing_more() -> None:
     portal.dialer[0].send(OK)
     portal.dialer[0].take()
     for _ in range(2):
-        portal.browser().send(get(portal, b"/", origin="localhost-9191.fh.portal.test"))
+        portal.browser().send(get(portal, b"/", origin="localhost-9191-u1001.fh.portal.test"))
     assert portal.dialer[0].is_closing
     browser.send(get(portal))
     assert portal.dialer[0].received == b""

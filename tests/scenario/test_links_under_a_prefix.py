@@ -9,14 +9,14 @@ import brotli
 import pytest
 from backports import zstd
 
-from tests.fakes.portal import FakePortal, get
+from tests.fakes.portal import TOGETHER, FakePortal, get
 from tests.scenario.person import PAGE
 
 PREFIX = b"/fw2/localhost:8080"
 _PAGE = b'<a href="/a">a</a><img src=/b.png><a href="http://localhost:8080/c">c</a><a href="//else.test/d">d</a>'
 _SHOWN = (
     b'<a href="/fw2/localhost:8080/a">a</a><img src="/fw2/localhost:8080/b.png">'
-    b'<a href="https://portal.test/fw2/localhost:8080/c">c</a><a href="//else.test/d">d</a>'
+    b'<a href="https://apps.portal.test/fw2/localhost:8080/c">c</a><a href="//else.test/d">d</a>'
 )
 
 
@@ -41,7 +41,7 @@ def _ask(
     portal: FakePortal, answer: bytes, extra: bytes = b"", *, path: bytes = PREFIX + b"/", room: int | None = None
 ):  # type: ignore[no-untyped-def]
     browser = portal.browser(room=room)
-    browser.send(get(portal, path, extra, origin="portal.test"))
+    browser.send(get(portal, path, extra, origin=TOGETHER))
     portal.dialer.upstreams[-1].send(answer)
     return browser
 
@@ -133,7 +133,7 @@ def test_a_page_that_is_not_in_its_coding_is_broken_and_not_shortened(portal: Fa
 
 def test_a_head_says_what_the_page_would(portal: FakePortal) -> None:
     browser = portal.browser()
-    browser.send(get(portal, PREFIX + b"/", origin="portal.test").replace(b"GET", b"HEAD", 1))
+    browser.send(get(portal, PREFIX + b"/", origin=TOGETHER).replace(b"GET", b"HEAD", 1))
     portal.dialer[0].send(b'HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 9\r\nETag: "x"\r\n\r\n')
     assert (browser.status, browser.field(b"etag"), browser.field(b"content-length")) == (200, b'W/"x"', None)
 
@@ -147,7 +147,7 @@ def test_what_the_browser_keeps_is_confirmed_under_its_own_tag(portal: FakePorta
 def test_a_second_page_with_the_same_head_is_rewritten_too(portal: FakePortal) -> None:
     browser = portal.browser()
     for _ in range(3):
-        browser.send(get(portal, PREFIX + b"/", origin="portal.test"))
+        browser.send(get(portal, PREFIX + b"/", origin=TOGETHER))
         portal.dialer[0].send(_answer(_PAGE))
         assert _body(browser.take()) == _SHOWN
     assert len(portal.dialer) == 1
@@ -156,7 +156,7 @@ def test_a_second_page_with_the_same_head_is_rewritten_too(portal: FakePortal) -
 def test_another_request_on_the_connection_of_a_rewritten_page_gets_its_whole_body(portal: FakePortal) -> None:
     """The head that was written for the browser must not frame what the application sends next."""
     first, second = portal.browser(), portal.browser()
-    first.send(get(portal, PREFIX + b"/", origin="portal.test"))
+    first.send(get(portal, PREFIX + b"/", origin=TOGETHER))
     portal.dialer[0].send(_answer(_PAGE))
     second.send(get(portal, b"/"))
     portal.dialer[0].send(_answer(_PAGE))
@@ -213,20 +213,20 @@ def test_an_application_that_is_lost_in_its_page_breaks_the_browsers(portal: Fak
     assert browser.transport.aborted
 
 
-_FROM = b"Referer: https://portal.test/fw2/localhost:8080/page\r\nSec-Fetch-Site: same-origin\r\n"
+_FROM = b"Referer: https://apps.portal.test/fw2/localhost:8080/page\r\nSec-Fetch-Site: same-origin\r\n"
 
 
 def _sent(portal: FakePortal, target: bytes, extra: bytes, method: bytes = b"GET") -> tuple[int, bytes | None]:
     browser = portal.browser()
-    browser.send(get(portal, target, extra, origin="portal.test").replace(b"GET", method, 1))
+    browser.send(get(portal, target, extra, origin=TOGETHER).replace(b"GET", method, 1))
     return browser.status, browser.field(b"location")
 
 
 def test_what_a_script_asks_for_beside_its_prefix_is_brought_home(portal: FakePortal) -> None:
-    home = b"https://portal.test/fw2/localhost:8080/api/x?y=1"
+    home = b"https://apps.portal.test/fw2/localhost:8080/api/x?y=1"
     assert _sent(portal, b"/api/x?y=1", _FROM) == (307, home)
     assert _sent(portal, b"/api/x?y=1", _FROM.partition(b"Sec-")[0]) == (307, home)
-    assert _sent(portal, b"//evil.test/x", _FROM) == (307, b"https://portal.test/fw2/localhost:8080//evil.test/x")
+    assert _sent(portal, b"//evil.test/x", _FROM) == (307, b"https://apps.portal.test/fw2/localhost:8080//evil.test/x")
 
 
 @pytest.mark.parametrize(
@@ -234,14 +234,14 @@ def test_what_a_script_asks_for_beside_its_prefix_is_brought_home(portal: FakePo
     [
         (b"/rest/x", _FROM.replace(b"same-origin", b"same-site"), b"GET"),
         (b"/rest/x", _FROM.replace(b"same-origin", b"cross-site"), b"GET"),
-        (b"/rest/x", _FROM.replace(b"portal.test", b"portal.test.evil.test"), b"GET"),
-        (b"/rest/x", _FROM.replace(b"//portal.test", b"//x@portal.test"), b"GET"),
+        (b"/rest/x", _FROM.replace(b"apps.portal.test", b"apps.portal.test.evil.test"), b"GET"),
+        (b"/rest/x", _FROM.replace(b"//apps.portal.test", b"//x@apps.portal.test"), b"GET"),
         (b"/rest/x", _FROM.replace(b"https:", b"http:"), b"GET"),
         (b"/rest/x", _FROM.replace(b"/fw2/localhost:8080", b"/fw2/evil"), b"GET"),
         (b"/rest/x", _FROM.replace(b"/fw2/localhost:8080", b"/fw2/..%2fx:8080"), b"GET"),
         (b"/rest/x", _FROM.replace(b"/fw2/localhost:8080", b"/node/localhost/8080"), b"GET"),
         (b"/rest/x", _FROM.replace(b"/fw2/localhost:8080", b"/dav"), b"GET"),
-        (b"/rest/x", _FROM + b"Referer: https://portal.test/fw2/localhost:9090/\r\n", b"GET"),
+        (b"/rest/x", _FROM + b"Referer: https://apps.portal.test/fw2/localhost:9090/\r\n", b"GET"),
         (b"/rest/x", _FROM, b"POST"),
         (b"/rest/x", b"", b"GET"),
     ],
@@ -252,17 +252,21 @@ def test_nobody_else_is_led_anywhere(portal: FakePortal, target: bytes, extra: b
     assert location is None
 
 
-@pytest.mark.parametrize("target", [b"/login", b"/healthz", b"/.portal/portal.css"])
-def test_the_portals_own_pages_are_nobody_elses(portal: FakePortal, target: bytes) -> None:
-    assert _sent(portal, target, _FROM)[0] in (200, 401)
+@pytest.mark.parametrize("target", [b"/login", b"/healthz", b"/", b"/dav/~/x", b"/api/jobs"])
+def test_no_page_of_the_portals_is_where_applications_are(portal: FakePortal, target: bytes) -> None:
+    """What an application's script asks for means the application's own."""
+    assert _sent(portal, target, _FROM) == (307, b"https://apps.portal.test/fw2/localhost:8080" + target)
+    status, location = _sent(portal, target, b"")
+    assert (status, location) == ((303, b"https://portal.test/") if target == b"/" else (404, None))
+    assert not portal.workers.in_use
 
 
-@pytest.mark.parametrize("page", [b"/", b"/jobs/7", b"/launch/web"])
-def test_the_workspaces_own_pages_ask_the_workspace(portal: FakePortal, page: bytes) -> None:
+@pytest.mark.parametrize("page", [b"/", b"/jobs/7", b"/fw2/localhost:8080/"])
+def test_nobody_is_brought_home_on_the_portals_own_origin(portal: FakePortal, page: bytes) -> None:
+    browser = portal.browser()
     own = b"Referer: https://portal.test" + page + b"\r\nSec-Fetch-Site: same-origin\r\n"
-    assert _sent(portal, b"/api/x", own)[1] is None
-    assert _sent(portal, b"/", _FROM)[1] is None, "there is a way back"
-    assert portal.workers.in_use
+    browser.send(get(portal, b"/rest/x", own, origin="portal.test"))
+    assert (browser.status, browser.field(b"location")) == (404, None)
 
 
 def test_a_page_that_leads_beside_its_prefix_is_brought_home_as_a_page(portal: FakePortal) -> None:

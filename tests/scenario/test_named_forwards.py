@@ -8,11 +8,11 @@ from supercloud.authn.scope import DAV, forward_scope
 from supercloud.errors import NotFound, Unreachable
 from supercloud.ownership.rule import SocketOwner
 from tests.fakes.accounts import ALICE, BOB, CAROL
-from tests.fakes.portal import HIS_PORT, OK, PORT, Browser, FakePortal, basic, bearer
+from tests.fakes.portal import HIS_PORT, OK, PORT, TOGETHER, Browser, FakePortal, basic, bearer
 from tests.scenario.person import PAGE, Person
 
-OWN = "https://alice-tb.fn.portal.test"
-PATH = "https://portal.test/fw/alice-tb"
+OWN = "https://alice-tb-u1001.fn.portal.test"
+PATH = "https://apps.portal.test/fw/alice-tb"
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_a_forward_that_lost_its_x_bit_is_refused_within_a_second(portal: FakePo
     portal.forwards.change("alice-tb", executors=frozenset())
     portal.settle(1.0)
     browser.take()
-    browser.send(f"GET /fw/alice-tb/ HTTP/1.1\r\nHost: portal.test\r\n{alice.cookies('portal.test')}\r\n".encode())
+    browser.send(f"GET /fw/alice-tb/ HTTP/1.1\r\nHost: {TOGETHER}\r\n{alice.cookies(TOGETHER)}\r\n".encode())
     assert browser.status == 410
     assert len(portal.dialer) == 1
 

@@ -203,7 +203,7 @@ def test_pages_count_as_all_streams_do() -> None:
 
 @pytest.mark.parametrize(
     "extra",
-    [b"Origin: https://localhost-9191.fh.portal.test\r\n", b"Sec-Fetch-Site: same-site\r\nSec-Fetch-Dest: empty\r\n",
+    [b"Origin: https://x-9191-u1001.fh.portal.test\r\n", b"Sec-Fetch-Site: same-site\r\nSec-Fetch-Dest: empty\r\n",
      b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: script\r\n",
      b"Sec-Fetch-Site: same-origin\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n",
      b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"],

@@ -17,6 +17,7 @@ from tests.fakes.portal import (
     ORIGIN,
     PORT,
     SHARED_PORT,
+    TOGETHER,
     Browser,
     FakePortal,
     accept,
@@ -84,9 +85,11 @@ def test_the_application_is_told_what_lets_its_owner_in(portal: FakePortal) -> N
 
 
 def test_an_application_without_an_origin_is_opened_by_its_path(portal: FakePortal) -> None:
-    portal.hosts.of_application = lambda *_, **__: None  # type: ignore[method-assign]
-    assert open_job(portal, portal.cookie()).field(b"location") == b"https://portal.test/fw2/localhost:8080/lab?reset"
-    portal.browser().send(get(portal, b"/fw2/localhost:8080/lab", origin="portal.test"))
+    portal.hosts.has_wildcards = False
+    assert (
+        open_job(portal, portal.cookie()).field(b"location") == b"https://apps.portal.test/fw2/localhost:8080/lab?reset"
+    )
+    portal.browser().send(get(portal, b"/fw2/localhost:8080/lab", origin=TOGETHER))
     assert fields_of(portal)[b"authorization"] == b"token abc"
 
 
@@ -236,7 +239,7 @@ def test_bobs_forward_to_alices_application_brings_none(portal: FakePortal) -> N
     portal.forwards.write("hers", "http://localhost:8080/")
     open_job(portal, portal.cookie())
     for name, is_handed in (("bobs", False), ("hers", True)):
-        sent = ask(portal, origin=f"{name}.fn.portal.test")
+        sent = ask(portal, origin=f"{name}-u{ALICE.uid}.fn.portal.test")
         assert (sent.get(b"authorization") == b"token abc") is is_handed
 
 
@@ -392,7 +395,7 @@ def test_an_application_that_ends_meanwhile_is_a_refusal(restarted: FakePortal) 
 
 
 def test_nobody_is_asked_for_what_is_somebody_elses(restarted: FakePortal) -> None:
-    origin = f"localhost-{SHARED_PORT}.fh.portal.test"
+    origin = f"localhost-{SHARED_PORT}-u1001.fh.portal.test"
     restarted.owners.listeners[SHARED_PORT] = SocketOwner(BOB.uid, 2000, 13, BOB.gid, True)
     restarted.browser().send(get(restarted, b"/lab", origin=origin))
     assert len(restarted.worker_dialer) == 0

@@ -107,7 +107,7 @@ def test_what_was_typed_is_text_and_never_a_page(portal: FakePortal) -> None:
     "extra",
     [
         b"Origin: https://evil.test\r\nSec-Fetch-Site: cross-site\r\n" + NAVIGATES,
-        b"Origin: https://localhost-8080.fh.portal.test\r\nSec-Fetch-Site: same-site\r\nSec-Fetch-Mode: navigate\r\n",
+        b"Origin: https://x-1-u1001.fh.portal.test\r\nSec-Fetch-Site: same-site\r\nSec-Fetch-Mode: navigate\r\n",
         b"Origin: https://evil.test\r\n",
         b"Origin: null\r\n",
         b"Origin: https://portal.test\r\nOrigin: https://evil.test\r\n",

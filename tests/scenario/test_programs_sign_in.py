@@ -17,7 +17,7 @@ BASIC = b'Basic realm="SuperCloud portal", charset="UTF-8"'
 CROSS_SITE = [
     b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: image\r\n",
     b"Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: cors\r\nSec-Fetch-Dest: empty\r\n",
-    b"Origin: https://localhost-8080.fh.portal.test\r\n",
+    b"Origin: https://localhost-8080-u1001.fh.portal.test\r\n",
     b"Origin: null\r\n",
 ]
 PAGE = b"Sec-Fetch-Site: none\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"

@@ -13,7 +13,7 @@ import h11
 import pytest
 
 from supercloud.upstream.http11 import MAX_HEAD, MAX_INTERIM
-from tests.fakes.portal import OK, ORIGIN, Browser, FakePortal, get, requests_in
+from tests.fakes.portal import OK, ORIGIN, TOGETHER, Browser, FakePortal, get, requests_in
 
 _HOST = b"Host: " + ORIGIN.encode() + b"\r\n"
 _TE = b"Transfer-Encoding: "
@@ -351,7 +351,7 @@ NO_PATHS = [
 @pytest.mark.parametrize("path", NO_PATHS)
 def test_a_path_trick_leads_nowhere(portal: FakePortal, path: bytes) -> None:
     browser = portal.browser()
-    browser.send(get(portal, path, origin="portal.test"))
+    browser.send(get(portal, path, origin=TOGETHER))
     assert browser.status == 404
     assert portal.dialer.dialled == []
     assert portal.owners.asked == []
@@ -360,7 +360,7 @@ def test_a_path_trick_leads_nowhere(portal: FakePortal, path: bytes) -> None:
 @pytest.mark.parametrize("path", ["/fw2/٣:8080/".encode(), b"/fw2/localhost:8080/\x00"])
 def test_a_path_of_other_bytes_is_refused(portal: FakePortal, path: bytes) -> None:
     browser = portal.browser()
-    browser.send(get(portal, path, origin="portal.test"))
+    browser.send(get(portal, path, origin=TOGETHER))
     assert browser.status == 400
     assert portal.dialer.dialled == []
 
@@ -378,7 +378,7 @@ def test_a_path_of_other_bytes_is_refused(portal: FakePortal, path: bytes) -> No
 )
 def test_what_follows_the_prefix_is_the_applications_own(portal: FakePortal, path: bytes, seen: bytes) -> None:
     browser = portal.browser()
-    browser.send(get(portal, path, origin="portal.test"))
+    browser.send(get(portal, path, origin=TOGETHER))
     [(request, _)] = requests_in(portal.dialer[0].received)
     assert request.target == seen
 
@@ -484,7 +484,7 @@ def _events(judge: h11.Connection) -> Iterator[h11.Event]:
 )
 def test_a_location_adds_no_field(portal: FakePortal, location: bytes) -> None:
     browser = portal.browser()
-    browser.send(get(portal, b"/fw2/localhost:8080/", origin="portal.test"))
+    browser.send(get(portal, b"/fw2/localhost:8080/", origin=TOGETHER))
     portal.dialer[0].send(b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + location + b"\r\n\r\n")
     assert browser.fields(b"set-cookie") == []
     assert len(browser.fields(b"location")) == 1
@@ -504,7 +504,14 @@ def test_a_redirect_made_from_a_path_adds_no_field_and_leads_nowhere_else(portal
 
 
 @pytest.mark.parametrize(
-    "to", ["evil.test", "", "localhost-8080.fh.portal.test:x", "a:9" + "9" * 5000, "localhost-8080.fh.portal.test:٣"]
+    "to",
+    [
+        "evil.test",
+        "",
+        "localhost-8080-u1001.fh.portal.test:x",
+        "a:9" + "9" * 5000,
+        "localhost-8080-u1001.fh.portal.test:٣",
+    ],
 )
 def test_a_ticket_to_no_application_is_refused_and_not_a_mistake(portal: FakePortal, to: str) -> None:
     browser = portal.browser()
@@ -524,7 +531,7 @@ def test_the_fields_of_an_application_that_take_longest_to_rewrite_take_no_time(
     portal: FakePortal, field: bytes
 ) -> None:
     browser = portal.browser()
-    browser.send(get(portal, b"/fw2/localhost:8080/", origin="portal.test"))
+    browser.send(get(portal, b"/fw2/localhost:8080/", origin=TOGETHER))
     portal.dialer[0].send(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n" + field + b"\r\n\r\n")
     assert browser.status == 200
 

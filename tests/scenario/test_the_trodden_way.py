@@ -9,7 +9,7 @@ import pytest
 from supercloud.message.head import parse_request
 from supercloud.ownership.rule import SocketOwner
 from tests.fakes.accounts import BOB
-from tests.fakes.portal import HIS_PORT, OK, ORIGIN, PORT, Browser, FakePortal, get, requests_in
+from tests.fakes.portal import HIS_PORT, OK, ORIGIN, PORT, TOGETHER, Browser, FakePortal, get, requests_in
 
 
 class Way:
@@ -128,8 +128,8 @@ def test_somebody_elses_cookie_on_the_same_connection_is_somebody_else(portal: F
 
 
 def test_a_path_beside_the_prefix_leads_elsewhere(portal: FakePortal) -> None:
-    cookie = portal.cookie()
-    head = b"GET /fw2/localhost:8080/TARGET HTTP/1.1\r\nHost: portal.test\r\n" + cookie + b"\r\n"
+    cookie = portal.cookie(origin=TOGETHER)
+    head = b"GET /fw2/localhost:8080/TARGET HTTP/1.1\r\nHost: apps.portal.test\r\n" + cookie + b"\r\n"
     way = Way(portal, head)
     for target in (
         b"/fw2/localhost:80801/x",

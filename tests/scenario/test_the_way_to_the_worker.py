@@ -69,7 +69,7 @@ def test_without_a_session_there_is_no_worker(portal: FakePortal, browser: Brows
     [
         b"Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: no-cors\r\nSec-Fetch-Dest: empty\r\n",
         b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: iframe\r\n",
-        b"Origin: https://localhost-8080.fh.portal.test\r\n",
+        b"Origin: https://localhost-8080-u1001.fh.portal.test\r\n",
         b"Origin: null\r\n",
     ],
 )
@@ -90,7 +90,7 @@ def test_other_spellings_lead_to_no_worker(portal: FakePortal, browser: Browser,
 
 
 def test_applications_origins_have_no_files(portal: FakePortal, browser: Browser) -> None:
-    origin = "localhost-8080.fh.portal.test"
+    origin = "localhost-8080-u1001.fh.portal.test"
     browser.send(b"GET /dav/x HTTP/1.1\r\nHost: " + origin.encode() + b"\r\n" + portal.cookie(origin=origin) + b"\r\n")
     assert portal.monitor.started == []
     assert portal.dialer[0].received.startswith(b"GET /dav/x ")  # the application's own path

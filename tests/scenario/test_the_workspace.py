@@ -13,7 +13,7 @@ from tests.fakes.portal import Browser, FakePortal, bearer, requests_in
 from tests.scenario.person import PAGE
 
 ADDRESSES = [b"/", b"/launch", b"/jobs/42", b"/forwards", b"/keys", b"/api/jobs", b"/api", b"/?a=b"]
-APPLICATION = b"https://localhost-9191.fh.portal.test"
+APPLICATION = b"https://localhost-9191-u1001.fh.portal.test"
 FORM = b"Sec-Fetch-Site: same-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n"
 
 
@@ -53,12 +53,12 @@ def test_programs_are_refused_in_the_apis_own_form_whoever_refuses(portal: FakeP
 
 def test_an_applications_api_is_not_the_portals(portal: FakePortal) -> None:
     browser = portal.browser()
-    browser.send(b"POST /api/jobs HTTP/1.1\r\nHost: localhost-8080.fh.portal.test\r\nContent-Length: 0\r\n\r\n")
+    browser.send(b"POST /api/jobs HTTP/1.1\r\nHost: localhost-8080-u1001.fh.portal.test\r\nContent-Length: 0\r\n\r\n")
     assert (browser.status, browser.field(b"Content-Type")) == (401, b"text/plain; charset=utf-8")
 
 
 def test_applications_origins_have_none_of_them(portal: FakePortal) -> None:
-    origin = "localhost-8080.fh.portal.test"
+    origin = "localhost-8080-u1001.fh.portal.test"
     browser = portal.browser()
     head = b"GET /api/jobs HTTP/1.1\r\nHost: " + origin.encode() + b"\r\n"
     browser.send(head + portal.cookie(origin=origin) + b"\r\n")

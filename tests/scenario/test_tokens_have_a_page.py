@@ -83,7 +83,7 @@ def test_nobody_revokes_somebody_elses(portal: FakePortal) -> None:
 @pytest.mark.parametrize(
     "extra",
     [
-        b"Origin: https://localhost-8080.fh.portal.test\r\nSec-Fetch-Site: same-site\r\n",
+        b"Origin: https://localhost-8080-u1001.fh.portal.test\r\nSec-Fetch-Site: same-site\r\n",
         b"Origin: https://evil.test\r\n",
         b"Sec-Fetch-Site: cross-site\r\nSec-Fetch-Mode: navigate\r\nSec-Fetch-Dest: document\r\n",
     ],

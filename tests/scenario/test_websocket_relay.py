@@ -205,7 +205,7 @@ def test_the_handshake_is_one_write_that_spice_understands(portal: FakePortal) -
     browser.send(
         websocket_request(
             portal,
-            b"Origin: https://localhost-8080.fh.portal.test\r\nSec-WebSocket-Protocol: binary, base64\r\n"
+            b"Origin: https://localhost-8080-u1001.fh.portal.test\r\nSec-WebSocket-Protocol: binary, base64\r\n"
             b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\nUser-Agent: x\r\n",
         )
     )

@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Run:
 
 def test_a_forward_is_made_listed_and_removed(run: Run) -> None:
     assert run("list").output == "you have no forwards\n"
-    assert run("add", "alice-tb", "http://node1:8080/").output == "https://alice-tb.fn.portal.test:8443/\n"
+    assert run("add", "alice-tb", "http://node1:8080/").output == "https://portal.test:8443/fw/alice-tb/\n"
     assert run("list").output == "alice-tb  http://node1:8080/  on\n"
     assert run("disable", "alice-tb").exit_code == 0
     assert run("remove", "alice-tb").exit_code == 0

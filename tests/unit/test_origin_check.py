@@ -11,7 +11,8 @@ from msgspec.structs import replace as replace_of
 
 from supercloud import config
 from supercloud.config import Front
-from supercloud.origin_check import look
+from supercloud.config_values import Listen
+from supercloud.origin_check import advice, has_wildcards, look
 
 NOW = datetime.now(UTC)
 HERE = frozenset({"192.0.2.1"})
@@ -22,7 +23,7 @@ def front(folder: Path, *names: str, hostname: str = "portal.test", ends: dateti
     trustme.CA().issue_cert(*names, not_after=ends).cert_chain_pems[0].write_to_path(str(folder / "chain.pem"))
     made = config.embedded(folder).front
     assert made is not None
-    return replace_of(made, hostname=hostname, certificate=folder / "chain.pem")
+    return replace_of(made, hostname=hostname, applications_host="", certificate=folder / "chain.pem")
 
 
 def said(made: Front, **dns: frozenset[str]) -> dict[str, str]:
@@ -80,3 +81,43 @@ def test_another_domain_for_applications_is_looked_at(tmp_path: Path) -> None:
 def test_browsers_know_localhost_by_themselves(tmp_path: Path) -> None:
     names = ("localhost", "*.fh.localhost", "*.fn.localhost")
     assert not any(said(front(tmp_path, *names, hostname="localhost"), fh=frozenset(), fn=frozenset()).values())
+
+
+def test_the_host_that_applications_share_is_looked_at_too(tmp_path: Path) -> None:
+    made = replace_of(front(tmp_path, *ALL), applications_host="apps.portal.test")
+    assert "DNS:apps.portal.test among" in said(made)["apps.portal.test"]
+
+
+@pytest.mark.parametrize(
+    ("names", "has"),
+    [(ALL, True), (ALL[:2], False), (("portal.test", "*.portal.test"), False), (("*.fh.x.test", "*.fn.x.test"), False)],
+)
+def test_applications_have_own_origins_where_the_certificate_has_both_wildcards(
+    tmp_path: Path, names: tuple[str, ...], has: bool
+) -> None:
+    assert has_wildcards(front(tmp_path, *names)) is has
+
+
+def test_a_certificate_that_cannot_be_read_has_none(tmp_path: Path) -> None:
+    made = front(tmp_path, *ALL)
+    made.certificate.write_text("nonsense")
+    assert not has_wildcards(made)
+
+
+def _advised(made: Front, **settings: object) -> list[str]:
+    return [words.partition(":")[0] for words in advice(replace_of(made, **settings))]
+
+
+def test_another_registrable_domain_is_advised_first(tmp_path: Path) -> None:
+    made = front(tmp_path, "portal.test")
+    assert _advised(made) == ["front.applications", "no application is shown"]
+    assert _advised(made, applications_host="apps.portal.test")[1].startswith("the certificate lacks")
+    assert _advised(made, listen=(Listen.parse("apps:0.0.0.0:8444"),))[1].startswith("the certificate lacks")
+    assert _advised(made, paths="portal") == ["front.applications", "front.paths"]
+    good = front(tmp_path, *ALL, "*.fh.other.test", "*.fn.other.test")
+    assert _advised(good) == ["front.applications"]
+    assert _advised(good, applications="other.test") == []
+
+
+def test_nothing_is_advised_at_home(tmp_path: Path) -> None:
+    assert _advised(front(tmp_path, "localhost", "*.fh.localhost", "*.fn.localhost", hostname="localhost")) == []

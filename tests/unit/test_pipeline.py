@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.fakes.portal import OK, FakePortal, get
+from tests.fakes.accounts import BOB
+from tests.fakes.portal import OK, TOGETHER, FakePortal, get
 
 
 def test_each_stage_is_asked_in_its_order() -> None:
@@ -26,26 +27,25 @@ def test_a_kept_connection_asks_nobody_again() -> None:
 def test_a_path_without_its_slash_is_sent_to_the_one_with_it() -> None:
     portal = FakePortal()
     browser = portal.browser()
-    browser.send(get(portal, b"/fw2/localhost:8080?x=y", origin="portal.test"))
+    browser.send(get(portal, b"/fw2/localhost:8080?x=y", origin=TOGETHER))
     assert browser.status == 308
-    assert browser.field(b"location") == b"https://portal.test/fw2/localhost:8080/?x=y"
+    assert browser.field(b"location") == b"https://apps.portal.test/fw2/localhost:8080/?x=y"
 
 
-def test_an_application_whose_node_has_no_label_is_refused_with_what_the_site_lacks() -> None:
-    portal = FakePortal()
-    portal.owners.listeners[8080] = portal.owners.listeners[9191]
+def test_somebody_elses_application_is_refused_with_what_the_site_lacks() -> None:
+    portal = FakePortal(has_wildcards=False)
     browser = portal.browser()
-    from tests.fakes.accounts import BOB
-
-    browser.send(b"GET /fw2/localhost:8080/ HTTP/1.1\r\nHost: portal.test\r\n" + portal.cookie(BOB) + b"\r\n")
-    assert browser.status == 303
+    cookie = portal.cookie(BOB, origin=TOGETHER)
+    browser.send(b"GET /fw2/localhost:9191/ HTTP/1.1\r\nHost: apps.portal.test\r\n" + cookie + b"\r\n")
+    assert browser.status == 403
+    assert b"*.fh and *.fn" in browser.received
 
 
 def test_one_connection_may_lead_to_several_applications() -> None:
     portal = FakePortal()
     browser = portal.browser()
-    for path in (b"/fw2/localhost:8080/a", b"/fw2/localhost:9191/b", b"/node/localhost/8080/c", b"/healthz"):
-        browser.send(get(portal, path, origin="portal.test"))
+    for path in (b"/fw2/localhost:8080/a", b"/fw2/localhost:9191/b", b"/node/localhost/8080/c", b"/x"):
+        browser.send(get(portal, path, origin=TOGETHER))
         for upstream in portal.dialer:
             if upstream.take():
                 upstream.send(OK)

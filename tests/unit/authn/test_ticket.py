@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from supercloud.authn.seal import Sealer
 from supercloud.authn.session import Session
-from supercloud.authn.ticket import LIFE, Flaw, Redeemed, hash_nonce, make_nonce
+from supercloud.authn.ticket import LIFE, NONCE_LIFE, Flaw, Redeemed, Tickets, hash_nonce
 from supercloud.errors import BadAddress
 from tests.fakes.awaiting import run
 from tests.unit.authn.conftest import ALICE, BOB, Portal, Process
 
 ORIGIN = "node1-8888.fh.portal.test"
-NONCE = make_nonce()
+
+
+def _any_time(now: float = 1e9) -> Tickets:
+    """Of the same site, at some time."""
+    nothing: Any = None
+    return Tickets(sealer=Sealer([Portal.key]), sessions=nothing, store=nothing, offload=nothing, now=lambda: now)
+
+
+NONCE = _any_time().make_nonce(ORIGIN)
 
 
 @pytest.fixture
@@ -59,7 +70,7 @@ def test_a_ticket_is_refused_on_another_origin(here: Process, session: Session) 
 
 
 def test_alices_ticket_is_refused_in_bobs_browser(here: Process, session: Session) -> None:
-    assert _redeem(here, _issue(here, session), nonce=make_nonce()) is Flaw.OTHER_NONCE
+    assert _redeem(here, _issue(here, session), nonce=_any_time().make_nonce(ORIGIN)) is Flaw.OTHER_NONCE
 
 
 def test_a_ticket_in_a_browser_without_a_nonce_is_refused(here: Process, session: Session) -> None:
@@ -121,8 +132,32 @@ def test_an_address_without_a_nonce_hash_gets_no_ticket(here: Process, session: 
 
 
 def test_nonces_are_long_and_never_the_same() -> None:
-    assert len({make_nonce() for _ in range(20)}) == 20
-    assert len(make_nonce()) == 43
+    assert len({_any_time().make_nonce(ORIGIN) for _ in range(20)}) == 20
+
+
+def test_a_nonce_is_one_origins_for_some_minutes() -> None:
+    tickets = _any_time(1000.0)
+    made = tickets.make_nonce(ORIGIN)
+    assert tickets.is_nonce(made, ORIGIN)
+    assert not tickets.is_nonce(made, "other.test")
+    assert not _any_time(1000.0 + NONCE_LIFE).is_nonce(made, ORIGIN)
+    assert not any(tickets.is_nonce(text, ORIGIN) for text in ("", "n" * 43, made[:-1], f"{made}x"))
+
+
+def test_a_ticket_for_a_nonce_that_was_not_made_here_is_refused(here: Process, session: Session) -> None:
+    """A page can plant a cookie, and know the hash of what it planted."""
+    for planted in ("n" * 43, _any_time().make_nonce("other.test"), _any_time(-1e9).make_nonce(ORIGIN)):
+        assert _redeem(here, _issue(here, session, planted), nonce=planted) is Flaw.OTHER_NONCE
+
+
+def test_a_mark_of_a_viewer_is_one_accounts_on_one_origin() -> None:
+    tickets = _any_time()
+    made = tickets.make_viewer_mark(ORIGIN, 1001)
+    assert tickets.is_viewer_mark(made, ORIGIN, 1001)
+    assert not tickets.is_viewer_mark(made, ORIGIN, 1002)
+    assert not tickets.is_viewer_mark(made, "other.test", 1001)
+    assert not tickets.is_viewer_mark("1001", ORIGIN, 1001)
+    assert not tickets.is_viewer_mark(tickets.make_nonce(ORIGIN), ORIGIN, 1001)
 
 
 def test_any_text_has_a_hash() -> None:

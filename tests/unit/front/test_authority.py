@@ -85,7 +85,8 @@ def test_the_authority_vouches_only_for_the_portals_names_and_loopback(folder):
 def test_the_certificate_names_the_portal_and_its_applications(folder):
     leaf, ca = chain_of(ensure(folder, "localhost", now=NOW))
     found = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [str(name.value) for name in found] == ["localhost", "*.fh.localhost", "*.fn.localhost", "127.0.0.1", "::1"]
+    names = ["localhost", "*.fh.localhost", "*.fn.localhost", "apps.localhost", "127.0.0.1", "::1"]
+    assert [str(name.value) for name in found] == names
     leaf.verify_directly_issued_by(ca)
 
 

@@ -65,8 +65,8 @@ def ports() -> list[str]:
 
 def test_an_application_is_listed_with_its_addresses(host: Host) -> None:
     host.add("127.0.0.1", 8080)
-    origin = "https://localhost-8080.fh.portal.test/"
-    assert listed() == [Listed("a program", "localhost:8080", origin, "/fw2/localhost:8080/")]
+    origin = "https://localhost-8080-u1001.fh.portal.test/"
+    assert listed() == [Listed("a program", "localhost:8080", origin)]
 
 
 def test_applications_are_listed_by_port_and_each_port_once(host: Host) -> None:

@@ -58,7 +58,7 @@ def follow(target: str, method: str = "GET") -> tuple[PortalError, Handed]:
 def test_a_job_leads_to_its_applications_origin() -> None:
     error, handed = follow("/open/42")
     assert isinstance(error, Elsewhere)
-    assert error.location == "https://localhost-8080.fh.portal.test/lab"
+    assert error.location == "https://localhost-8080-u1001.fh.portal.test/lab"
     assert handed.given(ALICE.uid, Application("localhost", 8080)) == b"token abc"
 
 
@@ -71,7 +71,7 @@ def test_a_node_without_a_label_leads_to_a_path() -> None:
 
 @pytest.mark.parametrize(
     ("target", "to"),
-    [("/open/node-1:8080", "https://node-1-8080.fh.portal.test/"),
+    [("/open/node-1:8080", "https://node-1-8080-u1001.fh.portal.test/"),
      ("/open/[fd77::1]:8080/a?b=/../c", "https://portal.test/fw2/[fd77::1]:8080/a?b=/../c")],
 )  # fmt: skip
 def test_a_listed_socket_leads_there(target: str, to: str) -> None:

@@ -27,9 +27,11 @@ class _Tags(HTMLParser):
     [
         pages.refusal(EVIL, EVIL, EVIL, home=EVIL),
         pages.sign_in(has_link=True, has_certificate=True, note=EVIL),
-        pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL, EVIL)], files=EVIL),
+        pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL)], files=EVIL),
         pages.home(EVIL, []),
         pages.signed_out(),
+        pages.entered(EVIL, EVIL),
+        pages.origins(EVIL, [], [EVIL]),
     ],
 )
 def test_every_value_is_escaped_and_there_is_no_script(page: bytes) -> None:
@@ -67,12 +69,6 @@ def test_links_are_on_the_pages_of_whoever_is_signed_in() -> None:
 def test_the_ways_to_sign_in_are_told() -> None:
     assert b"terminal" in pages.sign_in(has_link=True, has_certificate=False)
     assert b"certificate" in pages.sign_in(has_link=False, has_certificate=True)
-
-
-def test_an_application_without_an_origin_is_linked_by_its_path() -> None:
-    page = pages.home("alice", [Listed("x", "w", "", "/fw2/w/")])
-    assert b'<a href="/fw2/w/">x</a>' in page
-    assert b"by path" not in page
 
 
 def test_nothing_may_frame_or_script_the_portals_pages() -> None:

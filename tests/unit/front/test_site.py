@@ -27,7 +27,7 @@ def _ask(portal: FakePortal, path: str, extra: bytes = b"", method: str = "GET")
 
 def test_without_workers_the_first_page_lists_the_viewers_own() -> None:
     portal = FakePortal(has_workers=False)
-    portal.listed = [Listed("jupyter <lab>", "localhost:8080", "https://x/", "/fw2/localhost:8080/", "a note")]
+    portal.listed = [Listed("jupyter <lab>", "localhost:8080", "https://x/", "a note")]
     browser = _ask(portal, "/", portal.cookie())
     assert browser.status == 200
     assert b"jupyter &lt;lab&gt;" in browser.received

@@ -10,8 +10,8 @@ from supercloud.routing.place import Place, inward, outward
 from supercloud.target import Application, Forward, Origin, Reservation
 
 NODE = Application("node1", 8080)
-PORTAL = Origin("portal.test")
-ITS_OWN = Origin("alice-tb.fn.portal.test", forward="alice-tb")
+PORTAL = Origin("portal.test", has_prefixes=True)
+ITS_OWN = Origin("alice-tb-u7.fn.portal.test", owner=7, forward="alice-tb")
 
 
 def leading_to(base: bytes, *, tls: bool = False, basic: bytes = b"") -> Forward:
@@ -55,7 +55,7 @@ def test_the_forwards_root_is_the_path_in_its_file(place: Place, target: bytes, 
         (CUT, b"/labs", b"/fw/alice-tb/labs"),
         (CUT, b"http://node1:8080/lab/tree", b"https://portal.test/fw/alice-tb/tree"),
         (OWN, b"/lab/tree", b"/tree"),
-        (OWN, b"http://node1:8080/lab", b"https://alice-tb.fn.portal.test/"),
+        (OWN, b"http://node1:8080/lab", b"https://alice-tb-u7.fn.portal.test/"),
         (OWN, b"tree", b"tree"),
         (OWN, b"https://elsewhere.test/lab/", b"https://elsewhere.test/lab/"),
     ],
@@ -80,7 +80,7 @@ def test_a_cookie_stays_in_the_forward(place: Place, cookie: bytes, kept: bytes)
 
 
 def test_the_page_that_asked_is_told_as_the_application_knows_it() -> None:
-    referer = b"Referer: https://alice-tb.fn.portal.test/tree"
+    referer = b"Referer: https://alice-tb-u7.fn.portal.test/tree"
     assert b"Referer: http://node1:8080/lab/tree" in said(OWN, b"/", referer)
     encrypted = ByName(ITS_OWN, "alice-tb").leading_to(leading_to(b"/lab", tls=True))
     assert b"Referer: https://node1:8080/lab/tree" in said(encrypted, b"/", referer)
@@ -93,7 +93,7 @@ def test_the_files_login_goes_before_whatever_the_browser_says() -> None:
     assert b"Authorization: Bearer other" in said(OWN, b"/", b"Authorization: Bearer other")
 
 
-def test_fields_that_speak_for_a_whole_origin_do_not_pass_on_the_portals_own() -> None:
+def test_fields_that_speak_for_a_whole_origin_do_not_pass_where_several_applications_are() -> None:
     line = b'Clear-Site-Data: "*"'
     assert not any(line in one for one in answered(CUT, line))
     assert any(line in one for one in answered(OWN, line))

@@ -6,7 +6,7 @@ from supercloud.message.head import parse_request
 from supercloud.routing.homeward import home_of
 from supercloud.target import Application, Origin
 
-_PORTAL = Origin("portal.test")
+_PORTAL = Origin("portal.test", has_prefixes=True)
 
 
 def _home(target: bytes, *lines: bytes, origin: Origin = _PORTAL, method: bytes = b"GET") -> str | None:
@@ -47,11 +47,12 @@ def test_any_other_leads_nowhere(referer: bytes) -> None:
     assert _home(b"/a", b"Referer: " + referer) is None
 
 
-def test_only_reading_on_the_portals_origin_is_led() -> None:
+def test_only_reading_where_applications_are_is_led() -> None:
     told = b"Referer: https://portal.test/fw/alice-tb/"
     assert _home(b"/a", told, method=b"HEAD") is not None
     assert _home(b"/a", told, method=b"POST") is None
     assert _home(b"/.portal/x", told) is None
     assert _home(b"/a", told, b"Connection: upgrade", b"Upgrade: websocket") is None
     assert _home(b"/a", told, b"Sec-Fetch-Site: same-site") is None
+    assert _home(b"/a", told, origin=Origin("portal.test")) is None
     assert _home(b"/a", told, origin=Origin("x.fh.portal.test", Application("x", 8080))) is None

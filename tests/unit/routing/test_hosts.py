@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from supercloud.errors import BadAddress, Misdirected
-from supercloud.routing.hosts import Hosts
+from supercloud.routing.hosts import Hosts, name_of
 from supercloud.target import Application, Forward, Reservation
 
 HOSTS = Hosts("portal.test", ports=(443, 8443))
@@ -79,19 +79,19 @@ def test_applications_may_have_a_domain_of_their_own() -> None:
 def test_links_bear_the_first_port() -> None:
     hosts = Hosts("localhost", ports=(8443,))
     assert hosts.portal.url == "https://localhost:8443"
-    origin = hosts.of_application(Application("a", 80), owner=7)
+    origin = hosts.own(Application("a", 80), 7)
     assert origin is not None
     assert origin.url == "https://a-80-u7.fh.localhost:8443"
 
 
 @pytest.mark.parametrize("node", ["node1.cluster", "::1", "10.0.0.1", "N" * 3, "n" * 60, "no_de", "a-"])
 def test_a_node_without_a_label_has_no_origin(node: str) -> None:
-    assert HOSTS.of_application(Application(node, 8080)) is None
+    assert HOSTS.own(Application(node, 8080), 1001) is None
 
 
 def test_a_node_that_reads_as_another_with_an_owner_has_none() -> None:
     """``a-80`` port 90 owned by 7, and node ``a`` port 80 … may never share a name."""
-    assert HOSTS.of_application(Application("a-80-u7", 90)) is not None
+    assert HOSTS.own(Application("a-80-u7", 90), None) is not None
     origin = HOSTS.of(b"a-80-u7-90.fh.portal.test")
     assert origin.application == Application("a-80-u7", 90)
 
@@ -111,7 +111,7 @@ def test_a_node_that_reads_as_another_with_an_owner_has_none() -> None:
 def test_a_forwards_origin(host: bytes, name: str, owner: int | None) -> None:
     origin = HOSTS.of(host)
     assert (origin.forward, origin.owner, origin.application, origin.is_portal) == (name, owner, None, False)
-    assert HOSTS.of_forward(name, owner=owner) is not None
+    assert HOSTS.own(name, owner) is not None
 
 
 @pytest.mark.parametrize("label", ["", "-a", "a-", "a_b", "a.b", "n" * 64, "-u5", "*"])
@@ -123,21 +123,95 @@ def test_another_label_is_no_forward(label: str) -> None:
 @pytest.mark.parametrize("name", ["Alice", "a.b", "a_b", "-a", "a-", "n" * 64, "alice-u1001", ".x"])
 def test_a_forward_whose_name_is_no_label_has_no_origin(name: str) -> None:
     """One that ends like another owner's suffix would be taken for somebody else's forward."""
-    assert HOSTS.of_forward(name) is None
+    assert HOSTS.own(name, None) is None
 
 
-def test_a_forward_and_an_application_have_what_is_proper_to_how_they_are_addressed() -> None:
-    application = Application("node1", 8080)
-    forward = Forward("alice-tb", Reservation(1, 1, 1, 1001, 1001, 0o700), application)
-    for origin, host in (
-        (HOSTS.proper(application, None), "node1-8080.fh.portal.test"),
-        (HOSTS.proper(application, forward), "alice-tb.fn.portal.test"),
-        (HOSTS.proper(application, forward, owner=1001), "alice-tb-u1001.fn.portal.test"),
-    ):
-        assert origin is not None
-        assert origin.host == host
-        assert HOSTS.of(host.encode()) == origin
+APPLICATION = Application("node1", 8080)
+
+
+@pytest.mark.parametrize(
+    ("where", "owner", "host"),
+    [
+        (APPLICATION, None, "node1-8080.fh.portal.test"),
+        (APPLICATION, 1001, "node1-8080-u1001.fh.portal.test"),
+        ("alice-tb", None, "alice-tb.fn.portal.test"),
+        ("alice-tb", 1001, "alice-tb-u1001.fn.portal.test"),
+    ],
+)
+def test_what_an_application_is_called_by_makes_its_label(
+    where: Application | str, owner: int | None, host: str
+) -> None:
+    origin = HOSTS.own(where, owner)
+    assert origin is not None
+    assert (origin.host, origin.is_unowned, origin.is_portal) == (host, owner is None, False)
+    assert HOSTS.of(host.encode()) == origin
+
+
+FORWARD = Forward("alice-tb", Reservation(1, 1, 1, 1001, 1001, 0o700), APPLICATION)
+
+
+def test_it_is_called_by_how_it_is_addressed() -> None:
+    assert name_of(APPLICATION, None) == APPLICATION
+    assert name_of(APPLICATION, FORWARD) == "alice-tb"
+
+
+OWN, ON_HOST, ON_PORT, ON_PORTAL = (
+    "https://node1-8080-u7.fh.portal.test/x?y",
+    "https://apps.portal.test/fw2/node1:8080/x?y",
+    "https://portal.test:8444/fw2/node1:8080/x?y",
+    "https://portal.test/fw2/node1:8080/x?y",
+)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "his", "others"),
+    [
+        (Hosts("portal.test"), OWN, OWN),
+        (Hosts("portal.test", shared_host="apps.portal.test"), OWN, OWN),
+        (Hosts("portal.test", shared_host="apps.portal.test", has_wildcards=False), ON_HOST, None),
+        (Hosts("portal.test", shared_ports=(8444,), has_wildcards=False), ON_PORT, None),
+        (Hosts("portal.test", has_wildcards=False), None, None),
+        (Hosts("portal.test", has_wildcards=False, serves_prefixes=True), ON_PORTAL, None),
+    ],
+    ids=["wildcards", "both", "a host", "a port", "nothing", "the portal's own, by name"],
+)
+def test_the_address_of_an_application_is_the_one_that_holds_it_furthest_apart(
+    hosts: Hosts, his: str | None, others: str | None
+) -> None:
+    assert hosts.address(APPLICATION, 7, "/x?y", is_viewers=True) == his
+    assert hosts.address(APPLICATION, 7, "/x?y", is_viewers=False) == others
+
+
+def test_what_has_no_label_is_where_the_viewers_own_are_together() -> None:
+    hosts = Hosts("portal.test", shared_host="apps.portal.test", ports=(8443,))
+    assert hosts.address("Upper.x", 7, is_viewers=True) == "https://apps.portal.test:8443/fw/Upper.x/"
+    v6 = hosts.address(Application("fd77::1", 8080), 7, is_viewers=True)
+    assert v6 == "https://apps.portal.test:8443/fw2/[fd77::1]:8080/"
+    assert hosts.address("Upper.x", 7, is_viewers=False) is None
+
+
+@pytest.mark.parametrize(
+    ("host", "is_shared"),
+    [
+        (b"apps.portal.test", True),
+        (b"apps.portal.test:8444", True),
+        (b"portal.test:8444", True),
+        (b"portal.test", False),
+    ],
+)
+def test_the_origin_that_applications_share_is_not_the_portals(host: bytes, is_shared: bool) -> None:
+    origin = Hosts("portal.test", shared_host="apps.portal.test", shared_ports=(8444,)).of(host)
+    assert (origin.is_shared, origin.has_prefixes, origin.is_portal) == (is_shared, is_shared, not is_shared)
+    assert not origin.is_unowned
+
+
+@pytest.mark.parametrize("host", [b"x-1.fh.portal.test:8444", b"tb.fn.portal.test:8444", b":8444", b"apps.test:8444"])
+def test_nothing_else_is_at_the_port_for_applications(host: bytes) -> None:
+    with pytest.raises(Misdirected):
+        Hosts("portal.test", shared_ports=(8444,)).of(host)
 
 
 def test_a_policy_names_both_domains() -> None:
     assert HOSTS.patterns == ("https://*.fh.portal.test", "https://*.fn.portal.test")
+    together = Hosts("portal.test", shared_host="apps.portal.test").patterns
+    assert together == (*HOSTS.patterns, "https://apps.portal.test")

@@ -7,9 +7,9 @@ from supercloud.routing.place import Place, inward, inward_fields, names_via, ou
 from supercloud.target import Application, Forward, Origin, Reservation
 
 APPLICATION = Application("node1", 8080)
-OWN = Place(Origin("node1-8080.fh.portal.test", APPLICATION), APPLICATION)
-CUT = Place(Origin("portal.test"), APPLICATION, b"/fw2/node1:8080")
-KEPT = Place(Origin("portal.test"), APPLICATION, b"/node/node1/8080", False)
+OWN = Place(Origin("node1-8080-u7.fh.portal.test", APPLICATION, 7), APPLICATION)
+CUT = Place(Origin("portal.test", has_prefixes=True), APPLICATION, b"/fw2/node1:8080")
+KEPT = Place(Origin("portal.test", has_prefixes=True), APPLICATION, b"/node/node1/8080", False)
 
 
 def _inward(place: Place, *lines: bytes, target: bytes = b"/", start: bytes = b"GET") -> list[bytes]:
@@ -50,13 +50,13 @@ def test_what_the_application_is_told() -> None:
 @pytest.mark.parametrize(
     ("place", "referer", "seen"),
     [
-        (OWN, b"https://node1-8080.fh.portal.test/a?b", b"http://node1:8080/a?b"),
-        (OWN, b"https://node1-8080.fh.portal.test", b"http://node1:8080/"),
+        (OWN, b"https://node1-8080-u7.fh.portal.test/a?b", b"http://node1:8080/a?b"),
+        (OWN, b"https://node1-8080-u7.fh.portal.test", b"http://node1:8080/"),
         (CUT, b"https://portal.test/fw2/node1:8080/a", b"http://node1:8080/a"),
         (CUT, b"https://portal.test/fw2/node1:80801/a", None),
         (CUT, b"https://portal.test/", None),
         (KEPT, b"https://portal.test/node/node1/8080/a", b"http://node1:8080/node/node1/8080/a"),
-        (OWN, b"https://node1-8080.fh.portal.test.evil.test/", None),
+        (OWN, b"https://node1-8080-u7.fh.portal.test.evil.test/", None),
         (OWN, b"https://evil.test/", None),
     ],
 )
@@ -88,9 +88,9 @@ def test_an_application_s_token_passes_and_the_portals_does_not() -> None:
     ("place", "url", "written"),
     [
         (OWN, b"/a", b"/a"),
-        (OWN, b"http://node1:8080/a", b"https://node1-8080.fh.portal.test/a"),
-        (OWN, b"https://NODE1:8080", b"https://node1-8080.fh.portal.test/"),
-        (OWN, b"//node1:8080/a", b"https://node1-8080.fh.portal.test/a"),
+        (OWN, b"http://node1:8080/a", b"https://node1-8080-u7.fh.portal.test/a"),
+        (OWN, b"https://NODE1:8080", b"https://node1-8080-u7.fh.portal.test/"),
+        (OWN, b"//node1:8080/a", b"https://node1-8080-u7.fh.portal.test/a"),
         (OWN, b"//evil.test/a", b"//evil.test/a"),
         (OWN, b"https://evil.test/", b"https://evil.test/"),
         (OWN, b"relative", b"relative"),
