@@ -26,9 +26,11 @@ _HOSTS = (
     "localhost",
     "*.fh.localhost",
     "*.fn.localhost",
+    "apps.localhost",
     "portal.test",
     "*.fh.portal.test",
     "*.fn.portal.test",
+    "apps.portal.test",
     "head",
 )
 _ADDRESSES = ("127.0.0.1", "::1", "10.77.0.1", "fd77::1")
