@@ -138,12 +138,14 @@ class Entrance:
         if self._tickets.is_viewer_mark(known, origin.host, session.uid):
             raise Elsewhere(origin.url + onward, fields=tuple(cookies))
         # Somebody else's applications may have lived here, and what they keep in a browser must not meet this viewer's.
-        # WebKit clears nothing on a redirect, so this is a page.
         mark = self._tickets.make_viewer_mark(origin.host, session.uid).encode("ascii")
         cookies += [
             (b"Set-Cookie", VIEWER_COOKIE + b"=" + mark + b"; Max-Age=34560000" + COOKIE_FLAGS),
             (b"Clear-Site-Data", b'"cache", "storage"'),
         ]
+        if not provenance.wants_page(exchange.head):
+            raise Elsewhere(origin.url + onward, fields=tuple(cookies))
+        # WebKit clears nothing on a redirect.
         exchange.respond(200, [*pages.FIELDS, *cookies], pages.entered(onward, session.login))
 
     def cookie(self, session: Session, origin: Origin, owner: int) -> tuple[bytes, bytes]:

@@ -226,7 +226,7 @@ def written(pid: int) -> int:
 def test_a_socket_that_root_opened_for_a_user_is_the_users(site: Any, applications: Any, accounts: Any) -> None:
     """The front sees no other account's processes; the monitor does."""
     running = applications.start("alice", gid="proj")
-    url = f"https://{site.head.hostname}:{site.head.port}/fw2/localhost:{running.port}/who"
+    url = f"{site.head.together}/fw2/localhost:{running.port}/who"
     assert site.alice.curl(url).status == 200
     line = site.head.audited(f":{running.port}/who")
     assert line["pid"] == running.process.pid

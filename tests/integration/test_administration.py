@@ -45,7 +45,7 @@ def admin(site: SimpleNamespace, *words: str, before: tuple[str, ...] = ()) -> s
 
 def test_a_lock_ends_what_is_open_is_told_and_survives_a_restart(site: Any) -> None:
     curl = site.head.signed_in("alice")
-    with curl.start(f"{site.head.url}/fw2/localhost:{site.port}/events/100000") as running:
+    with curl.start(f"{site.head.together}/fw2/localhost:{site.port}/events/100000") as running:
         assert running.stdout.read(100)
         assert "alice  " in admin(site, "sessions").stdout
         since = time.monotonic()
@@ -73,7 +73,7 @@ def _may_sign_in(site: SimpleNamespace) -> bool:
 
 
 def test_why_tells_what_the_portal_decides(site: Any) -> None:
-    url = f"{site.head.url}/fw2/localhost:{site.port}/"
+    url = f"{site.head.together}/fw2/localhost:{site.port}/"
     told = admin(site, "why", "alice", url)
     assert (told.returncode, told.stdout.splitlines()[-1]) == (0, "allowed")
     listener = next(line for line in told.stdout.splitlines() if line.startswith("listener  127.0.0.1: pid "))
@@ -91,7 +91,7 @@ def test_only_root_and_the_portals_own_account_may_ask_why(site: Any, accounts: 
         "print(Desk(sys.argv[1]).ask(AskWhy('bob', sys.argv[2]), WhyTold))"
     )
     argv = [str(_SUPERCLOUD.with_name("python")), "-c", script, str(site.head.folder / "run" / "portal.sock")]
-    argv.append(f"{site.head.url}/fw2/localhost:{site.port}/")
+    argv.append(f"{site.head.together}/fw2/localhost:{site.port}/")
     done = accounts.run_as("alice", argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     said, error = done.communicate(timeout=30)
     assert (said, done.returncode) == ("", 1)

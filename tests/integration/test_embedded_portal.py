@@ -35,8 +35,9 @@ def embedded(processes: Processes, tmp_path_factory: Any) -> Iterator[SimpleName
     assert curl(portal.link()).status == 200
     made = SimpleNamespace(portal=portal, port=port, state=state, ca=state / "tls" / "ca.pem", curl=curl, folder=folder)
     made.url = f"https://localhost:{port}"
-    made.path = lambda target: f"{made.url}/fw2/localhost:{target}"
-    made.own = lambda target: f"https://localhost-{target}.fh.localhost:{port}"
+    made.path = lambda target: f"https://apps.localhost:{port}/fw2/localhost:{target}"
+    made.own = lambda target: f"https://localhost-{target}-u{os.geteuid()}.fh.localhost:{port}"
+    assert curl(f"{made.path(1024)}/").status in (404, 503)  # signed in there, too
     yield made
     made.portal.stop()
 
@@ -100,7 +101,7 @@ def test_a_program_without_a_session_gets_401_and_reaches_nothing(embedded: Any,
     stranger = Curl(embedded.folder / "program", embedded.ca)
     for base in (embedded.path(app.port), embedded.own(app.port)):
         assert stranger(f"{base}/who").status == 401
-    assert stranger(f"{embedded.path(app.port)}/who", follow=False).field("WWW-Authenticate") is not None
+    assert stranger(f"{embedded.url}/fw2/localhost:{app.port}/who", follow=False).field("WWW-Authenticate") is not None
     assert app.events("accepted") == []
 
 
@@ -122,7 +123,8 @@ def test_bodies_pass_byte_for_byte(embedded: Any, app: Any, where: str) -> None:
 def test_head_has_a_length_and_no_body_and_the_connection_stays_in_step(embedded: Any, app: Any) -> None:
     context = ssl.create_default_context(cafile=str(embedded.ca))
     connection = HTTPSConnection("localhost", embedded.port, context=context, timeout=10)
-    fields = {"Cookie": embedded.curl.cookie_header("localhost")}
+    host = "apps.localhost"
+    fields = {"Cookie": embedded.curl.cookie_header(host), "Host": f"{host}:{embedded.port}"}
     for method, length in (("HEAD", 0), ("GET", 1234), ("HEAD", 0), ("GET", 1234)):
         connection.request(method, f"/fw2/localhost:{app.port}/bytes/1234", headers=fields)
         response = connection.getresponse()
@@ -166,8 +168,8 @@ def test_an_upgrade_to_another_protocol_tunnels(embedded: Any, app: Any) -> None
     opened = context.wrap_socket(socket.create_connection(("127.0.0.1", embedded.port)), server_hostname="localhost")
     with opened:
         opened.settimeout(10)
-        cookies = embedded.curl.cookie_header("localhost")
-        lines = [f"GET /fw2/localhost:{app.port}/upgrade HTTP/1.1", f"Host: localhost:{embedded.port}"]
+        cookies = embedded.curl.cookie_header("apps.localhost")
+        lines = [f"GET /fw2/localhost:{app.port}/upgrade HTTP/1.1", f"Host: apps.localhost:{embedded.port}"]
         lines += [f"Cookie: {cookies}", "Upgrade: echo", "Connection: Upgrade", "", ""]
         opened.sendall("\r\n".join(lines).encode())
         got = b""
@@ -296,8 +298,9 @@ def test_stopping_tells_a_websocket_that_the_portal_goes_away(processes: Process
     script = ROOT / "tests" / "integration" / "lab" / "websocket_echo.py"
     server = processes.start([TWISTD[0].replace("twistd", "python"), str(script)], stdout=subprocess.PIPE, text=True)
     target = int(server.stdout.readline())
+    curl(f"https://apps.localhost:{port}/fw2/localhost:{target}/")  # a session on that origin
     made = type("Made", (), {"curl": curl, "ca": ca, "port": port})
-    with websocket(made, f"wss://localhost:{port}/fw2/localhost:{target}/echo") as opened:
+    with websocket(made, f"wss://apps.localhost:{port}/fw2/localhost:{target}/echo") as opened:
         opened.send("open")
         assert opened.recv(timeout=5) == "open"
         portal.tell_to_stop()

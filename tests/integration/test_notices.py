@@ -39,7 +39,7 @@ def test_everybody_is_told_and_nobody_else_begins_anything_while_it_is_closed(si
     said = '<p class="notice warning">Scratch is &lt;slow&gt;.</p>'
     until(lambda: said in bob(f"{head.url}/", *_PAGE).text, "the notice on his page")
     assert said in head.curl()(f"{head.url}/login", *_PAGE).text
-    stream = f"{head.url}/fw2/localhost:{site.port}/events/100000"
+    stream = f"{head.together}/fw2/localhost:{site.port}/events/100000"
     with bob.start(stream) as running:
         assert running.stdout.read(100)
         head.notices.write_text(_CLOSED)

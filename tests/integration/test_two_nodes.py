@@ -87,9 +87,9 @@ def test_alice_reaches_hers_on_every_node_by_every_address(
     literal = f"[{address}]" if family == "IPv6" else address
     head = site.head
     bases = [
-        f"{head.url}/fw2/{name}:{hers.port}",
-        f"{head.url}/fw2/{literal}:{hers.port}",
-        f"{head.url}/rnode/{name}/{hers.port}",
+        f"{head.together}/fw2/{name}:{hers.port}",
+        f"{head.together}/fw2/{literal}:{hers.port}",
+        f"{head.together}/rnode/{name}/{hers.port}",
         head.own(f"{name}-{hers.port}"),
     ]
     for base in bases:
@@ -105,7 +105,7 @@ def test_carol_gets_404_and_not_even_a_connection_arrives(site: Any, application
     hers = applications.start("alice", "--once", address=address_of(site, "node1", family), node="node1")
     name = "node1" if family == "IPv4" else "node1-6"
     head = site.head
-    for base in (f"{head.url}/fw2/{name}:{hers.port}", f"{head.url}/node/{name}/{hers.port}"):
+    for base in (f"{head.together}/fw2/{name}:{hers.port}", f"{head.together}/node/{name}/{hers.port}"):
         for options in ([], ["-H", "Accept: text/html"], ["-X", "PUT", "-d", "secret"]):
             assert site.carol(f"{base}/who", *options).status == 404
     for label in (f"{name}-{hers.port}", f"{name}-{hers.port}-u20001", f"{name}-{hers.port}-u20003"):
@@ -117,7 +117,7 @@ def test_carol_gets_404_and_not_even_a_connection_arrives(site: Any, application
 
 def test_bob_does_not_reach_alices_just_because_they_share_a_group(site: Any, applications: Any) -> None:
     hers = applications.start("alice", "--once", address="10.77.0.11", node="node1")
-    assert site.bob(f"{site.head.url}/fw2/node1:{hers.port}/who").status == 404
+    assert site.bob(f"{site.head.together}/fw2/node1:{hers.port}/who").status == 404
     assert hers.events("accepted") == []
 
 
@@ -127,10 +127,10 @@ def test_bob_reaches_what_alice_runs_under_their_group_at_the_owners_label(
     shared_one = applications.start("alice", address="10.77.0.11", node="node1", gid="proj")
     head = site.head
     label = f"node1-{shared_one.port}-u20001"
-    first = site.bob(f"{head.url}/fw2/node1:{shared_one.port}/who?x=1", follow=False)
+    first = site.bob(f"{head.together}/fw2/node1:{shared_one.port}/who?x=1", follow=False)
     assert (first.status, first.field("Location")) == (303, f"{head.own(label)}/who?x=1")
     # The viewer's own label leads there too.
-    for begin in (f"{head.url}/fw2/node1:{shared_one.port}", head.own(f"node1-{shared_one.port}")):
+    for begin in (f"{head.together}/fw2/node1:{shared_one.port}", head.own(f"node1-{shared_one.port}")):
         answer = site.bob(f"{begin}/who?x=1", "--write-out", "\n%{url_effective}")
         assert answer.status == 200, answer
         body, _, url = answer.text.rpartition("\n")
@@ -141,9 +141,9 @@ def test_bob_reaches_what_alice_runs_under_their_group_at_the_owners_label(
     line = head.audited(f"{shared_one.port}/who")
     assert (line["principal"], line["verdict"]) == ("bob", "member of the group that the holder took")
     assert site.bob(f"{head.own(label)}/sw.js", "-H", "Service-Worker: script").status == 403
-    # Alice's own stays at her plain label.
+    # Alice's own is at the very same one.
     hers = site.alice(f"{head.own(f'node1-{shared_one.port}')}/who", "--write-out", "\n%{url_effective}")
-    assert hers.text.rpartition("\n")[2] == f"{head.own(f'node1-{shared_one.port}')}/who"
+    assert hers.text.rpartition("\n")[2] == f"{head.own(label)}/who"
     assert site.carol(f"{head.own(label)}/who").status == 404
 
 
@@ -155,7 +155,7 @@ def test_a_shared_primary_group_does_not_permit(site: Any, accounts: Any, sharer
     process = site.cluster.exec("node1", argv, stdout=subprocess.PIPE, text=True)
     port = int(process.stdout.readline())
     assert "bob" in grp.getgrgid(PROJ_GID).gr_mem
-    assert site.bob(f"{site.head.url}/fw2/node1:{port}/primary").status == 404
+    assert site.bob(f"{site.head.together}/fw2/node1:{port}/primary").status == 404
     line = site.head.audited(f"{port}/primary")
     assert "the group is the holder's primary group, not taken on purpose" in line["reason"]
     assert process.poll() is None  # It would have ended with its first connection.
@@ -165,11 +165,11 @@ def test_a_shared_primary_group_does_not_permit(site: Any, accounts: Any, sharer
 def test_shared_gids_never_permit(strict: Head, applications: Any) -> None:
     shared_one = applications.start("alice", "--once", address="10.77.0.11", node="node1", gid="proj")
     bob = strict.signed_in("bob")
-    assert bob(f"{strict.url}/fw2/node1:{shared_one.port}/shared").status == 404
+    assert bob(f"{strict.together}/fw2/node1:{shared_one.port}/shared").status == 404
     assert "the group is shared by everybody" in strict.audited("/shared")["reason"]
     assert shared_one.events("accepted") == []
     alice = strict.signed_in("alice")
-    assert alice(f"{strict.url}/fw2/node1:{shared_one.port}/who").status == 200
+    assert alice(f"{strict.together}/fw2/node1:{shared_one.port}/who").status == 200
 
 
 def test_roots_listener_is_nobodys(site: Any, applications: Any) -> None:
@@ -178,14 +178,14 @@ def test_roots_listener_is_nobodys(site: Any, applications: Any) -> None:
     )
     process = site.cluster.exec("node1", [PYTHON, "-c", script], stdout=subprocess.PIPE, text=True)
     port = int(process.stdout.readline())
-    assert site.alice(f"{site.head.url}/fw2/node1:{port}/").status == 404
+    assert site.alice(f"{site.head.together}/fw2/node1:{port}/").status == 404
     assert process.poll() is None
     process.terminate()
 
 
 def test_a_node_that_is_down_is_502_in_bounded_time(site: Any) -> None:
     begin = time.monotonic()
-    answer = site.alice(f"{site.head.url}/fw2/10.77.0.99:12000/", "-H", "Accept: text/html")
+    answer = site.alice(f"{site.head.together}/fw2/10.77.0.99:12000/", "-H", "Accept: text/html")
     assert answer.status == 502, answer
     assert time.monotonic() - begin < 4
     assert "could not find out whose application this is" in answer.text
@@ -196,22 +196,22 @@ def test_a_node_without_its_responder_is_502_and_nothing_arrives(site: Any, appl
     site.nodes.pop("node2").stop()
     try:
         begin = time.monotonic()
-        assert site.alice(f"{site.head.url}/fw2/node2:{hers.port}/who").status == 502
+        assert site.alice(f"{site.head.together}/fw2/node2:{hers.port}/who").status == 502
         assert time.monotonic() - begin < 4
         assert hers.events("accepted") == []
     finally:
         site.nodes["node2"] = start_node(site.cluster, site.processes, site.folder, "node2")
-    assert site.alice(f"{site.head.url}/fw2/node2:{hers.port}/who").status == 200
+    assert site.alice(f"{site.head.together}/fw2/node2:{hers.port}/who").status == 200
 
 
 @pytest.mark.parametrize("target", ["node9:12000", "example.org:12000", "192.0.2.1:12000", "node1:80", "[::1]:12000"])
 def test_what_is_not_the_clusters_is_refused_before_any_look_up(site: Any, target: str) -> None:
-    assert site.alice(f"{site.head.url}/fw2/{target}/").status == 404
+    assert site.alice(f"{site.head.together}/fw2/{target}/").status == 404
 
 
 def test_the_portals_own_listeners_are_no_target_by_any_of_their_addresses(site: Any) -> None:
     for port in (site.head.port, site.head.plain):
-        assert site.alice(f"{site.head.url}/fw2/10.77.0.1:{port}/").status == 404
+        assert site.alice(f"{site.head.together}/fw2/10.77.0.1:{port}/").status == 404
 
 
 def test_the_audit_line_tells_who_what_whose_and_how_and_holds_no_query(
@@ -220,18 +220,18 @@ def test_the_audit_line_tells_who_what_whose_and_how_and_holds_no_query(
     hers = applications.start("alice", address="10.77.0.11", node="node1")
     begin = time.time()
     body = b"b" * 5000
-    site.alice(f"{site.head.url}/fw2/node1:{hers.port}/echo?token=sesame", data=body)
+    site.alice(f"{site.head.together}/fw2/node1:{hers.port}/echo?token=sesame", data=body)
     line = site.head.audited(f"{hers.port}/echo")
     assert set(line) >= {"time", "id", "principal", "address", "method", "origin", "path", "target", "verdict", "rule"}
     assert set(line) >= {"pid", "uid", "gid", "age", "up", "down", "seconds", "outcome"}
     assert (line["principal"], line["address"], line["method"]) == ("alice", "10.77.0.1", "POST")
-    assert (line["origin"], line["path"]) == (f"portal.test:{site.head.port}", f"/fw2/node1:{hers.port}/echo")
+    assert (line["origin"], line["path"]) == (f"apps.portal.test:{site.head.port}", f"/fw2/node1:{hers.port}/echo")
     assert (line["target"], line["verdict"], line["rule"]) == (f"node1:{hers.port}", "same user", "connection")
     assert (line["pid"], line["uid"], line["gid"]) == (hers.process.pid, accounts["alice"].uid, accounts["alice"].gid)
     assert (line["up"], line["down"], line["outcome"], line["status"]) == (5000, 5000, "served", 200)
     assert 0 <= line["age"] < 2
     assert 0 < line["seconds"] < time.time() - begin
-    site.carol(f"{site.head.url}/fw2/node1:{hers.port}/refused?token=sesame")
+    site.carol(f"{site.head.together}/fw2/node1:{hers.port}/refused?token=sesame")
     refused = site.head.audited(f"{hers.port}/refused")
     assert (refused["principal"], refused["outcome"], refused["status"]) == ("carol", "refused", 404)
     assert "somebody else's" in refused["reason"]
@@ -244,7 +244,7 @@ def test_the_certificates_listener_signs_in_for_the_portals_own_port(strict: Hea
     alice = strict.curl("alice")
     answer = alice(f"https://portal.test:{strict.port}/login", follow=False)
     assert (answer.status, answer.field("Location")) == (303, f"{strict.url}/")
-    for url in (f"{strict.url}/fw2/node1:{hers.port}/who", f"{strict.own(f'node1-{hers.port}')}/who"):
+    for url in (f"{strict.together}/fw2/node1:{hers.port}/who", f"{strict.own(f'node1-{hers.port}')}/who"):
         assert alice(url).status == 200, url
 
 

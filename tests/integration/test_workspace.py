@@ -112,7 +112,7 @@ def test_a_job_is_opened_with_what_lets_its_owner_in(hers: Any, applications: An
     announce(hers.account, job, node="localhost", port=app.port, path="/who?lab", token="secret-1", forward="")
     led = hers.curl(f"{hers.url}/open/{job}", *_PAGE, follow=False)
     assert led.status == 303
-    assert led.field("Location") == f"https://localhost-{app.port}.fh.localhost:{hers.port}/who?lab"
+    assert led.field("Location") == f"https://localhost-{app.port}-u{hers.account.uid}.fh.localhost:{hers.port}/who?lab"
     told = hers.curl(f"{hers.url}/open/{job}", *_PAGE).json()
     assert (told["uid"], told["path"]) == (hers.account.uid, "/who?lab")
     assert dict(told["headers"])["Authorization"] == "token secret-1"

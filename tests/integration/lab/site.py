@@ -99,7 +99,7 @@ class Head:
         file.write_text(
             f'state = "{state}"\nrun = "{run}"\n'
             f"[front]\nlisten = {json.dumps(listen)}\n"
-            f'hostname = "{self.hostname}"\naccount = "{account}"\naudit = "{self.audit}"\n'
+            f'hostname = "{self.hostname}"\napplications_host = "apps.{self.hostname}"\naccount = "{account}"\naudit = "{self.audit}"\n'
             f'notices = "{self.notices}"\n'
             f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n{front}'
             f'[authn]\nschemes = {json.dumps(schemes)}\n[authn.password]\npam_service = "{pam}"\n'
@@ -122,6 +122,11 @@ class Head:
     @property
     def url(self) -> str:
         return f"https://{self.hostname}:{self._home}"
+
+    @property
+    def together(self) -> str:
+        """Where somebody's own applications are under path prefixes."""
+        return f"https://apps.{self.hostname}:{self._home}"
 
     def own(self, label: str) -> str:
         """Address of an application's own origin."""
@@ -148,6 +153,7 @@ class Head:
         answer = curl(f"https://{self.hostname}:{self.port}/login")
         if answer.status != 200:
             raise PermissionError(f"{who}: {answer}")
+        curl(f"{self.together}/fw2/localhost:1/")  # nothing is there, but now there is a session
         return curl
 
     def audited(self, request: str) -> dict[str, Any]:
