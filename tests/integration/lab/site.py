@@ -99,7 +99,8 @@ class Head:
         file.write_text(
             f'state = "{state}"\nrun = "{run}"\n'
             f"[front]\nlisten = {json.dumps(listen)}\n"
-            f'hostname = "{self.hostname}"\napplications_host = "apps.{self.hostname}"\naccount = "{account}"\naudit = "{self.audit}"\n'
+            f'hostname = "{self.hostname}"\napplications_host = "apps.{self.hostname}"\n'
+            f'account = "{account}"\naudit = "{self.audit}"\n'
             f'notices = "{self.notices}"\n'
             f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n{front}'
             f'[authn]\nschemes = {json.dumps(schemes)}\n[authn.password]\npam_service = "{pam}"\n'
