@@ -118,7 +118,14 @@ def _deaths(proxy: Proxy, upstream: int, until: int) -> None:
     if program is None:
         raise Skipped("wrk is not installed (as root: .ci/packages bench)")
     url = f"https://localhost:{proxy.port}{proxy.path(upstream, '/die')}"
-    argv = [program, "-t1", "-c8", "-d180s", "-H", f"Cookie: {proxy.headers['Cookie']}", url]
+    argv = [
+        program,
+        "-t1",
+        "-c8",
+        "-d180s",
+        *(word for name, value in proxy.headers.items() for word in ("-H", f"{name}: {value}")),
+        url,
+    ]
     wrk = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     counter = Client(upstream, None, {})
     try:

@@ -122,8 +122,8 @@ def page(place: Place, rounds: int) -> list[Row]:
     if program is None:
         raise Skipped("chromium is not installed (as root: .ci/packages bench)")
     upstream, portal = _start_jupyter(place), Portal(place)
-    through = f"https://localhost-{upstream}.fh.localhost:{portal.port}/lab"
-    under = f"https://localhost:{portal.port}/fw2/localhost:{upstream}/lab"
+    through = f"https://localhost-{upstream}-u{os.geteuid()}.fh.localhost:{portal.port}/lab"
+    under = f"https://apps.localhost:{portal.port}/fw2/localhost:{upstream}/lab"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=_FLAGS)
         try:

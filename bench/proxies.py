@@ -21,7 +21,6 @@ from tests.integration.lab.processes import Processes, free_port, wait_until_lis
 CIPHER = "TLS_AES_128_GCM_SHA256"  # the portal's first choice, for everybody
 ROOT = Path(__file__).parents[1]
 NODE_MODULES = Path("/var/tmp/supercloud-bench")
-_COOKIE = "__Host-Http-supercloud"
 _LINK = re.compile(r"^Open (https://localhost:\d+)(/login\?link=\S+)$", re.MULTILINE)
 
 
@@ -98,12 +97,27 @@ class Portal:
         link = self.link()
         context = ssl.create_default_context(cafile=str(self.state / "tls/ca.pem"))
         context.set_alpn_protocols(["http/1.1"])
-        connection = HTTPSConnection("localhost", self.port, context=context)
-        connection.request("GET", link.partition(str(self.port))[2])
-        cookies = connection.getresponse().headers.get_all("Set-Cookie") or []
-        connection.close()
-        value = next(one for one in cookies if one.startswith(f"{_COOKIE}=")).partition(";")[0]
-        self.proxy = Proxy("portal", self.port, self.process.pid, context, {"Cookie": value})
+        together = f"apps.localhost:{self.port}"
+        cookies = self._signed_in(link, f"https://{together}/fw2/localhost:1/", context)[together]
+        self.proxy = Proxy("portal", self.port, self.process.pid, context, {"Host": together, "Cookie": cookies})
+
+    def _signed_in(self, link: str, then: str, context: ssl.SSLContext) -> dict[str, str]:
+        """Cookies by host, once one was at two addresses, wherever they lead."""
+        jar: dict[str, dict[str, str]] = {}
+        for url in (link, then):
+            while url:
+                host, slash, target = url.removeprefix("https://").partition("/")
+                known = jar.setdefault(host, {})
+                fields = {"Host": host, "Cookie": "; ".join(f"{name}={value}" for name, value in known.items())}
+                connection = HTTPSConnection("localhost", self.port, context=context)
+                connection.request("GET", slash + target, headers=fields)
+                answer = connection.getresponse()
+                for one in answer.headers.get_all("Set-Cookie") or []:
+                    name, _, value = one.partition(";")[0].partition("=")
+                    known[name] = value
+                url = answer.getheader("Location", "")
+                connection.close()
+        return {host: "; ".join(f"{name}={value}" for name, value in known.items()) for host, known in jar.items()}
 
     def link(self) -> str:
         """A one-time sign-in link that nobody used yet; the portal prints a new one after each."""

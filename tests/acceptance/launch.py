@@ -144,7 +144,10 @@ def _listening(lab: Lab, site: ClusterSite, page: Any, job_id: str) -> None:
     lab.screenshot(page, "listening")
     found.first.click()
     page.wait_for_load_state()
-    lab.holds("-18123.fh." in page.url and "Directory listing" in page.content(), f"one click opens it: {page.url}")
+    lab.holds(
+        re.search(r"-18123-u\d+\.fh\.", page.url) and "Directory listing" in page.content(),
+        f"one click opens it: {page.url}",
+    )
     process.terminate()
     process.wait(20)
 

@@ -77,8 +77,8 @@ def run(lab: Lab) -> None:
             port = free_port()
             start(lab, name, port)
             _forward(lab, folder / f"alice-{name}", port)
-            roots = [f"{site.url}/fw2/localhost:{port}/", f"{site.url}/fw/alice-{name}/"]
-            for root in [*roots, f"{site.own(f'localhost-{port}')}/"]:
+            own = site.own(f"localhost-{port}-u{lab.accounts['alice'].uid}")
+            for root in (f"{site.together}/fw2/localhost:{port}/", f"{site.together}/fw/alice-{name}/", f"{own}/"):
                 _use(lab, site, browser, root, lambda page, root, use=use: use(lab, page, root))
             _same(lab, site, port, paths)
 
@@ -86,8 +86,8 @@ def run(lab: Lab) -> None:
 def _use(lab: Lab, site: LocalSite, browser: Any, root: str, use: Callable[[Any, str], None]) -> None:
     context = site.context(browser, "alice")
     page = context.new_page()
-    if "fh." in root:
-        page.goto(root)  # a session of the origin's own
+    page.goto(root)  # a session of the origin's own
+    page.wait_for_url(f"{root}**")  # past the page that clears what others left
     seen = Seen(root)
     seen.watch(page)
     use(page, root)
@@ -96,7 +96,9 @@ def _use(lab: Lab, site: LocalSite, browser: Any, root: str, use: Callable[[Any,
         not seen.escaped, f"{root}: {len(seen.inside)} requests under it, none ended beside it {seen.escaped or ''}"
     )
     if seen.away:
-        lab.saw(f"{root}: brought home by their Referer: {sorted({url.removeprefix(site.url) for url in seen.away})}")
+        lab.saw(
+            f"{root}: brought home by their Referer: {sorted({url.removeprefix(site.together) for url in seen.away})}"
+        )
     context.close()
 
 

@@ -54,16 +54,21 @@ class People:
         answer = curl(f"{self.site.url}/login", data=f"login={login}&password={password}".encode())
         if answer.status != 200:
             raise PermissionError(f"{login}: {answer}")
+        curl(f"{self.site.together}/fw2/localhost:1/")  # and where their applications are
         return curl
 
     def cookie(self, curl: Curl, host: str = "") -> str:
         """The field line that shows somebody's session on a host."""
         return f"Cookie: {curl.cookie_header(host or self.site.hostname)}\r\n"
 
+    def together(self, curl: Curl) -> str:
+        """The field line that shows it where somebody's applications are under path prefixes."""
+        return self.cookie(curl, f"apps.{self.site.hostname}")
+
     def all_of(self, login: str, curl: Curl) -> list[Running]:
         """A download, a WebSocket and a file of somebody's, by their session."""
-        cookie = self.cookie(curl)
-        return [*self.streams(f"{self.site.url}/fw2/localhost:{self.ports[login]}", cookie), self.file(cookie)]
+        url = f"{self.site.together}/fw2/localhost:{self.ports[login]}"
+        return [*self.streams(url, self.together(curl)), self.file(self.cookie(curl))]
 
     def streams(self, url: str, fields: str, *kinds: bool) -> list[Running]:
         """Exchanges at an address: a download for False, a WebSocket for True; one of each by default."""

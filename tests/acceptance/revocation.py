@@ -80,9 +80,9 @@ def run(lab: Lab) -> None:
 
 def _forwards(people: People, samples: Samples, folder: Path) -> None:
     site, alice, bob = people.site, people.site.signed_in("alice"), pwd.getpwnam("bob")
-    cookie = people.cookie(alice)
+    cookie = people.together(alice)
     people.forward(folder, "kept")
-    others = people.streams(f"{site.url}/fw/kept", cookie)
+    others = people.streams(f"{site.together}/fw/kept", cookie)
     causes: dict[str, tuple[Callable[[Path], object], str]] = {
         "lost its x bit": (lambda file: file.chmod(0o600), "may not execute"),
         "was emptied": (lambda file: os.truncate(file, 0), "is empty"),
@@ -94,7 +94,7 @@ def _forwards(people: People, samples: Samples, folder: Path) -> None:
     }
     for number, (cause, (change, reason)) in enumerate(causes.items()):
         file = people.forward(folder, f"forward-{number}")
-        ones = people.streams(f"{site.url}/fw/{file.name}", cookie)
+        ones = people.streams(f"{site.together}/fw/{file.name}", cookie)
         time.sleep(random.uniform(1.2, 2.2))  # wherever the portal's own looks fall
         change(file)
         samples.take(site, f"a forward {cause}", time.monotonic(), ones, reason, _QUICK)
@@ -107,7 +107,7 @@ def _forwards(people: People, samples: Samples, folder: Path) -> None:
 def _one_viewer(people: People, samples: Samples, folder: Path, cookie: str) -> None:
     site = people.site
     shared = people.forward(folder, "shared", mode=0o711)
-    hers = people.streams(f"{site.url}/fw/shared", cookie)
+    hers = people.streams(f"{site.together}/fw/shared", cookie)
     his = site.signed_in("bob")
     host = f"shared-u{pwd.getpwnam('alice').pw_uid}.fn.{site.hostname}"
     his(f"{site.forward('shared')}/", "--head")

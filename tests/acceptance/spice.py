@@ -33,7 +33,7 @@ def run(lab: Lab) -> None:
         process = lab.accounts.run_as("alice", argv, **quiet)
         wait_until_listening("127.0.0.1", port, process=process, within=20)
     lab.saw("alice started a web server with Debian's spice-html5, and a qemu without a KVM")
-    page_of = f"{site.url}/fw2/localhost:{web}/spice_auto.html?path=fw2/localhost:{spice}/"
+    page_of = f"{site.together}/fw2/localhost:{web}/spice_auto.html?path=fw2/localhost:{spice}/"
     with lab.browser(site.ca) as browser:
         _see(lab, site, browser, page_of, spice)
         _see_nothing(lab, site, browser, page_of, spice)
@@ -48,7 +48,7 @@ def _see(lab: Lab, site: LocalSite, browser: Any, url: str, spice: int) -> None:
     page.wait_for_function(f"({_COLOURS})() > 200", timeout=60_000)
     lab.screenshot(page, "firmware")
     lab.saw(f"the firmware's screen is seen: {page.evaluate(_COLOURS)} pixels of a canvas are not black")
-    wanted = f"wss://localhost:{site.port}/fw2/localhost:{spice}/"
+    wanted = f"wss://apps.localhost:{site.port}/fw2/localhost:{spice}/"
     lab.holds(sockets == [wanted] * 4, f"four WebSockets, all to {wanted}")
 
 
@@ -61,7 +61,7 @@ def _see_nothing(lab: Lab, site: LocalSite, browser: Any, url: str, spice: int) 
     server = [PYTHON, "-m", "http.server", "--bind", "127.0.0.1", "--directory", str(_HTML5), str(own)]
     process = lab.accounts.run_as("bob", server, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     wait_until_listening("127.0.0.1", own, process=process, within=20)
-    page.goto(f"{site.url}/fw2/localhost:{own}/spice_auto.html?path=nowhere")
+    page.goto(f"{site.together}/fw2/localhost:{own}/spice_auto.html?path=nowhere")
     said = page.evaluate(
         """address => new Promise(done => {
           const socket = new WebSocket(address, ['binary']);
@@ -69,7 +69,7 @@ def _see_nothing(lab: Lab, site: LocalSite, browser: Any, url: str, spice: int) 
           socket.onclose = event => done(`closed ${event.code}`);
           setTimeout(() => done('nothing'), 10000);
         })""",
-        f"wss://localhost:{site.port}/fw2/localhost:{spice}/",
+        f"wss://apps.localhost:{site.port}/fw2/localhost:{spice}/",
     )
     lab.holds(said == "closed 1006", f"bob's own spice-html5 opens a WebSocket to alice's SPICE port: {said}")
     lab.holds(_established(spice) == before, "no connection of his reached qemu")

@@ -115,7 +115,7 @@ def _end(app: SimpleNamespace) -> None:
 
 
 def _ask(site: LocalSite, port: int) -> Answer:
-    url = f"{site.url}/fw2/localhost:{port}/who?secret=sesame"
+    url = f"{site.together}/fw2/localhost:{port}/who?secret=sesame"
     return site.of("alice")(url, "-H", "X-Secret: sesame", data=b"sesame")
 
 
@@ -155,7 +155,8 @@ def _between_requests(lab: Lab, site: LocalSite) -> None:
     hers = _app(lab, "alice")
     context = ssl.create_default_context(cafile=str(site.ca))
     connection = HTTPSConnection("localhost", site.port, context=context, timeout=20)
-    fields = {"Cookie": site.of("alice").cookie_header("localhost")}
+    host = f"apps.{site.hostname}"
+    fields = {"Cookie": site.of("alice").cookie_header(host), "Host": f"{host}:{site.port}"}
 
     def ask() -> tuple[int, bytes]:
         connection.request("GET", f"/fw2/localhost:{hers.port}/who?sesame", headers=fields)
@@ -178,7 +179,7 @@ def _kept(lab: Lab, site: LocalSite) -> None:
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     keeper = lab.accounts.run_as("alice", [PYTHON, "-c", _KEEPER], **pipes)
     port = int(keeper.stdout.readline())
-    url = f"{site.url}/fw2/localhost:{port}/"
+    url = f"{site.together}/fw2/localhost:{port}/"
     first = site.of("alice")(url)
     keeper.stdin.write("\n")
     keeper.stdin.flush()
@@ -200,7 +201,7 @@ def _free(lab: Lab, site: LocalSite) -> None:
     carol = lab.accounts.run_as("carol", [PYTHON, script, str(port), "carol", "silent"], **pipes)
     for one in (alice, carol):
         one.stdout.readline()
-    cookies = site.of("alice").cookie_header("portal.test")
+    cookies = site.of("alice").cookie_header("apps.portal.test")
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         parts = [threads.submit(_rounds, site, cookies, port, ROUNDS // _AT_ONCE) for _ in range(_AT_ONCE)]
         answers = sum((part.result() for part in parts), Counter())
@@ -228,7 +229,7 @@ def _rounds(site: LocalSite, cookies: str, port: int, count: int) -> Counter[Any
         if connection is None:
             connection = HTTPSConnection("localhost", site.port, context=context, timeout=20)
         try:
-            fields = {"Host": f"portal.test:{site.port}", "Cookie": cookies}
+            fields = {"Host": f"apps.portal.test:{site.port}", "Cookie": cookies}
             connection.request("GET", f"/fw2/localhost:{port}/{number}", headers=fields)
             response = connection.getresponse()
             body = response.read()

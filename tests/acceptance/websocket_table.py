@@ -16,7 +16,9 @@ _LOST = (1006, "end", 1001, 1011)
 def run(lab: Lab) -> None:
     """See the module's first line."""
     portal = lab.embedded(own=True)
-    fields = {"Cookie": portal.curl.cookie_header("localhost")}
+    host = "apps.localhost"
+    portal.curl(f"https://{host}:{portal.port}/fw2/localhost:1/")  # a session there
+    fields = {"Cookie": portal.curl.cookie_header(host)}
     cases = list(table())
     different: list[str] = []
 
@@ -32,7 +34,7 @@ def run(lab: Lab) -> None:
     for name, serve in SERVERS.items():
         verdicts: queue.Queue[Verdict] = queue.Queue()
         port = serve(verdicts)
-        ways = (f"ws://localhost:{port}/", f"wss://localhost:{portal.port}/fw2/localhost:{port}/")
+        ways = (f"ws://localhost:{port}/", f"wss://{host}:{portal.port}/fw2/localhost:{port}/")
         for case in cases:
             found = []
             for url in ways:
@@ -47,7 +49,7 @@ def run(lab: Lab) -> None:
         lab.saw(f"{len(cases)} cases to a server of {name}")
     for name, listen in CLIENTS.items():
         server = CaseServer()
-        ways = (f"ws://localhost:{server.port}/", f"wss://localhost:{portal.port}/fw2/localhost:{server.port}/")
+        ways = (f"ws://localhost:{server.port}/", f"wss://{host}:{portal.port}/fw2/localhost:{server.port}/")
         for case in cases:
             server.case = case
             found = []
