@@ -18,7 +18,7 @@ from supercloud import events
 from supercloud.packets import Close, Garbled, Gone, Packets, close_all
 
 _BATCH: Final = 16  # messages of one connection before the reactor turns to others
-_MOST_WAITING: Final = 1000  # messages that the other end has not read yet; more means that it does not read
+MOST_WAITING: Final = 1000  # messages that the other end has not read yet; more means that it does not read
 
 
 @implementer(IReadDescriptor, IWriteDescriptor)
@@ -29,6 +29,7 @@ class PacketLink:
     :param received: called with each message and its descriptors, which are then the callee's to close.
     :param lost: called once, with a word that says why, when the connection is gone from either side.
     :param close: closes descriptors that nobody takes, and the connection itself, which may hold unread ones.
+    :param most_waiting: see `MOST_WAITING`; None where whoever sends keeps a bound.
     """
 
     def __init__(
@@ -39,6 +40,8 @@ class PacketLink:
         received: Callable[[Any, list[int]], object],
         lost: Callable[[str], object],
         close: Close = close_all,
+        *,
+        most_waiting: int | None = MOST_WAITING,
     ) -> None:
         connected.setblocking(False)
         self._reactor = reactor
@@ -47,6 +50,7 @@ class PacketLink:
         self._fileno = connected.fileno()
         self._received = received
         self._lost = lost
+        self._most_waiting = most_waiting
         self._waiting: deque[tuple[msgspec.Struct, Sequence[int]]] = deque()
         reactor.addReader(self)
 
@@ -56,7 +60,7 @@ class PacketLink:
         return peer_of(self._packets.socket) if self._packets is not None else (-1, -1, -1)
 
     def send(self, message: msgspec.Struct, descriptors: Sequence[int] = ()) -> None:
-        """Send a message now or when the other end has room; who does not read is cut off.
+        """Send a message now or when the other end has room; who does not read so many is cut off.
 
         :param descriptors: stay the caller's, who may close them at once.
         """
@@ -137,7 +141,7 @@ class PacketLink:
         return "packets"
 
     def _wait(self, message: msgspec.Struct, descriptors: Sequence[int]) -> None:
-        if len(self._waiting) >= _MOST_WAITING:
+        if self._most_waiting is not None and len(self._waiting) >= self._most_waiting:
             self.close("does not read")
         else:
             self._waiting.append((message, [os.dup(descriptor) for descriptor in descriptors]))

@@ -27,6 +27,7 @@ POLL: Final = 0.5  # seconds; what another process ends is to be seen within 1 s
 WRITE: Final = 30.0  # seconds between two writes of last_seen
 _LOOK_AGAIN: Final = 5  # answers of the store that news overtook; each time is rare
 _SETTLE: Final = 0.1  # seconds that an expiry timer fires late, so that rounding does not make it fire twice
+_DRIFT: Final = 1.0  # seconds that the clocks may go apart before sessions' timers are set anew
 
 _COOKIE = "session/1"
 
@@ -93,7 +94,7 @@ class Sessions:
 
     A request costs `is_live` and `touch`; `verify` is for the first request of a connection.
 
-    :param now: Unix seconds. The reactor's clock only times the look-ups.
+    :param now: Unix seconds. The reactor's clock only times the look-ups; it stands still while the front does.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class Sessions:
         self._absolute = float(life.absolute)
         self._met: dict[str, Session] = {}
         self._position = 0
+        self._apart = now() - clock.seconds()
         self._recurring = (
             Recurring(clock, POLL, self._poll, "looking for ended sessions"),
             Recurring(clock, WRITE, self._write, "saving last use"),
@@ -289,7 +291,16 @@ class Sessions:
 
         Deferred.fromCoroutine(coroutine).addErrback(failed)
 
+    def _follow_time(self) -> None:
+        """Whoever's time passed while the front stood still, or when the time was set, ends now."""
+        apart = self._now() - self._clock.seconds()
+        if abs(apart - self._apart) > _DRIFT:
+            self._apart = apart
+            for session in list(self._met.values()):
+                self._look(session)
+
     async def _poll(self) -> None:
+        self._follow_time()
         position, ended = await self._offload.run(self._store.changes, self._position)
         self._position = max(position, self._position)
         for session_id, reason in ended:

@@ -25,7 +25,7 @@ import msgspec
 CACHED: Final = 512  # inodes whose holders are remembered
 FRESH: Final = 10.0  # seconds after which a search is made anew, so that a new co-holder is noticed
 FRESH_ANY: Final = 2.0  # seconds, for a search of all accounts' processes
-SEARCH: Final = 0.3  # seconds a search may take: the asker's patience is 0.5 s a try
+SEARCH: Final = 0.3  # seconds of the thread's processor time; reading procfs waits for nothing, and load is nobody's fault
 OPEN: Final = 64  # processes whose folders are kept open
 GUESSES: Final = 4  # descriptor numbers that are tried before those of a process are listed
 LIKELY: Final = 64  # descriptor numbers at which a process had connections
@@ -169,11 +169,19 @@ class Processes:
 
     :param proc: where procfs is mounted.
     :param monotonic: seconds.
+    :param worked: seconds of processor time of this thread.
     """
 
-    def __init__(self, proc: str = "/proc", *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        proc: str = "/proc",
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+        worked: Callable[[], float] = time.thread_time,
+    ) -> None:
         self._proc = proc
         self._monotonic = monotonic
+        self._worked = worked
         self._cache: OrderedDict[Key, _Found] = OrderedDict()
         self._folders: OrderedDict[int, _Folder] = OrderedDict()
         self._too_long: OrderedDict[int, float] = OrderedDict()
@@ -209,7 +217,7 @@ class Processes:
         """The processes of account ``uid`` that hold the socket ``inode``; those of all accounts if it has none.
 
         For uid 0 always those of all accounts: a service that opened its port as root and dropped its rights. Blocks
-        for at most :data:`SEARCH` seconds.
+        until it has worked for :data:`SEARCH` seconds.
 
         :raises SearchTooLong: when not all processes that matter could be looked at; for a moment after that, too, so
             that an account whose processes have very many descriptors does not keep others' searches waiting.
@@ -218,16 +226,16 @@ class Processes:
         if now < self._too_long.get(uid, 0.0):
             raise SearchTooLong(f"socket {inode}: a search for uid {uid} took too long a moment ago")
         try:
-            return self._search(inode, uid, now, groups=groups)
+            return self._search(inode, uid, groups=groups)
         except SearchTooLong:
-            self._too_long[uid] = now + SEARCH + AGAIN
+            self._too_long[uid] = self._monotonic() + AGAIN
             self._too_long.move_to_end(uid)
             while len(self._too_long) > CACHED:
                 self._too_long.popitem(last=False)
             raise
 
-    def _search(self, inode: int, uid: int, now: float, *, groups: bool) -> list[Process]:
-        deadline = now + SEARCH
+    def _search(self, inode: int, uid: int, *, groups: bool) -> list[Process]:
+        deadline = self._worked() + SEARCH
         while True:
             holdings, fresh = tuple(self._holdings(inode, uid, deadline)) if uid else (), FRESH
             if not holdings:
@@ -238,7 +246,7 @@ class Processes:
             except (OSError, Changed):
                 continue  # one has just ended or let go
         if processes:
-            self._cache[inode, uid] = _Found(holdings, now + fresh)
+            self._cache[inode, uid] = _Found(holdings, self._monotonic() + fresh)
             while len(self._cache) > CACHED:
                 self._cache.popitem(last=False)
         return processes
@@ -307,8 +315,8 @@ class Processes:
         return None
 
     def _check(self, deadline: float) -> None:
-        if self._monotonic() > deadline:
-            raise SearchTooLong(f"not all processes seen within {SEARCH} s")
+        if self._worked() > deadline:
+            raise SearchTooLong(f"not all processes seen within {SEARCH} s of work")
 
     def _confirm(self, holding: _Holding, inode: int, *, groups: bool) -> Process:
         """Read the ids, then see that the same process holds the socket: it had those ids and was not another.

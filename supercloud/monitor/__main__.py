@@ -13,7 +13,8 @@ import socket
 import subprocess  # noqa: TID251 - starts the zygote
 import sys
 import syslog
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -32,7 +33,6 @@ from supercloud.packets import Garbled, Gone, Packets
 from supercloud.workers import kernel
 from supercloud.workers.confine import keep_only, lift_descriptor_limit
 
-FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
 # Descriptors that workers leave to the rest: the monitor's own, and some for each of the children's `Bounds`.
 RESERVED: Final = 128
 _FOR_A_WORKER: Final = 2
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str], surroundings: Surroundings) -> int:
     try:
         front, task = _read(arguments)
         _harden(front)
-        _serve(Front(front), task, surroundings)
+        _serve(front, task, surroundings)
     except FrontEnded:
         return 0
     except Breach as breach:
@@ -69,34 +69,65 @@ def main(arguments: Sequence[str], surroundings: Surroundings) -> int:
 
 
 class Front:
-    """The front's socket."""
+    """The front's socket. That its other end is closed is the only sign of the front's death: one that reads nothing
+    is busy, or stands still. Nothing is read from it while answers wait, so there are never more of them than what
+    has been asked by then, and the ends of the workers that there are.
+    """
 
-    def __init__(self, connected: socket.socket) -> None:
-        connected.settimeout(FRONT_READS)
+    def __init__(self, connected: socket.socket, loop: Loop) -> None:
+        connected.setblocking(False)
         self._packets: Packets[Request] = Packets(connected, Request)
-        self.descriptor = connected.fileno()
+        self._descriptor = connected.fileno()
+        self._loop = loop
+        self._waiting: deque[Answer] = deque()
+        self._serve: Callable[[Request, list[int]], object] | None = None
 
-    def receive(self) -> tuple[Request, list[int]]:
-        """What it asks.
+    def start(self, serve: Callable[[Request, list[int]], object]) -> None:
+        """Have each request served from now on."""
+        self._serve = serve
+        self._loop.watch(self._descriptor, self._receive)
+
+    def answer(self, answer: Answer) -> None:
+        """Send it now, or when there is room.
 
         :raises FrontEnded: it is gone.
-        :raises Breach: that is no request.
         """
+        if not self._waiting and self._send(answer):
+            return
+        if not self._waiting:
+            self._loop.unwatch(self._descriptor)
+            self._loop.watch_room(self._descriptor, self._go_on)
+        self._waiting.append(answer)
+
+    def _receive(self) -> None:
+        """:raises FrontEnded: it is gone. :raises Breach: that is no request."""
         try:
-            return self._packets.receive()
+            request, descriptors = self._packets.receive()
+        except BlockingIOError:
+            return
         except Gone:
             raise FrontEnded from None
         except Garbled:
             raise Breach("the front sent what is not in the table") from None
+        if self._serve is not None:
+            self._serve(request, descriptors)
 
-    def answer(self, answer: Answer) -> None:
-        """:raises FrontEnded: it is gone. :raises Breach: it takes no answers."""
+    def _send(self, answer: Answer) -> bool:
+        """Whether there was room."""
         try:
             self._packets.send(answer)
+        except BlockingIOError:
+            return False
         except Gone:
             raise FrontEnded from None
-        except TimeoutError:
-            raise Breach("the front takes no answers") from None
+        return True
+
+    def _go_on(self) -> None:
+        while self._waiting and self._send(self._waiting[0]):
+            self._waiting.popleft()
+        if not self._waiting:
+            self._loop.unwatch(self._descriptor)
+            self._loop.watch(self._descriptor, self._receive)
 
 
 def _read(arguments: Sequence[str]) -> tuple[socket.socket, Task]:
@@ -134,12 +165,13 @@ def _harden(front: socket.socket) -> None:
         signal.signal(number, lambda *_: None)
 
 
-def _serve(front: Front, task: Task, surroundings: Surroundings) -> None:
+def _serve(connected: socket.socket, task: Task, surroundings: Surroundings) -> None:
     zygote, link = _start_zygote(task, surroundings.zygote)
     folder = None
     try:
         folder = Folder(task)
         loop = Loop()
+        front = Front(connected, loop)
         loop.watch(os.pidfd_open(zygote.pid), _zygote_ended)
         sessions = Sessions(
             loop,
@@ -150,8 +182,7 @@ def _serve(front: Front, task: Task, surroundings: Surroundings) -> None:
             patience=surroundings.patience,
         )
         kinds = Kinds.of(loop, Judge(task, pam_of(task), surroundings.nologin), surroundings.bounds)
-        table = Table(kinds, sessions, front.answer)
-        loop.watch(front.descriptor, lambda: table.serve(*front.receive()))
+        front.start(Table(kinds, sessions, front.answer).serve)
         gc.freeze()
         loop.run()
     finally:

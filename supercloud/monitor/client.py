@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
-from supercloud.errors import NoWorker, PortalError, Undecided
+from supercloud.errors import Busy, NoWorker, PortalError, Undecided
 from supercloud.monitor.accounts import is_login
+from supercloud.monitor.lane import Lane
 from supercloud.monitor.passwords import MOST_PASSWORD
 from supercloud.monitor.wire import (
     AccountRead,
@@ -40,14 +41,19 @@ from supercloud.monitor.wire import (
 from supercloud.packet_link import PacketLink
 from supercloud.packets import close_all
 
-# Seconds until an answer counts as none; each longer than what the monitor itself allows.
+# Seconds from its turn until an answer counts as none; each longer than what the monitor itself allows.
 PASSWORD_WITHIN: Final = 15.0
 PASSWORDS: Final = 8  # checks at once: the monitor's own bound (kinds.Bounds), over which it refuses
 PASSWORDS_WAITING: Final = 50  # for their turn; more are refused
 ACCOUNT_WITHIN: Final = 15.0
 WORKER_WITHIN: Final = 60.0
-HOLDERS_WITHIN: Final = 2.0
+HOLDERS_WITHIN: Final = 10.0
 FORWARD_WITHIN: Final = 6.0
+# Questions of one kind that the monitor has at once, of all accounts and of one, and how many more of that one wait:
+# an account's own requests (front.per_principal) are fewer.
+AT_ONCE: Final = 500
+OF_ONE: Final = 16
+OF_ONE_WAITING: Final = 2000
 
 COMMAND: Final = (sys.executable, "-I", "-m", "supercloud.monitor")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -80,20 +86,38 @@ def start_monitor(task: Task, command: Sequence[str] = COMMAND) -> tuple[socket.
 
 
 class _Asked:
-    """A request without its answer yet."""
+    """A request without its answer yet; it has its place until then, though nobody waits any more.
 
-    __slots__ = ("answered", "kinds", "timer")
+    :ivar answered: None when nobody waits.
+    :ivar timer: runs while somebody waits.
+    """
 
-    def __init__(
-        self, kinds: tuple[type[Answer], ...], timer: IDelayedCall, cancelled: Callable[[Deferred[Any]], None]
-    ) -> None:
-        self.answered: Deferred[Any] = Deferred(cancelled)
+    __slots__ = ("answered", "kinds", "lane", "timer", "uid")
+
+    def __init__(self, kinds: tuple[type[Answer], ...], lane: Lane, uid: int, timer: IDelayedCall) -> None:
+        self.answered: Deferred[Any] | None = Deferred(self._cancelled)
         self.kinds = kinds
+        self.lane = lane
+        self.uid = uid
         self.timer = timer
+
+    def take(self) -> Deferred[Any] | None:
+        """Whoever waits, who is told once."""
+        answered, self.answered = self.answered, None
+        if answered is not None and self.timer.active():
+            self.timer.cancel()
+        return answered
+
+    def _cancelled(self, _: Deferred[Any]) -> None:
+        self.take()
 
 
 class Monitor:
     """Asks the monitor; whatever it does not answer in time is a no.
+
+    Each question waits for its turn here, in a line of its account's (`Lane`), and keeps its place until the monitor
+    answers, so what waits for a monitor that stands still is bounded. That its end of the socket is closed is the only
+    sign of its death.
 
     :param reactor: both an IReactorFDSet and an IReactorTime.
     :param connected: from `start_monitor`.
@@ -117,8 +141,15 @@ class Monitor:
         self._asked: dict[int, _Asked] = {}
         self._check = msgspec.msgpack.Decoder(Request).decode
         self._is_lost = False
-        self._passwords = DeferredSemaphore(PASSWORDS)
-        self._link = PacketLink(reactor, connected, Answer, self._received, self._lost)
+        self._stopping: set[int] = set()
+        # Nobody's account is known when a password is checked; failures cost their address time (authn.throttle).
+        self._passwords = Lane("passwords", most=PASSWORDS, per_uid=PASSWORDS, waiting=PASSWORDS_WAITING)
+        # Few ask about accounts (authn.standing), and each account has one worker that starts.
+        self._accounts = Lane("accounts", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
+        self._workers = Lane("workers", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
+        self._holders = Lane("sockets", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
+        self._forwards = Lane("forwards", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
+        self._link = PacketLink(reactor, connected, Answer, self._received, self._lost, most_waiting=None)
 
     async def check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
         """Ask PAM. What cannot be an account's name or a password is ``bad`` without asking.
@@ -128,39 +159,36 @@ class Monitor:
         """
         if not is_login(login) or not 0 < len(password) <= MOST_PASSWORD or b"\0" in password:
             return "bad"
-        if len(self._passwords.waiting) >= PASSWORDS_WAITING:
+        try:
+            await self._turn(self._passwords, 0)
+        except Busy:
             return "busy"
-        await self._passwords.acquire()
         try:
-            return await self._check_password(login, password, address)
-        finally:
-            self._passwords.release()
-
-    async def _check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
-        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            try:
-                os.write(writing, password)  # at most MOST_PASSWORD: a new pipe holds that
-            finally:
-                os.close(writing)
-            request = CheckPassword(self._new_id(), login, address)
-            answered = self._ask(request, (PasswordChecked,), PASSWORD_WITHIN, [reading])
-        finally:
-            os.close(reading)
-        try:
-            answer = cast(PasswordChecked, await answered)
+            answer: PasswordChecked = await self._send_password(login, password, address)
         except TimeoutError:
             return "slow"
         return answer.outcome
+
+    def _send_password(self, login: str, password: bytes, address: str) -> Deferred[Any]:
+        """Through a pipe, of which no end stays open here."""
+        reading = -1
+        try:
+            reading = _piped(password)
+            request = CheckPassword(self._new_id(), login, address)
+            return self._ask(request, (PasswordChecked,), PASSWORD_WITHIN, self._passwords, 0, [reading])
+        finally:
+            if reading >= 0:
+                os.close(reading)
 
     async def read_account(self, uid: int) -> AccountState:
         """May this account be used now?
 
         :raises NoWorker: the monitor does not answer.
         """
+        await self._turn(self._accounts, uid)
         request = ReadAccount(self._new_id(), uid)
         try:
-            answer = cast(AccountRead, await self._ask(request, (AccountRead,), ACCOUNT_WITHIN))
+            answer: AccountRead = await self._ask(request, (AccountRead,), ACCOUNT_WITHIN, self._accounts, uid)
         except TimeoutError as error:
             raise NoWorker(str(error)) from None
         return answer.state
@@ -170,40 +198,48 @@ class Monitor:
 
         :raises NoWorker: the monitor does not answer.
         """
+        await self._turn(self._workers, uid)
         request = StartWorker(self._new_id(), uid, login)
         try:
-            answer = await self._ask(request, (WorkerStarted, WorkerRefused), WORKER_WITHIN)
+            answer = await self._ask(request, (WorkerStarted, WorkerRefused), WORKER_WITHIN, self._workers, uid)
         except TimeoutError as error:
             raise NoWorker(str(error)) from None
         return cast(WorkerStarted | WorkerRefused, answer)
 
     def stop_worker(self, worker: int) -> None:
-        """End a worker; ``ended`` is called when it has."""
-        self._send(StopWorker(self._new_id(), worker))
+        """End a worker; ``ended`` is called when it has. Said twice, it is once."""
+        if worker not in self._stopping:
+            self._stopping.add(worker)
+            self._send(StopWorker(self._new_id(), worker))
 
     async def read_holders(self, inode: int, uid: int) -> HoldersRead:
         """Who holds a socket of this host?
 
         :raises Undecided: not all processes were seen, or the monitor does not answer.
         """
-        request = ReadHolders(self._new_id(), inode, uid)
         try:
-            answer = cast(HoldersRead, await self._ask(request, (HoldersRead,), HOLDERS_WITHIN))
-        except TimeoutError as error:
+            await self._turn(self._holders, uid)
+            request = ReadHolders(self._new_id(), inode, uid)
+            answer: HoldersRead = await self._ask(request, (HoldersRead,), HOLDERS_WITHIN, self._holders, uid)
+        except (TimeoutError, Busy) as error:
             raise Undecided(str(error)) from None
         if not answer.is_complete:
             raise Undecided(f"socket {inode}: not all processes were seen in time")
         return answer
 
-    async def read_forward(self, name: str) -> ForwardRead:
+    async def read_forward(self, name: str, *, asker: int) -> ForwardRead:
         """What does a forward's file hold?
 
         :param name: of the grammar of forwards; see target.is_forward_name.
+        :param asker: uid of whoever wants to know, in whose line the question waits.
         :raises NoWorker: the monitor is gone.
+        :raises Busy: too many of the asker's wait.
         """
+        await self._turn(self._forwards, asker)
         request = ReadForward(self._new_id(), name)
         try:
-            return cast(ForwardRead, await self._ask(request, (ForwardRead,), FORWARD_WITHIN))
+            answer: ForwardRead = await self._ask(request, (ForwardRead,), FORWARD_WITHIN, self._forwards, asker)
+            return answer
         except TimeoutError:
             return ForwardRead(request.id, "slow", None)
 
@@ -217,20 +253,35 @@ class Monitor:
         self._last = next(self._ids)
         return self._last
 
-    def _ask(
-        self, request: Request, kinds: tuple[type[Answer], ...], seconds: float, descriptors: Sequence[int] = ()
-    ) -> Deferred[Any]:
-        """:raises NoWorker: the monitor is gone."""
+    async def _turn(self, lane: Lane, uid: int) -> None:
+        """Wait for a place, which the question then has until it is answered.
+
+        :raises NoWorker: the monitor is gone. :raises Busy: too many of the account wait.
+        """
         if self._is_lost:
             raise NoWorker("the monitor is gone")
+        await lane.enter(uid)
+
+    def _ask(
+        self,
+        request: Request,
+        kinds: tuple[type[Answer], ...],
+        seconds: float,
+        lane: Lane,
+        uid: int,
+        descriptors: Sequence[int] = (),
+    ) -> Deferred[Any]:
+        """Send what has its place."""
         timer = self._clock.callLater(seconds, self._expire, request.id)
-        asked = self._asked[request.id] = _Asked(kinds, timer, lambda _: self._forget(request.id))
+        asked = self._asked[request.id] = _Asked(kinds, lane, uid, timer)
+        answered = cast("Deferred[Any]", asked.answered)
         try:
             self._send(request, descriptors)
         except ValueError:
-            self._forget(request.id)
+            self._asked.pop(request.id).take()
+            lane.leave(uid)
             raise
-        return asked.answered
+        return answered
 
     def _send(self, request: Request, descriptors: Sequence[int] = ()) -> None:
         """:raises ValueError: the table does not permit it: the monitor would end, whatever it was made from."""
@@ -240,36 +291,36 @@ class Monitor:
             raise ValueError(f"not in the monitor's table: {error}") from None
         self._link.send(request, descriptors)
 
-    def _forget(self, number: int) -> None:
-        """Nobody waits for an answer any more."""
-        asked = self._asked.pop(number, None)
-        if asked is not None:
-            asked.timer.cancel()
-
     def _expire(self, number: int) -> None:
-        asked = self._asked.pop(number)
-        asked.answered.errback(TimeoutError(f"the monitor does not answer question {number}"))
+        answered = self._asked[number].take()
+        if answered is not None:
+            answered.errback(TimeoutError(f"the monitor does not answer question {number}"))
 
     def _received(self, answer: Answer, descriptors: list[int]) -> None:
         if descriptors:
             close_all(descriptors)
             self._link.close("the monitor sent a descriptor")
         elif isinstance(answer, WorkerEnded):
+            self._stopping.discard(answer.worker)
             self._ended(answer.worker, answer.how)
         elif answer.id in self._asked:
             self._answered(self._asked.pop(answer.id), answer)
-        elif answer.id > self._last:
+        else:
             self._link.close("the monitor answered what was not asked")
-        elif isinstance(answer, WorkerStarted):  # nobody waits for it any more
-            self.stop_worker(answer.worker)
 
     def _answered(self, asked: _Asked, answer: Answer) -> None:
-        asked.timer.cancel()
-        if isinstance(answer, asked.kinds):
-            asked.answered.callback(answer)
+        answered, is_fitting = asked.take(), isinstance(answer, asked.kinds)
+        if not is_fitting:
+            self._link.close("the monitor answered something else")
+        elif answered is None and isinstance(answer, WorkerStarted):  # nobody waits for it any more
+            self.stop_worker(answer.worker)
+        asked.lane.leave(asked.uid)
+        if answered is None:
             return
-        asked.answered.errback(NoWorker("the monitor answered something else"))
-        self._link.close("the monitor answered something else")
+        if is_fitting:
+            answered.callback(answer)
+        else:
+            answered.errback(NoWorker("the monitor answered something else"))
 
     def _lost(self, why: str) -> None:
         if self._is_lost:
@@ -279,10 +330,27 @@ class Monitor:
         self._tell_lost(why)
 
     def _fail_all(self, why: str) -> None:
-        asked, self._asked = self._asked, {}
-        for one in asked.values():
-            one.timer.cancel()
-            one.answered.errback(_gone(why))
+        for lane in (self._passwords, self._accounts, self._workers, self._holders, self._forwards):
+            lane.close(_gone(why))
+        while self._asked:
+            _, asked = self._asked.popitem()
+            answered = asked.take()
+            asked.lane.leave(asked.uid)
+            if answered is not None:
+                answered.errback(_gone(why))
+
+
+def _piped(password: bytes) -> int:
+    """The reading end of a pipe that holds it; a new one has room for `MOST_PASSWORD`."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    try:
+        os.write(writing, password)
+    except BaseException:
+        os.close(reading)
+        raise
+    finally:
+        os.close(writing)
+    return reading
 
 
 def _gone(why: str) -> PortalError:

@@ -36,7 +36,8 @@ class Bounds:
     """Seconds for an answer, how many children at once, how many more questions may wait.
 
     :ivar forward: of each of the two steps of reading a forward.
-    :ivar search: more than the search itself takes, which ends by its own (ident2.processes.SEARCH).
+    :ivar search: much more than the search itself, which ends by the processor time that it took
+        (ident2.processes.SEARCH).
     """
 
     password: float = 10.0
@@ -44,7 +45,7 @@ class Bounds:
     account: float = 5.0
     accounts: int = 4
     accounts_waiting: int = 1000
-    search: float = 1.0
+    search: float = 5.0
     searches: int = 2
     searches_waiting: int = 1000
     forward: float = 2.0

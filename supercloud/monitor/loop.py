@@ -1,4 +1,7 @@
-"""The monitor's only loop: descriptors that become readable, and moments that come."""
+"""The monitor's only loop: descriptors that become readable or have room, and moments that come.
+
+Moments come in time in which it looks (`supercloud.attention`): nobody is killed because it stood still itself.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ import selectors
 import time
 from collections.abc import Callable
 from contextlib import suppress
+
+from supercloud.attention import BEAT, Attention
 
 
 class Timer:
@@ -30,7 +35,7 @@ class Loop:
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._monotonic = monotonic
+        self._attention = Attention(monotonic)
         self._selector = selectors.DefaultSelector()
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
@@ -38,6 +43,10 @@ class Loop:
     def watch(self, descriptor: int, is_readable: Callable[[], object]) -> None:
         """Call back whenever a descriptor is readable or at its end."""
         self._selector.register(descriptor, selectors.EVENT_READ, is_readable)
+
+    def watch_room(self, descriptor: int, has_room: Callable[[], object]) -> None:
+        """Call back whenever something can be sent, or nobody is there to read it; nothing is read meanwhile."""
+        self._selector.register(descriptor, selectors.EVENT_WRITE, has_room)
 
     def unwatch(self, descriptor: int) -> None:
         """No more of it, if it was watched; before it is closed."""
@@ -47,7 +56,7 @@ class Loop:
     def after(self, seconds: float, call: Callable[[], object]) -> Timer:
         """Call back once."""
         timer = Timer(call)
-        heapq.heappush(self._timers, (self._monotonic() + seconds, next(self._count), timer))
+        heapq.heappush(self._timers, (self._attention.seconds() + seconds, next(self._count), timer))
         return timer
 
     def run(self) -> None:
@@ -60,10 +69,14 @@ class Loop:
 
         :param patience: seconds to wait at most.
         """
-        for key, _ in self._selector.select(self._wait(patience)):
+        ready = self._selector.select(self._wait(patience))
+        self._attention.look()
+        for key, _ in ready:
             if self._selector.get_map().get(key.fd) is key:  # not unwatched by what was called just before
                 key.data()
-        while self._timers and self._timers[0][0] <= self._monotonic():
+        self._attention.look()
+        now = self._attention.seconds()
+        while self._timers and self._timers[0][0] <= now:
             call = heapq.heappop(self._timers)[2].call
             if call is not None:
                 call()
@@ -77,5 +90,5 @@ class Loop:
             heapq.heappop(self._timers)
         if not self._timers:
             return patience
-        due = max(0.0, self._timers[0][0] - self._monotonic())
+        due = min(BEAT, max(0.0, self._timers[0][0] - self._attention.seconds()))
         return due if patience is None else min(due, patience)

@@ -52,7 +52,7 @@ _MENDING: Final[dict[ForwardOutcome, str]] = {
 class ForwardReader(Protocol):
     """Has forward files read by their owners; see monitor.client."""
 
-    async def read_forward(self, name: str) -> ForwardRead:
+    async def read_forward(self, name: str, *, asker: int) -> ForwardRead:
         """:raises PortalError: the monitor does not answer."""
 
 
@@ -215,7 +215,7 @@ class Forwards:
             known = self._believed.get((principal.uid, name))
             if known is not None and known.is_settled and _is_same(checked, known.forward.reservation):
                 return known.forward
-            read = await self._reader.read_forward(name)
+            read = await self._reader.read_forward(name, asker=principal.uid)
             if read.file is None:
                 if read.outcome not in ("changed", "absent"):
                     raise self._not_read(name, read.outcome, is_owner=is_owner)

@@ -80,7 +80,7 @@ class FakeForwards:
             raise NoWorker("no worker")
         return self.jobs.get((principal.uid, node))
 
-    async def read_forward(self, name: str) -> ForwardRead:
+    async def read_forward(self, name: str, *, asker: int) -> ForwardRead:
         self.read.append(name)
         file = self.files.get(name)
         if file is None:

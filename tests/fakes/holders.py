@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from supercloud import attention
 from supercloud.monitor.folder import Folder
 from supercloud.monitor.loop import Loop
 from supercloud.monitor.sessions import Patience, Sessions
@@ -72,6 +73,10 @@ class Site:
         return holder
 
     def turn(self, seconds: float = 0) -> None:
+        """Let time pass in which it looks (supercloud.attention)."""
+        while seconds > attention.MOST:
+            self.now, seconds = self.now + attention.MOST, seconds - attention.MOST
+            self.loop.turn(0)
         self.now += seconds
         self.loop.turn(0)
 

@@ -232,6 +232,18 @@ def test_an_end_that_never_reads_is_cut_off(linked: Linked) -> None:
     assert linked.lost == ["does not read"]
 
 
+def test_an_end_for_which_its_user_keeps_a_bound_is_not_cut_off(
+    linked: Linked, ends: tuple[socket.socket, socket.socket]
+) -> None:
+    linked.link = PacketLink(linked.reactor, ends[0], KIND, linked.received, linked.lost.append, most_waiting=None)
+    for number in range(5000):
+        linked.link.send(Tell(number))
+    for number in range(5000):
+        assert linked.there.receive()[0] == Tell(number)
+        linked.link.doWrite()
+    assert linked.lost == []
+
+
 def test_a_closed_link_says_so_once_and_sends_no_more(linked: Linked) -> None:
     linked.link.close()
     linked.link.close()

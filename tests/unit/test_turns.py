@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
+from supercloud import attention
 from supercloud.turns import quicken
 
 
@@ -65,6 +67,29 @@ def test_turns_are_ours_and_serve_what_is_ready(reactor: Any, ends: tuple[socket
     ends[1].send(b"x")
     reactor.doIteration(1)
     assert got == [b"x"]
+
+
+def test_what_came_while_the_front_stood_still_is_read_before_a_deadline_passes(
+    reactor: Any, ends: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was stopped for an hour while an answer was to come within 10 s; the answer lies in the socket."""
+    stopped = 0.0
+    monotonic = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: monotonic() + stopped)
+    monkeypatch.setattr(attention.Attention.__init__, "__defaults__", (time.monotonic,))
+    quicken(reactor)
+    got: list[object] = []
+    deadline = reactor.callLater(10, got.append, "too late")
+    reactor.addReader(Reader(reactor, ends[0], got.append))
+    reactor.doIteration(0)
+    ends[1].send(b"x")
+    stopped = 3600.0
+    for _ in range(3):
+        reactor.runUntilCurrent()
+        reactor.doIteration(0)
+    assert "supercloud" in reactor.runUntilCurrent.__module__
+    assert got == [b"x"]
+    deadline.cancel()
 
 
 def test_a_reader_that_says_why_is_told_that_it_is_lost(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import socket
@@ -174,7 +175,13 @@ def test_a_search_that_takes_too_long_says_nothing(proc: Proc) -> None:
     proc.add(42, _4=SOCKET)
     times = iter([0.0, module.SEARCH + 0.1])
     with pytest.raises(SearchTooLong):
-        Processes(str(proc.folder), monotonic=lambda: next(times)).search(SOCKET, 0)
+        Processes(str(proc.folder), worked=lambda: next(times)).search(SOCKET, 0)
+
+
+def test_a_search_that_a_busy_machine_makes_long_tells_all_the_same(proc: Proc) -> None:
+    proc.add(42, _4=SOCKET)
+    hours = itertools.count(step=3600.0)
+    assert pids(Processes(str(proc.folder), monotonic=lambda: next(hours), worked=lambda: 0.0).search(SOCKET, 0)) == [42]
 
 
 def test_a_process_with_very_many_descriptors_does_not_make_a_search_longer(
@@ -183,14 +190,14 @@ def test_a_process_with_very_many_descriptors_does_not_make_a_search_longer(
     monkeypatch.setattr(module, "AT_ONCE", 2)
     looks = 0
 
-    def monotonic() -> float:
+    def worked() -> float:
         nonlocal looks
         looks += 1
         return looks * module.SEARCH / 3
 
     proc.add(42, **{f"_{number}": 1 for number in range(100)})
     with pytest.raises(SearchTooLong):
-        Processes(str(proc.folder), monotonic=monotonic).search(SOCKET, 0)
+        Processes(str(proc.folder), worked=worked).search(SOCKET, 0)
     assert looks < 8
 
 
@@ -309,7 +316,7 @@ def test_what_is_no_status_says_nothing(proc: Proc) -> None:
     (proc.folder / "42/status").write_text("Name: x\n")
     times = iter([0.0, 0.0, 0.0, 0.0, 0.0, module.SEARCH + 0.1])
     with pytest.raises(SearchTooLong):
-        Processes(str(proc.folder), monotonic=lambda: next(times)).search(SOCKET, 0, groups=True)
+        Processes(str(proc.folder), worked=lambda: next(times)).search(SOCKET, 0, groups=True)
 
 
 @root

@@ -13,11 +13,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from supercloud.errors import NoWorker, Undecided
+from supercloud.errors import Busy, NoWorker, Undecided
 from supercloud.monitor.client import (
     ACCOUNT_WITHIN,
+    AT_ONCE,
     FORWARD_WITHIN,
     HOLDERS_WITHIN,
+    OF_ONE,
+    OF_ONE_WAITING,
     PASSWORD_WITHIN,
     PASSWORDS,
     PASSWORDS_WAITING,
@@ -233,7 +236,7 @@ def test_a_search_that_is_not_complete_decides_nothing(site: Site) -> None:
 
 
 def test_a_forward_is_read(site: Site) -> None:
-    got = site.ask(site.monitor.read_forward("alice-tb"))
+    got = site.ask(site.monitor.read_forward("alice-tb", asker=1001))
     assert site.asked() == ReadForward(1, "alice-tb")
     answer = ForwardRead(1, "read", ForwardFile(1, 2, 3, 1001, 1001, 0o700, b"http://node1:8080/"))
     site.answer(answer)
@@ -241,7 +244,7 @@ def test_a_forward_is_read(site: Site) -> None:
 
 
 def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
-    got = site.ask(site.monitor.read_forward("alice-tb"))
+    got = site.ask(site.monitor.read_forward("alice-tb", asker=1001))
     site.reactor.advance(FORWARD_WITHIN)
     assert [one.outcome for one in got] == ["slow"]
 
@@ -250,7 +253,7 @@ def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
 def test_a_name_that_is_no_forwards_does_not_reach_the_monitor(site: Site, name: str) -> None:
     """It would end the monitor, and so the portal."""
     with pytest.raises(ValueError):
-        run(site.monitor.read_forward(name))
+        run(site.monitor.read_forward(name, asker=1001))
     with pytest.raises(BlockingIOError):
         site.theirs.receive()
 
@@ -288,12 +291,100 @@ def test_a_worker_that_nobody_waits_for_any_more_is_stopped_again(site: Site) ->
     assert site.asked() == StopWorker(2, 7)
 
 
-@pytest.mark.parametrize("late", [PasswordChecked(1, "good"), AccountRead(1, "good")])
-def test_a_late_answer_is_no_answer(site: Site, late: msgspec.Struct) -> None:
+def test_a_late_answer_is_no_answer(site: Site) -> None:
     got = site.ask(site.monitor.check_password("alice", b"right", ""))
     site.reactor.advance(PASSWORD_WITHIN)
-    site.answer(late)
+    site.answer(PasswordChecked(1, "good"))
     assert (got, site.lost) == (["slow"], [])
+
+
+def test_what_is_answered_twice_was_not_asked(site: Site) -> None:
+    site.ask(site.monitor.read_account(1001))
+    site.answer(AccountRead(1, "good"))
+    site.answer(AccountRead(1, "locked"))
+    assert site.lost == ["the monitor answered what was not asked"]
+
+
+# Many at once.
+
+
+def drained(site: Site) -> list[Request]:
+    """All that the monitor can read now."""
+    found = []
+    while True:
+        try:
+            found.append(site.asked())
+        except BlockingIOError:
+            if not site.monitor._link._waiting:
+                return found
+            site.monitor._link.doWrite()
+
+
+def test_questions_of_three_accounts_in_one_turn_do_not_end_the_portal(site: Site) -> None:
+    """500 requests of each (front.per_principal): more than the kernel holds, and than a link of others' lets wait."""
+    got = {
+        (uid, number): site.ask(site.monitor.read_forward(f"of-{uid}-{number}", asker=uid))
+        for uid in (1001, 1002, 1003)
+        for number in range(500)
+    }
+    assert site.lost == []
+    while waiting := drained(site):
+        for request in waiting:
+            site.answer(ForwardRead(request.id, "absent", None))
+    assert site.lost == []
+    assert all([one.outcome for one in answers] == ["absent"] for answers in got.values())
+
+
+def test_nobody_waits_behind_all_that_another_one_asks(site: Site) -> None:
+    for number in range(500):
+        site.ask(site.monitor.read_forward(f"alices-{number}", asker=1001))
+    bobs = site.ask(site.monitor.read_forward("bobs", asker=1002))
+    [*_, last] = asked = drained(site)
+    assert len(asked) == OF_ONE + 1
+    site.answer(ForwardRead(last.id, "absent", None))
+    assert len(bobs) == 1
+
+
+def test_whose_line_is_full_is_told_what_to_do(site: Site) -> None:
+    got = [site.ask(site.monitor.read_forward("x", asker=1001)) for _ in range(OF_ONE + OF_ONE_WAITING + 1)]
+    error = error_of(got[-1])
+    assert isinstance(error, Busy)
+    assert "Send fewer at once" in error.public
+    assert site.ask(site.monitor.read_forward("x", asker=1002)) == []
+
+
+def test_a_monitor_that_stands_still_is_asked_no_more_than_its_places(site: Site) -> None:
+    """Whoever gives up waiting leaves its place taken: the monitor has not answered yet."""
+    for _ in range(20):
+        for uid in range(1000, 1100):
+            Deferred.fromCoroutine(site.monitor.read_forward("x", asker=uid)).addErrback(lambda _: None).cancel()
+            site.ask(site.monitor.read_forward("x", asker=uid))
+        site.reactor.advance(FORWARD_WITHIN)
+    assert len(site.monitor._asked) == AT_ONCE
+    waiting = site.ask(site.monitor.read_account(1001))
+    for request in drained(site):
+        site.answer(
+            AccountRead(request.id, "good")
+            if isinstance(request, ReadAccount)
+            else ForwardRead(request.id, "absent", None)
+        )
+    assert waiting == ["good"]
+    assert site.lost == []
+
+
+def test_who_waits_for_a_turn_hears_that_the_monitor_is_gone(site: Site) -> None:
+    got = [site.ask(site.monitor.read_forward("x", asker=1001)) for _ in range(OF_ONE + 50)]
+    site.theirs.socket.close()
+    site.turn()
+    assert all(isinstance(error_of(one), NoWorker) for one in got)
+
+
+def test_a_worker_is_told_to_stop_once(site: Site) -> None:
+    for _ in range(3):
+        site.monitor.stop_worker(7)
+    assert site.asked() == StopWorker(1, 7)
+    with pytest.raises(BlockingIOError):
+        site.theirs.receive()
 
 
 def test_when_the_monitor_is_killed_everything_is_lost(site: Site) -> None:

@@ -9,29 +9,50 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from supercloud.monitor import __main__ as monitor
 from supercloud.monitor.__main__ import Front
 from supercloud.monitor.breach import Breach, FrontEnded
-from supercloud.monitor.wire import AccountRead, ReadAccount
+from supercloud.monitor.loop import Loop
+from supercloud.monitor.wire import AccountRead, ReadAccount, Request
+
+
+class Site:
+    """The front's end, and the monitor's, whose requests are noted."""
+
+    def __init__(self) -> None:
+        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.ours.setblocking(False)
+        self.loop = Loop()
+        self.served: list[tuple[Request, list[int]]] = []
+        self.front = Front(theirs, self.loop)
+        self.front.start(lambda *asked: self.served.append(asked))
+        self._theirs = theirs
+
+    def turn(self) -> None:
+        self.loop.turn(0)
+
+    def ask(self, number: int) -> None:
+        self.ours.send(msgspec.msgpack.encode(ReadAccount(number, 1001)))
+
+    def answers(self) -> list[int]:
+        """Numbers of what has come."""
+        found = []
+        while True:
+            try:
+                found.append(msgspec.msgpack.decode(self.ours.recv(65536))["id"])
+            except BlockingIOError:
+                return found
+
+    def close(self) -> None:
+        self.ours.close()
+        self.loop.close()
+        self._theirs.close()
 
 
 @pytest.fixture
-def ours() -> Iterator[socket.socket]:
-    """The front's end; `front` is the monitor's."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with ours, theirs:
-        ours.setblocking(False)
-        _ENDS[ours] = theirs
-        yield ours
-        del _ENDS[ours]
-
-
-_ENDS: dict[socket.socket, socket.socket] = {}
-
-
-@pytest.fixture
-def front(ours: socket.socket) -> Front:
-    return Front(_ENDS[ours])
+def site() -> Iterator[Site]:
+    made = Site()
+    yield made
+    made.close()
 
 
 GARBAGE = {
@@ -55,42 +76,66 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE.keys())
-def test_what_is_not_in_the_table_is_a_breach_that_quotes_nothing(
-    ours: socket.socket, front: Front, data: bytes
-) -> None:
-    ours.send(data)
+def test_what_is_not_in_the_table_is_a_breach_that_quotes_nothing(site: Site, data: bytes) -> None:
+    site.ours.send(data)
     with pytest.raises(Breach) as breach:
-        front.receive()
+        site.turn()
     assert str(breach.value) == "the front sent what is not in the table"
 
 
-def test_more_descriptors_than_a_packet_has_are_a_breach_and_closed(ours: socket.socket, front: Front) -> None:
+def test_more_descriptors_than_a_packet_has_are_a_breach_and_closed(site: Site) -> None:
     reading, writing = os.pipe()
-    socket.send_fds(ours, [msgspec.msgpack.encode(ReadAccount(1, 1))], [reading] * 5)
+    socket.send_fds(site.ours, [msgspec.msgpack.encode(ReadAccount(1, 1))], [reading] * 5)
     os.close(reading)
     with pytest.raises(Breach):
-        front.receive()
+        site.turn()
     with pytest.raises(BrokenPipeError):  # nobody has the other end
         os.write(writing, b"x")
     os.close(writing)
 
 
-def test_a_request_is_read(ours: socket.socket, front: Front) -> None:
-    ours.send(msgspec.msgpack.encode(ReadAccount(1, 1001)))
-    assert front.receive() == (ReadAccount(1, 1001), [])
+def test_a_request_is_read(site: Site) -> None:
+    site.ask(1)
+    site.turn()
+    assert site.served == [(ReadAccount(1, 1001), [])]
 
 
-def test_the_fronts_end_is_no_breach(ours: socket.socket, front: Front) -> None:
-    ours.close()
+def test_the_fronts_end_is_no_breach(site: Site) -> None:
+    site.ours.close()
     with pytest.raises(FrontEnded):
-        front.receive()
+        site.turn()
     with pytest.raises(FrontEnded):
-        front.answer(AccountRead(1, "good"))
+        site.front.answer(AccountRead(1, "good"))
 
 
-def test_a_front_that_takes_no_answers_is_a_breach(ours: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(monitor, "FRONT_READS", 0.05)
-    front = Front(_ENDS[ours])
-    with pytest.raises(Breach):
-        for _ in range(10_000):
-            front.answer(AccountRead(1, "good"))
+def test_a_front_that_takes_no_answers_gets_them_in_order_when_it_does(site: Site) -> None:
+    for number in range(5000):
+        site.front.answer(AccountRead(number, "good"))
+    got = []
+    while len(got) < 5000:
+        some = site.answers()
+        assert some
+        got += some
+        site.turn()
+    assert got == list(range(5000))
+
+
+def test_nothing_is_read_from_a_front_that_takes_no_answers(site: Site) -> None:
+    """What waits for it stays within what it has asked."""
+    for number in range(5000):
+        site.front.answer(AccountRead(number, "good"))
+    site.ask(7)
+    site.turn()
+    assert site.served == []
+    while site.answers():
+        site.turn()
+    site.turn()
+    assert [asked.id for asked, _ in site.served] == [7]
+
+
+def test_a_front_that_ends_while_answers_wait_is_no_breach(site: Site) -> None:
+    for number in range(5000):
+        site.front.answer(AccountRead(number, "good"))
+    site.ours.close()
+    with pytest.raises(FrontEnded):
+        site.turn()

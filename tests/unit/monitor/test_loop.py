@@ -32,10 +32,10 @@ def loop(time: Time) -> Iterator[Loop]:
 
 def test_what_comes_due_is_called_in_order_and_once(loop: Loop, time: Time) -> None:
     called: list[str] = []
-    loop.after(2, lambda: called.append("second"))
-    loop.after(1, lambda: called.append("first"))
-    loop.after(3, lambda: called.append("third"))
-    time.now += 2
+    loop.after(0.8, lambda: called.append("second"))
+    loop.after(0.4, lambda: called.append("first"))
+    loop.after(1.2, lambda: called.append("third"))
+    time.now += 0.8
     loop.turn(0)
     loop.turn(0)
     assert called == ["first", "second"]
@@ -47,6 +47,52 @@ def test_a_timer_that_was_cancelled_is_not_called(loop: Loop, time: Time) -> Non
     time.now += 2
     loop.turn(0)
     assert called == []
+
+
+def test_time_in_which_it_stood_still_does_not_count(loop: Loop, time: Time) -> None:
+    """Who was to answer within 10 s had no chance to be heard."""
+    called: list[str] = []
+    loop.after(10, lambda: called.append("late"))
+    loop.turn(0)
+    time.now += 3600
+    loop.turn(0)
+    assert called == []
+    for _ in range(10):
+        time.now += 1
+        loop.turn(0)
+    assert called == ["late"]
+
+
+def test_a_busy_callback_makes_nobody_late(loop: Loop, time: Time) -> None:
+    called: list[str] = []
+
+    def work() -> None:
+        time.now += 60
+
+    loop.after(0, work)
+    loop.after(10, lambda: called.append("late"))
+    loop.turn(0)
+    loop.turn(0)
+    assert called == []
+
+
+def test_where_there_is_room_is_called(loop: Loop) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    called: list[str] = []
+    with ours, theirs:
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                ours.send(b"x")
+        loop.watch_room(ours.fileno(), lambda: called.append("room"))
+        loop.turn(0)
+        assert called == []
+        theirs.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            while True:
+                theirs.recv(9)
+        loop.turn(0)
+        assert called == ["room"]
 
 
 def test_what_is_readable_is_called(loop: Loop) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import supercloud.monitor
-from supercloud.monitor.__main__ import FRONT_READS, RESERVED
+from supercloud.monitor.__main__ import RESERVED
 from supercloud.monitor.kinds import Bounds
 from supercloud.monitor.sessions import AT_ONCE, Patience
 from supercloud.monitor.table import DESCRIPTORS
@@ -74,7 +74,7 @@ def test_the_paper_states_how_long_answers_take_and_how_many_are_worked_on_at_on
         f"`password-checked`, within {bounds.password:g} seconds; at most {bounds.passwords} checks at once",
         f"`account-read`, within {bounds.account:g} seconds of its turn; {bounds.accounts} at once,"
         f" {bounds.accounts_waiting:,} more wait",
-        f"`holders-read`, within {bounds.search:g} second of its turn; {bounds.searches} at once,"
+        f"`holders-read`, within {bounds.search:g} seconds of its turn; {bounds.searches} at once,"
         f" {bounds.searches_waiting:,} more wait",
         f"`worker-started` or `worker-refused`, within {patience.start:g} seconds of its turn",
         f"{AT_ONCE} are started at once, others wait",
@@ -83,7 +83,6 @@ def test_the_paper_states_how_long_answers_take_and_how_many_are_worked_on_at_on
         f" {bounds.forwards_of_one} of one owner's"
         f" files are read at once, {bounds.forwards_of_one_waiting} more wait, and at most {bounds.forwards} of all",
         f"`worker-ended` follows within {patience.stop:g} seconds",
-        f"a front that takes no answer for {FRONT_READS:g} seconds",
         f"half as many workers as the monitor may have descriptors, less {RESERVED // 2}",
     ):
         assert sentence in text
