@@ -1,8 +1,8 @@
 """Time in which a process looks at what comes: deadlines are held against it.
 
 A process can stand still (SIGSTOP, swapping, a machine that is paused), or be busy with one thing for long. What it
-waits for has come meanwhile, or could not come. By the clock on the wall all deadlines would pass in that moment, before
-anything was read.
+waits for has come meanwhile, or could not come. By the clock on the wall all deadlines would pass in that moment,
+before anything was read.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ from supercloud.monitor.wire import PasswordOutcome
 
 REMEMBERED: Final = 300.0  # seconds
 MAX_REMEMBERED: Final = 10_000  # about 3 MB; beyond it the oldest is asked about again
+MAX_OF_ONE: Final = 32  # of one account, which has as many as it has addresses; so it makes nobody else's be forgotten
 
 # Told to whoever showed the right password, but for the last one, which says nothing about an account.
 _CLOSED: Final[dict[PasswordOutcome, str]] = {
@@ -82,6 +83,7 @@ class Passwords:
         self._remember = remember
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, Password] = OrderedDict()
+        self._of: dict[int, OrderedDict[bytes, None]] = {}  # the same by account, for as long as there are any
         self._asking: dict[bytes, list[Deferred[Password]]] = {}
 
     def __len__(self) -> int:
@@ -129,10 +131,8 @@ class Passwords:
 
     def forget(self, uid: int, reason: str) -> None:
         """Ask again about an account's passwords, and end what depends on the remembered ones."""
-        for digest, password in list(self._right.items()):
-            if password.principal.uid == uid:
-                del self._right[digest]
-                password.end(reason)
+        for digest in list(self._of.get(uid, ())):
+            self._drop(digest).end(reason)
 
     def _digest(self, login: str, password: str, address: str) -> bytes:
         parts = [part.encode("utf-8", "surrogatepass") for part in (address, login, password)]
@@ -148,11 +148,24 @@ class Passwords:
             one.callback(result)
 
     def _keep(self, digest: bytes, password: Password) -> None:
-        self._right.pop(digest, None)
+        if digest in self._right:
+            self._drop(digest)
         self._right[digest] = password
+        own = self._of.setdefault(password.principal.uid, OrderedDict())
+        own[digest] = None
+        if len(own) > MAX_OF_ONE:
+            self._drop(next(iter(own)))
         now = self._clock.seconds()
         while self._right and (len(self._right) > MAX_REMEMBERED or next(iter(self._right.values())).ends <= now):
-            self._right.popitem(last=False)
+            self._drop(next(iter(self._right)))
+
+    def _drop(self, digest: bytes) -> Password:
+        password = self._right.pop(digest)
+        own = self._of[password.principal.uid]
+        del own[digest]
+        if not own:
+            del self._of[password.principal.uid]
+        return password
 
     async def _ask(self, login: str, password: str, address: str) -> Password:
         await self._throttle.admit(address, login)

@@ -69,9 +69,9 @@ class Programs:
         """
         match read_authorization(value):
             case Bearer(text):
-                return await self._by_token(text, need)
+                return await self._by_token(text, need, address)
             case Basic(login, text) if is_token(text):
-                viewer = await self._by_token(text, need)
+                viewer = await self._by_token(text, need, address)
                 if viewer.principal.login != login:
                     raise NotAuthenticated(f"a token of {viewer.principal}'s, as {login[:32]!a}", public=_STALE)
                 return viewer
@@ -82,8 +82,8 @@ class Programs:
             case _:
                 raise NotAuthenticated("a credential of a kind that is not taken here")
 
-    async def _by_token(self, text: str, need: Scope) -> Viewer:
-        token = None if self._tokens is None else await self._tokens.verify(text)
+    async def _by_token(self, text: str, need: Scope, address: str) -> Viewer:
+        token = None if self._tokens is None else await self._tokens.verify(text, address)
         if token is None or self._tokens is None:
             raise NotAuthenticated("token refused", public=_STALE)
         row = token.row

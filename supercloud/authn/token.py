@@ -21,13 +21,17 @@ from supercloud.authn.credential import Credential
 from supercloud.authn.recurring import Recurring
 from supercloud.authn.scope import Scope
 from supercloud.authn.token_store import TokenRow, TokenStore
-from supercloud.errors import Busy
 from supercloud.identity import Principal
+from supercloud.lane import Lane
 from supercloud.message.authorization import TOKEN_PREFIX, is_token
 
 MAX_PER_ACCOUNT: Final = 100
 MAX_MET: Final = 20_000  # tokens in memory; about 10 MB. Beyond it the least used one ends here, and is met again
-MAX_LOOKING: Final = 50  # texts that the store is asked about at once; made-up ones must not crowd sign-ins out of it
+# Texts that the store is asked about at once, of all addresses and of one, and how many more of that one wait: made-up
+# ones must crowd neither sign-ins nor other people's tokens out of it.
+MAX_LOOKING: Final = 50
+LOOKING_OF_ONE: Final = 5
+LOOKING_WAITING: Final = 100
 LONGEST: Final = 366 * 86400.0  # seconds from making to expiry
 POLL: Final = 0.5  # seconds; what another process revokes is to be seen within 2 s
 WRITE: Final = 30.0  # seconds between two writes of last_used
@@ -64,7 +68,7 @@ class Tokens:
         self._offload = offload
         self._now = now
         self._met: OrderedDict[bytes, Token] = OrderedDict()
-        self._looking = 0
+        self._looking = Lane("tokens", most=MAX_LOOKING, of_one=LOOKING_OF_ONE, waiting=LOOKING_WAITING)
         self._recurring = (
             Recurring(clock, POLL, self._poll, "looking for revoked tokens"),
             Recurring(clock, WRITE, self._write, "saving last use of tokens"),
@@ -105,10 +109,11 @@ class Tokens:
         await self._offload.run(self._store.add, row, MAX_PER_ACCOUNT)
         return text, row
 
-    async def verify(self, text: str) -> Token | None:
+    async def verify(self, text: str, address: str = "") -> Token | None:
         """The token with that text; None for what is no token, unknown, revoked or expired.
 
-        :raises Busy: the store is being asked about many others.
+        :param address: of whoever shows it.
+        :raises Busy: the store is being asked about many others of that address.
         :raises Exception: when the store has to be asked and cannot be; never for what ``text`` holds.
         """
         if not is_token(text):
@@ -116,7 +121,7 @@ class Tokens:
         digest = _digest(text)
         token = self._met.get(digest)
         if token is None or not self.is_live(token):
-            row = await self._look_up(digest)
+            row = await self._look_up(digest, address)
             token = self._met.get(digest)
             if token is None and row is not None:
                 token = self._meet(row)
@@ -157,19 +162,21 @@ class Tokens:
             if token.row.uid == uid:
                 self._leave(digest, reason)
 
-    async def _look_up(self, digest: bytes) -> TokenRow | None:
+    async def _look_up(self, digest: bytes, address: str) -> TokenRow | None:
         """A token that has not expired; whoever stops waiting does not make room for another look-up."""
-        if self._looking >= MAX_LOOKING:
-            raise Busy(f"{self._looking} tokens are looked up")
+        await self._looking.enter(address)
         answered: Deferred[TokenRow | None] = Deferred()
-        looking = self._offload.run(self._store.find, digest)
-        self._looking += 1
-        looking.addBoth(self._looked_up, answered)
+        try:
+            looking = self._offload.run(self._store.find, digest)
+        except BaseException:
+            self._looking.leave(address)
+            raise
+        looking.addBoth(self._looked_up, address, answered)
         row = await answered
         return row if row is None or self._now() < row.ends else None
 
-    def _looked_up(self, result: Any, answered: Deferred[TokenRow | None]) -> None:
-        self._looking -= 1
+    def _looked_up(self, result: Any, address: str, answered: Deferred[TokenRow | None]) -> None:
+        self._looking.leave(address)
         answered.callback(result)
 
     def _meet(self, row: TokenRow) -> Token:

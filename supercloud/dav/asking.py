@@ -18,7 +18,14 @@ _REFUSALS: Final = {
     ),
     "not-yours": (HTTPStatus.FORBIDDEN, "This lock is somebody else's."),
     "unknown-lock": (HTTPStatus.PRECONDITION_FAILED, "There is no such lock any more."),
-    "too-many": (HTTPStatus.INSUFFICIENT_STORAGE, "There are too many locks. Remove some of yours."),
+    "too-many": (
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "You hold as many locks as one account may. Close documents or unlock some, or wait until some end.",
+    ),
+    "full": (
+        HTTPStatus.INSUFFICIENT_STORAGE,
+        "The portal holds as many locks as it can, and you hold more than your share. Close documents or unlock some.",
+    ),
     "too-large": (HTTPStatus.INSUFFICIENT_STORAGE, "These properties take too much room."),
     "not-served": (HTTPStatus.CONFLICT, "It was removed in the meantime."),
 }

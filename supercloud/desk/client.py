@@ -15,8 +15,8 @@ import msgspec
 from supercloud.desk.wire import VERSION, Hello, Message, Refusal, Refused
 from supercloud.packets import Garbled, Gone, receive, send
 
-# Seconds of a whole question. A portal that has ended is seen at once; one that is busy, or stands still, answers later,
-# and whoever gave up in the middle of a write would leave its locks behind.
+# Seconds of a whole question. A portal that has ended is seen at once; one that is busy, or stands still, answers
+# later, and whoever gave up in the middle of a write would leave its locks behind.
 DEADLINE: Final = 60.0
 _FULL: Final = 0.02  # seconds until the next try when more wait to be let in than the kernel keeps
 

@@ -177,7 +177,7 @@ LockRequest = (
 
 
 # Answers. `Refused` has the codes ``not-writable``, ``not-owner``, ``not-yours``, ``unknown-lock``, ``too-many``,
-# ``no-descriptor``, ``not-served``, ``unknown-write``, and those of the desk itself.
+# ``full``, ``no-descriptor``, ``not-served``, ``unknown-write``, and those of the desk itself.
 
 
 class Granted(Message, frozen=True, tag="granted"):

@@ -27,7 +27,10 @@ from supercloud.desk.wire import Key, Message, Refusal
 from supercloud.desk.writes import Write, Writes
 
 PER_UID: Final = 10_000
+BYTES: Final = 8 * 1024 * 1024  # of one account's locks: what clients wrote into them, and paths
+# Of all accounts. In a book that is full everybody may still have so many: ten who fill it hold up nobody else.
 IN_ALL: Final = 100_000
+SHARE: Final = 1_000
 _MOST_IDS: Final = 1024
 _FEW: Final = 2000  # locks that are looked through faster than a question is asked for each file
 _MOST_OBSTACLES: Final = 16
@@ -51,12 +54,14 @@ class LockBook:
         *,
         now: Callable[[], float],
         per_uid: int = PER_UID,
+        most_bytes: int = BYTES,
         in_all: int = IN_ALL,
+        share: int = SHARE,
     ) -> None:
         self._store = store
         self._properties = properties
         self._now = now
-        self._limits = per_uid, in_all
+        self._limits = per_uid, most_bytes, in_all, share
         self.writes = Writes()
 
     def acquire(self, uid: int, proof: Proof, wanted: AcquireLock) -> Message:
@@ -66,7 +71,7 @@ class LockBook:
         remove the names in it; but only a folder's owner can close it with all that is below, and in a sticky one
         everybody's names are their own.
 
-        :raises Refusal: ``not-writable``, ``not-owner``, ``too-many``.
+        :raises Refusal: ``not-writable``, ``not-owner``, ``too-many``, ``full``.
         """
         if not proof.may_write:
             raise Refusal("not-writable")
@@ -80,7 +85,7 @@ class LockBook:
                 return _conflict(against)
             if self.writes.hinder_lock(proof, members=wanted.depth == "infinity"):
                 return Conflict((Obstacle(proof.key),))
-            self._refuse_too_many(connection, uid)
+            self._refuse_too_many(connection, uid, len(wanted.owner) + len(wanted.href.encode()) + len(proof.path))
             # RFC 4918 section 6.5: unique for all time. 122 random bits.
             token = f"urn:uuid:{uuid.UUID(bytes=secrets.token_bytes(16), version=4)}"
             ends = self._now() + wanted.seconds
@@ -281,11 +286,18 @@ class LockBook:
             href=href if owner_uid == uid else "",
         )
 
-    def _refuse_too_many(self, connection: sqlite3.Connection, uid: int) -> None:
-        per_uid, in_all = self._limits
-        own = connection.execute("SELECT count(*) FROM lock WHERE uid = ?", (uid,)).fetchone()[0]
-        if own >= per_uid or connection.execute("SELECT count(*) FROM lock").fetchone()[0] >= in_all:
-            raise Refusal("too-many", f"{own} locks")
+    def _refuse_too_many(self, connection: sqlite3.Connection, uid: int, size: int) -> None:
+        """:param size: bytes of the lock that shall be one more."""
+        per_uid, most_bytes, in_all, share = self._limits
+        own, written = connection.execute(
+            "SELECT count(*), coalesce(sum(length(owner) + length(CAST(href AS BLOB)) + length(path)), 0) FROM lock"
+            " WHERE uid = ?",
+            (uid,),
+        ).fetchone()
+        if own >= per_uid or written + size > most_bytes:
+            raise Refusal("too-many", f"{own} locks of {written} bytes")
+        if own >= share and connection.execute("SELECT count(*) FROM lock").fetchone()[0] >= in_all:
+            raise Refusal("full", f"{own} locks, in a book of {in_all}")
 
 
 def _place(proof: Proof) -> tuple[bytes, bytes, bytes]:

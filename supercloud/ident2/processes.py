@@ -25,7 +25,9 @@ import msgspec
 CACHED: Final = 512  # inodes whose holders are remembered
 FRESH: Final = 10.0  # seconds after which a search is made anew, so that a new co-holder is noticed
 FRESH_ANY: Final = 2.0  # seconds, for a search of all accounts' processes
-SEARCH: Final = 0.3  # seconds of the thread's processor time; reading procfs waits for nothing, and load is nobody's fault
+SEARCH: Final = (
+    0.3  # seconds of the thread's processor time; reading procfs waits for nothing, and load is nobody's fault
+)
 OPEN: Final = 64  # processes whose folders are kept open
 GUESSES: Final = 4  # descriptor numbers that are tried before those of a process are listed
 LIKELY: Final = 64  # descriptor numbers at which a process had connections

@@ -15,8 +15,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from supercloud.errors import Busy, NoWorker, PortalError, Undecided
+from supercloud.lane import Lane
 from supercloud.monitor.accounts import is_login
-from supercloud.monitor.lane import Lane
 from supercloud.monitor.passwords import MOST_PASSWORD
 from supercloud.monitor.wire import (
     AccountRead,
@@ -143,12 +143,12 @@ class Monitor:
         self._is_lost = False
         self._stopping: set[int] = set()
         # Nobody's account is known when a password is checked; failures cost their address time (authn.throttle).
-        self._passwords = Lane("passwords", most=PASSWORDS, per_uid=PASSWORDS, waiting=PASSWORDS_WAITING)
+        self._passwords = Lane("passwords", most=PASSWORDS, of_one=PASSWORDS, waiting=PASSWORDS_WAITING)
         # Few ask about accounts (authn.standing), and each account has one worker that starts.
-        self._accounts = Lane("accounts", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
-        self._workers = Lane("workers", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
-        self._holders = Lane("sockets", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
-        self._forwards = Lane("forwards", most=AT_ONCE, per_uid=OF_ONE, waiting=OF_ONE_WAITING)
+        self._accounts = Lane("accounts", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
+        self._workers = Lane("workers", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
+        self._holders = Lane("sockets", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
+        self._forwards = Lane("forwards", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
         self._link = PacketLink(reactor, connected, Answer, self._received, self._lost, most_waiting=None)
 
     async def check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,10 @@ pytestmark = pytest.mark.root
 
 HOST_ONLY = {"ident2": 'socket = ""\nudp = ""\n', "nodes": '["localhost", "127.0.0.1/32", "::1/128"]'}
 # Seconds: longer than any answer of the monitor's, of a worker's or of the portal's socket may take (15 at most).
-LONG = 18.0
+LONG = 16.0
 SIZE = 200 * 2**20
+LOOK = ("--request", "PROPFIND", "--header", "Depth: 0", "--write-out", "\n%{http_code}")
+Asked = list[subprocess.Popen[bytes]]
 
 
 @pytest.fixture(scope="module")
@@ -38,12 +40,8 @@ def head(accounts: Any, public_copies: Any) -> Iterator[Head]:
     processes.stop()
 
 
-def dav(head: Head, curl: Curl, path: str, *options: str) -> subprocess.Popen[bytes]:
-    return curl.start(f"https://{head.hostname}:{head.port}/dav{path}", "--write-out", "%{stderr}%{http_code}", *options)
-
-
-def ask(head: Head, login: str, path: str, *options: str) -> int:
-    return head.signed_in(login)(f"https://{head.hostname}:{head.port}/dav{path}", *options).status
+def start(head: Head, curl: Curl, path: str, *options: str) -> subprocess.Popen[bytes]:
+    return curl.start(f"https://{head.hostname}:{head.port}/dav{path}", *options)
 
 
 def children(pid: int) -> dict[str, int]:
@@ -51,12 +49,17 @@ def children(pid: int) -> dict[str, int]:
     return {Path(f"/proc/{child}/comm").read_text().strip(): int(child) for child in found}
 
 
-def stand_still(*pids: int) -> None:
+def stand_still(pids: list[int], ask: Callable[[], Asked]) -> Asked:
+    """Have these stand still, and ask something meanwhile."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
-    time.sleep(LONG)
-    for pid in reversed(pids):
-        os.kill(pid, signal.SIGCONT)
+    try:
+        asked = ask()
+        time.sleep(LONG)
+    finally:
+        for pid in reversed(pids):
+            os.kill(pid, signal.SIGCONT)
+    return asked
 
 
 def big(account: Account) -> Path:
@@ -68,46 +71,24 @@ def big(account: Account) -> Path:
     return file
 
 
-@pytest.mark.parametrize("who", ["front", "monitor", "zygote", "everything"])
-def test_what_is_under_way_goes_on_afterwards(head: Head, accounts: Any, who: str) -> None:
+@pytest.mark.parametrize("who", ["front", "monitor", "everything"])
+def test_what_is_under_way_goes_on_and_who_asks_meanwhile_is_answered(head: Head, accounts: Any, who: str) -> None:
     front = head.portal.process.pid
-    monitor = children(front)["sc-monitor"]
-    zygote = children(monitor)["sc-zygote"]
-    pids = {"front": [front], "monitor": [monitor], "zygote": [zygote], "everything": [front, monitor, zygote]}[who]
-    alice = head.signed_in("alice")
+    monitor = until(lambda: children(front).get("sc-monitor"), "the monitor")
+    zygote = until(lambda: children(monitor).get("sc-zygote"), "the zygote")
+    pids = {"front": [front], "monitor": [monitor], "everything": [front, monitor, zygote]}[who]
+    alice, bob = head.signed_in("alice"), head.signed_in("bob")
     file = big(accounts["alice"])
     try:
-        download = dav(head, alice, f"/~/{file.name}", "--limit-rate", "50M")
-        assert download.stdout is not None
-        first = download.stdout.read(1000)
-        stand_still(*pids)
-        # What nobody waited for meanwhile: a first request of somebody's, who needs the monitor and the zygote.
-        assert ask(head, "carol", "/~/", "--request", "PROPFIND", "--header", "Depth: 0") == 207
-        assert len(first) + len(download.stdout.read()) == SIZE
-        assert download.wait(10) == 0
-        assert ask(head, "alice", f"/~/{file.name}", "--head") == 200
+        with start(head, alice, f"/~/{file.name}", "--limit-rate", "50M") as download:
+            assert download.stdout is not None
+            first = download.stdout.read(1000)
+            asked = stand_still(pids, lambda: [start(head, bob, "/~/", *LOOK) for _ in range(10)])
+            assert [one.communicate()[0].rpartition(b"\n")[2] for one in asked] == [b"207"] * 10
+            assert len(first) + len(download.stdout.read()) == SIZE
+        assert download.returncode == 0
+        # Who needs the monitor and the zygote.
+        assert start(head, head.signed_in("carol"), "/~/", *LOOK).communicate()[0].endswith(b"\n207")
     finally:
         file.unlink()
     assert head.portal.process.poll() is None
-    assert is_calm(head)
-
-
-def test_who_asks_while_the_front_stands_still_is_answered(head: Head) -> None:
-    front = head.portal.process.pid
-    bob, url = head.signed_in("bob"), f"https://{head.hostname}:{head.port}/dav/~/"
-    waiting = []
-    os.kill(front, signal.SIGSTOP)
-    try:
-        fields = ("--request", "PROPFIND", "--header", "Depth: 0", "--write-out", "\n%{http_code}")
-        waiting = [bob.start(url, *fields) for _ in range(20)]
-        time.sleep(LONG)
-    finally:
-        os.kill(front, signal.SIGCONT)
-    assert [one.communicate()[0].rpartition(b"\n")[2] for one in waiting] == [b"207"] * 20
-
-
-def is_calm(head: Head) -> bool:
-    """Nothing is left of it: the next one is answered as ever."""
-    began = time.monotonic()
-    until(lambda: ask(head, "bob", "/~/", "--request", "PROPFIND", "--header", "Depth: 0") == 207, "an answer")
-    return time.monotonic() - began < LONG

@@ -336,3 +336,19 @@ def test_what_is_forgotten_ends_and_is_asked_about_again(desk: Desk) -> None:
     assert (hers.ended, his.ended) == ("the account is locked", None)
     assert desk.verify() is not hers
     assert desk.verify("bob") is his
+
+
+def test_an_account_with_very_many_addresses_makes_nobody_elses_be_forgotten(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_REMEMBERED", 40)
+    desk.verify("bob")
+    for number in range(100):
+        desk.verify("alice", address=f"2001:db8::{number:x}")
+    asked = len(desk.check.asked)
+    desk.verify("bob")
+    assert len(desk.check.asked) == asked
+    assert len(desk.passwords) == module.MAX_OF_ONE + 1
+    desk.clock.advance(REMEMBERED)
+    desk.verify("bob")
+    assert list(desk.passwords._of) == [BOB.uid]

@@ -124,6 +124,20 @@ def test_what_depends_on_a_session_hears_within_a_second_that_it_expired(here: P
     assert len(here.sessions) == 0
 
 
+def test_what_depends_on_a_session_hears_that_it_expired_while_the_portal_stood_still(portal: Portal) -> None:
+    """The reactor's clock stands still with it, so the session's timer would come that much later."""
+    stopped = 0.0
+    here = portal.process(started=False)
+    here.sessions._now = lambda: here.clock.seconds() + stopped
+    here.sessions.start()
+    session = _open(here)
+    told: list[str] = []
+    session.on_end(told.append)
+    stopped = IDLE + 1
+    here.clock.advance(1)
+    assert told == ["idle"]
+
+
 def test_logout_ends_a_session_at_once_and_for_good(here: Process) -> None:
     session = _open(here)
     cookie = _cookie(here, session)

@@ -11,7 +11,18 @@ from twisted.internet.task import Clock
 
 from supercloud.authn import token as module
 from supercloud.authn.scope import DAV, LAUNCH
-from supercloud.authn.token import LONGEST, MAX_LOOKING, MAX_NAME, MAX_PER_ACCOUNT, POLL, WRITE, Token, Tokens
+from supercloud.authn.token import (
+    LONGEST,
+    LOOKING_OF_ONE,
+    LOOKING_WAITING,
+    MAX_LOOKING,
+    MAX_NAME,
+    MAX_PER_ACCOUNT,
+    POLL,
+    WRITE,
+    Token,
+    Tokens,
+)
 from supercloud.authn.token_store import TooManyTokens
 from supercloud.errors import Busy
 from supercloud.message.authorization import is_token
@@ -19,6 +30,8 @@ from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.awaiting import run
 from tests.fakes.offload import FakeOffload
 from tests.fakes.tokens import FakeTokenStore
+
+EVIL = "198.51.100.1"
 
 
 class Host:
@@ -211,24 +224,38 @@ def test_a_flood_of_made_up_tokens_leaves_room_in_the_store(host: Host, here: To
     known = make(here)
     run(here.verify(known))
     host.offload.hold()
-    flood = [Deferred.fromCoroutine(here.verify(f"scp_{n:064x}")) for n in range(MAX_LOOKING)]
+    most = LOOKING_OF_ONE + LOOKING_WAITING
+    flood = [Deferred.fromCoroutine(here.verify(f"scp_{n:064x}", EVIL)) for n in range(most)]
     with pytest.raises(Busy):
-        run(here.verify("scp_" + "f" * 64))
+        run(here.verify("scp_" + "f" * 64, EVIL))
     assert run(here.verify(known)) is not None
     host.offload.release()
-    assert [one.result for one in flood] == [None] * MAX_LOOKING
-    assert run(here.verify("scp_" + "f" * 64)) is None
+    assert [one.result for one in flood] == [None] * most
+    assert run(here.verify("scp_" + "f" * 64, EVIL)) is None
+
+
+def test_made_up_tokens_of_ten_addresses_keep_nobody_elses_waiting_long(host: Host, here: Tokens) -> None:
+    text = make(here)
+    other = host.process()
+    host.offload.hold()
+    for n in range(1000):
+        Deferred.fromCoroutine(other.verify(f"scp_{n:064x}", f"198.51.100.{n % 10}"))
+    found: list[Token | None] = []
+    Deferred.fromCoroutine(other.verify(text, "192.0.2.7")).addCallback(found.append)
+    assert len(other._looking) == MAX_LOOKING
+    host.offload.release()
+    assert [token is not None for token in found] == [True]
 
 
 def test_who_leaves_during_a_look_up_makes_no_room_for_another_before_it_is_over(host: Host, here: Tokens) -> None:
     host.offload.hold()
-    for n in range(MAX_LOOKING):
+    for n in range(2 * LOOKING_OF_ONE):
         asking = Deferred.fromCoroutine(here.verify(f"scp_{n:064x}"))
         asking.addErrback(lambda failure: failure.trap(CancelledError))
         asking.cancel()
-    with pytest.raises(Busy):
-        run(here.verify("scp_" + "f" * 64))
+    assert len(here._looking) == LOOKING_OF_ONE
     host.offload.release()
+    assert len(here._looking) == 0
     assert run(here.verify("scp_" + "f" * 64)) is None
 
 

@@ -40,7 +40,7 @@ def test_an_answer_is_handed_on() -> None:
     ("code", "status"),
     [
         ("not-writable", 403), ("not-owner", 403), ("not-yours", 403), ("unknown-lock", 412), ("too-many", 507),
-        ("too-large", 507), ("not-served", 409), ("busy", 503), ("failed", 503), ("something-new", 503),
+        ("full", 507), ("too-large", 507), ("not-served", 409), ("busy", 503), ("failed", 503), ("something-new", 503),
     ],
 )  # fmt: skip
 def test_a_refusal_is_said_with_its_status_and_without_its_reason(code: str, status: int) -> None:

@@ -6,10 +6,11 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from supercloud.desk import locks as module
-from supercloud.desk.lock_wire import MOST_OWNER, Begun, Conflict, Free, Obstacle
+from supercloud.desk.lock_wire import MOST_OWNER, Begun, Conflict, Free, Granted, Obstacle
 from supercloud.desk.locks import LockBook
 from supercloud.desk.proof import Proof
 from supercloud.desk.properties import PropertyBook
@@ -189,13 +190,36 @@ def test_locked_ones_are_found_among_many(book: LockBook, few: int, monkeypatch:
 
 
 def test_one_account_cannot_use_up_all_locks(store: Store, properties: PropertyBook, clock: Clock) -> None:
-    book = LockBook(store, properties, now=clock, per_uid=2, in_all=3)
+    book = LockBook(store, properties, now=clock, per_uid=2)
     granted(book, ALICE, scope="shared")
     granted(book, ALICE, scope="shared")
     refused("too-many", book.acquire, ALICE, proof(), wanted(scope="shared"))
 
     granted(book, BOB, scope="shared")
-    refused("too-many", book.acquire, BOB, proof(), wanted(scope="shared"))
+
+
+def test_ten_accounts_that_fill_the_book_keep_nobody_else_out_of_it(
+    store: Store, properties: PropertyBook, clock: Clock
+) -> None:
+    book = LockBook(store, properties, now=clock, per_uid=10, in_all=100, share=3)
+    for uid in range(5001, 5011):
+        for _ in range(10):
+            granted(book, uid, scope="shared")
+    for _ in range(3):
+        granted(book, ALICE, scope="shared")
+    refused("full", book.acquire, ALICE, proof(), wanted(scope="shared"))
+    granted(book, BOB, scope="shared")
+
+
+def test_one_account_cannot_fill_the_disk_by_what_it_writes_into_locks(
+    store: Store, properties: PropertyBook, clock: Clock
+) -> None:
+    book = LockBook(store, properties, now=clock, most_bytes=1000)
+    held = msgspec.structs.replace(wanted(scope="shared"), owner=b"x" * 400)
+    for _ in range(2):
+        assert isinstance(book.acquire(ALICE, proof(), held), Granted)
+    refused("too-many", book.acquire, ALICE, proof(), held)
+    assert isinstance(book.acquire(BOB, proof(), held), Granted)
 
 
 def test_locks_that_ended_make_room(store: Store, properties: PropertyBook, clock: Clock) -> None:

@@ -181,7 +181,9 @@ def test_a_search_that_takes_too_long_says_nothing(proc: Proc) -> None:
 def test_a_search_that_a_busy_machine_makes_long_tells_all_the_same(proc: Proc) -> None:
     proc.add(42, _4=SOCKET)
     hours = itertools.count(step=3600.0)
-    assert pids(Processes(str(proc.folder), monotonic=lambda: next(hours), worked=lambda: 0.0).search(SOCKET, 0)) == [42]
+    assert pids(Processes(str(proc.folder), monotonic=lambda: next(hours), worked=lambda: 0.0).search(SOCKET, 0)) == [
+        42
+    ]
 
 
 def test_a_process_with_very_many_descriptors_does_not_make_a_search_longer(

@@ -4,12 +4,12 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from supercloud.errors import Busy
-from supercloud.monitor.lane import Lane
+from supercloud.lane import Lane
 
 
 @pytest.fixture
 def lane() -> Lane:
-    return Lane("things", most=3, per_uid=2, waiting=4)
+    return Lane("things", most=3, of_one=2, waiting=4)
 
 
 def entered(lane: Lane, *uids: int) -> list[Deferred[None]]:
@@ -69,3 +69,19 @@ def test_who_waits_is_told_of_the_end(lane: Lane) -> None:
     error = Busy("the end")
     lane.close(error)
     assert told == [error, error]
+
+
+def test_very_many_that_leave_at_once_are_let_in_one_after_the_other() -> None:
+    lane = Lane("things", most=1, of_one=1, waiting=5000)
+    lane.enter(1)
+    left = 0
+
+    def leave(_: object) -> None:
+        nonlocal left
+        left += 1
+        lane.leave(1)
+
+    for _ in range(5000):
+        lane.enter(1).addCallback(leave)
+    lane.leave(1)
+    assert left == 5000
