@@ -4,6 +4,8 @@ field of each request.
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -98,6 +100,7 @@ class Authenticator:
         self._standing = standing
         self._programs = programs
         self._closed = closed
+        self._key = secrets.token_bytes(32)
 
     @property
     def takes_programs(self) -> bool:
@@ -140,12 +143,18 @@ class Authenticator:
         shown = None if need is None or self._programs is None else self._programs.shown(head)
         if shown is None or need is None or self._programs is None:
             raise NotAuthenticated("no session cookie")
-        mark = (shown, need)
+        # Not what was shown, which may be a password: nobody is to find it in memory afterwards.
+        mark = (hashlib.blake2b(shown, key=self._key, digest_size=32).digest(), need)
         viewer = self._known(memory, "program", mark)
-        if viewer is None:
-            viewer = await self._programs.verify(shown, need, address)
-            self._admit(viewer.principal)
-            self._remember(memory, "program", mark, viewer)
+        try:
+            if viewer is None:
+                viewer = await self._programs.verify(shown, need, address)
+                self._admit(viewer.principal)
+                self._remember(memory, "program", mark, viewer)
+        finally:
+            del shown
+            if head.shows_password:
+                head.forget_password()
         return viewer
 
     def admit(self, principal: Principal) -> None:

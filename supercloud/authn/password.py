@@ -24,6 +24,7 @@ from supercloud.authn.throttle import Throttle
 from supercloud.errors import AccountClosed, Busy, NotAuthenticated
 from supercloud.identity import NoAccount, Principal
 from supercloud.monitor.wire import PasswordOutcome
+from supercloud.secret import Secret
 
 REMEMBERED: Final = 300.0  # seconds
 MAX_REMEMBERED: Final = 10_000  # about 3 MB; beyond it the oldest is asked about again
@@ -41,7 +42,7 @@ WRONG: Final = "That login and password do not fit."
 class PasswordCheck(Protocol):
     """Asks whether a password is an account's; see monitor.client."""
 
-    async def check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
+    async def check_password(self, login: str, password: bytes | bytearray, address: str) -> PasswordOutcome:
         """What cannot be an account's name or a password is ``bad``.
 
         :param address: of the browser.
@@ -90,7 +91,7 @@ class Passwords:
         """How many are remembered; at most `MAX_REMEMBERED`."""
         return len(self._right)
 
-    async def verify(self, login: str, password: str, address: str) -> Password:
+    async def verify(self, login: str, password: Secret, address: str) -> Password:
         """For each request of a program: remembered at that address, or else asked about; raises as `check` does.
 
         While somebody seems to guess the account's password nothing is answered from memory, nor from a question of
@@ -100,16 +101,19 @@ class Passwords:
         if self._throttle.is_calm(login):
             known = self._right.get(digest)
             if known is not None and self.is_live(known):
+                password.wipe()
                 return known
             if digest in self._asking:
+                password.wipe()
                 return await _wait(self._asking[digest])
         return await self.check(login, password, address)
 
-    async def check(self, login: str, password: str, address: str) -> Password:
+    async def check(self, login: str, password: Secret, address: str) -> Password:
         """For somebody who signs in: ask, after whatever delay earlier failures have earned.
 
         Whoever stops waiting does not end the question, so that leaving early leaves no failure uncounted.
 
+        :param password: overwritten as soon as the monitor has it, or will not get it.
         :raises NotAuthenticated: it is not the account's, or there is no such account here: one text for all.
         :raises AccountClosed: the account may not be used now.
         :raises Busy: nobody could say, or too many wait.
@@ -134,10 +138,12 @@ class Passwords:
         for digest in list(self._of.get(uid, ())):
             self._drop(digest).end(reason)
 
-    def _digest(self, login: str, password: str, address: str) -> bytes:
-        parts = [part.encode("utf-8", "surrogatepass") for part in (address, login, password)]
-        text = b"".join(b"%d:%b" % (len(part), part) for part in parts)
-        return hashlib.blake2b(text, key=self._key, digest_size=32).digest()
+    def _digest(self, login: str, password: Secret, address: str) -> bytes:
+        made = hashlib.blake2b(key=self._key, digest_size=32)
+        for part in (address.encode("utf-8", "surrogatepass"), login.encode("utf-8", "surrogatepass"), password.data):
+            made.update(b"%d:" % len(part))
+            made.update(part)
+        return made.digest()
 
     def _answer(self, result: Password | Failure, digest: bytes, waiting: list[Deferred[Password]]) -> None:
         if isinstance(result, Password):
@@ -167,13 +173,16 @@ class Passwords:
             del self._of[password.principal.uid]
         return password
 
-    async def _ask(self, login: str, password: str, address: str) -> Password:
-        await self._throttle.admit(address, login)
+    async def _ask(self, login: str, password: Secret, address: str) -> Password:
         outcome: PasswordOutcome = "broken"
         try:
-            outcome = await self._check.check_password(login, password.encode("utf-8", "replace"), address)
+            await self._throttle.admit(address, login)
+            try:
+                outcome = await self._check.check_password(login, password.data, address)
+            finally:
+                self._count(outcome, address, login)
         finally:
-            self._count(outcome, address, login)
+            password.wipe()
         if outcome != "good":
             _refuse(outcome, login, address)
         try:

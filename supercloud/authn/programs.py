@@ -13,10 +13,9 @@ from supercloud.authn.token_store import TokenRow
 from supercloud.errors import NotAuthenticated, OutOfScope
 from supercloud.identity import NoAccount, Principal
 from supercloud.message.authorization import Basic, Bearer, holds_token, is_token, read_authorization
-from supercloud.message.head import RequestHead
+from supercloud.message.head import SHOWN_IN, RequestHead
 
-OURS: Final = b"x-supercloud-authorization"
-SHOWN_IN: Final = (OURS, b"authorization")  # the fields, by their names in lower case
+OURS: Final = SHOWN_IN[0]
 _STALE: Final = "This token is not good: it expired, was revoked, or is somebody else's. Make a new one at /tokens."
 
 
@@ -67,19 +66,23 @@ class Programs:
         :raises OutOfScope: a token for something else.
         :raises PortalError: as `Passwords.check` does.
         """
-        match read_authorization(value):
+        shown = read_authorization(value)
+        del value  # an error's frames would keep it
+        match shown:
             case Bearer(text):
                 return await self._by_token(text, need, address)
-            case Basic(login, text) if is_token(text):
-                viewer = await self._by_token(text, need, address)
+            case Basic(login, secret) if is_token(secret.data):
+                viewer = await self._by_token(secret.data.decode("ascii"), need, address)
                 if viewer.principal.login != login:
                     raise NotAuthenticated(f"a token of {viewer.principal}'s, as {login[:32]!a}", public=_STALE)
                 return viewer
-            case Basic(login, text) if self._passwords is not None:
-                password = await self._passwords.verify(login, text, address)
+            case Basic(login, secret) if self._passwords is not None:
+                password = await self._passwords.verify(login, secret, address)
                 principal = await self._account(password.principal)
                 return Viewer(principal, password, principal.uid, self._passwords)
-            case _:
+            case other:
+                if isinstance(other, Basic):
+                    other.password.wipe()
                 raise NotAuthenticated("a credential of a kind that is not taken here")
 
     async def _by_token(self, text: str, need: Scope, address: str) -> Viewer:

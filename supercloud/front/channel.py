@@ -23,6 +23,7 @@ from supercloud.front.exchange import Exchange
 from supercloud.message.body import Body, Malformed, reader_for
 from supercloud.message.head import UNREADABLE, RequestHead, parse_like, parse_request
 from supercloud.relay.leg import Transport
+from supercloud.secret import wipe
 
 # Pipelined bytes that are kept while an exchange is under way; beyond it the browser waits.
 MAX_AHEAD: Final = 64 * 1024
@@ -91,7 +92,10 @@ class Channel(TwistedProtocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the browser."""
-        self._buffer = self._buffer + data if self._buffer else data
+        held, self._buffer = self._buffer, data
+        if held:
+            self._buffer = held + data
+            wipe(held)
         if not self._is_working:
             self._work()
 
@@ -112,7 +116,7 @@ class Channel(TwistedProtocol):
         self.is_open = False
         self._deadline.cancel()
         self._step = self._at_end
-        self._buffer = b""
+        self._drop()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandoned()
@@ -187,7 +191,7 @@ class Channel(TwistedProtocol):
     def close(self) -> None:
         """End the connection once what was written has left; what still arrives is dropped."""
         self._step = self._at_end
-        self._buffer = b""
+        self._drop()
         if self.is_open:
             # A browser that reads slowly has the end of its response still before it.
             self._deadline.set(self.door.limits.idle if self.is_choked else LINGER)
@@ -198,7 +202,7 @@ class Channel(TwistedProtocol):
     def abort(self) -> None:
         """End the connection at once, so that the browser sees a broken response and not a short one."""
         self._step = self._at_end
-        self._buffer = b""
+        self._drop()
         if self.is_open:
             self.transport.unregisterProducer()
             self.transport.abortConnection()
@@ -213,6 +217,11 @@ class Channel(TwistedProtocol):
     def moved(self) -> None:
         """Something was sent or received: the exchange is not silent."""
         self._deadline.set(self.door.limits.silence)
+
+    def _drop(self) -> None:
+        """What came is not read; it may be a password."""
+        held, self._buffer = self._buffer, b""
+        wipe(held)
 
     # What it may do next.
 
@@ -261,6 +270,7 @@ class Channel(TwistedProtocol):
         self._is_partial = False
         self._seen = 0
         raw, self._buffer = buffer[: end + 4], buffer[end + 4 :]
+        wipe(buffer)
         head = parse_like(raw, self._last)
         if head is None:
             try:
@@ -268,7 +278,8 @@ class Channel(TwistedProtocol):
             except PortalError as error:
                 self._refuse(error)
                 return False
-        self._last = head if len(raw) <= MAX_REMEMBERED else UNREADABLE
+        self._last = head if len(raw) <= MAX_REMEMBERED and not head.shows_password else UNREADABLE
+        del raw, buffer
         self._begin(head)
         return True
 
@@ -287,14 +298,17 @@ class Channel(TwistedProtocol):
         body, exchange = self._body, self._exchange
         if self._holds or body is None:
             return False
+        came, self._buffer = self._buffer, b""
         try:
-            payload, self._buffer = body.feed(self._buffer)
+            payload, self._buffer = body.feed(came)
         except Malformed as error:
             if exchange is None:
                 self.close()
             else:
                 exchange.fail_request(BadMessage(f"request body: {error}"))
             return False
+        wipe(came)
+        del came  # mostly the payload itself
         if exchange is not None:
             if payload:
                 self._deadline.set(self.door.limits.silence)
@@ -302,6 +316,7 @@ class Channel(TwistedProtocol):
             if body.is_done and self._step == self._in_body:
                 self._step = self._in_wait
                 exchange.body_ended(body.trailers)
+        wipe(payload)
         if body.is_done and self._exchange is None and self._step != self._at_end:
             self._step = self._at_head
         return True
@@ -319,13 +334,13 @@ class Channel(TwistedProtocol):
         return True
 
     def _at_end(self) -> bool:
-        self._buffer = b""
+        self._drop()
         return False
 
     def _refuse(self, error: PortalError) -> None:
         """Answer a message that cannot be read, and close: where the next one begins is anybody's guess."""
         self._step = self._at_end
-        self._buffer = b""
+        self._drop()
         exchange = self._exchange = Exchange(self, UNREADABLE)
         exchange.fail(error)
 

@@ -20,7 +20,7 @@ from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.password import Passwords
-from supercloud.authn.programs import SHOWN_IN, looks_for_files
+from supercloud.authn.programs import looks_for_files
 from supercloud.authn.scope import needed_scope
 from supercloud.authn.session import Sessions
 from supercloud.authn.throttle import Throttle
@@ -50,7 +50,7 @@ from supercloud.front.signin import SignIn
 from supercloud.front.static_files import NO_WORKER, STATIC
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
-from supercloud.message.head import RequestHead
+from supercloud.message.head import SHOWN_IN, RequestHead
 from supercloud.notice import Told
 from supercloud.routing.homeward import home_of
 from supercloud.routing.hosts import Hosts
@@ -249,7 +249,7 @@ class Site:
         form = await read_form(exchange)
         login, onward = form.get("login", "").strip(), form.get("next", "/")
         try:
-            password = await passwords.check(login, form.get("password", ""), exchange.address)
+            password = await passwords.check(login, form.password, exchange.address)
             self._on.authenticator.admit(password.principal)
         except (NotAuthenticated, AccountClosed, Busy, UnderMaintenance) as error:
             self._sign_in_page(exchange, error, login=login, onward=onward)

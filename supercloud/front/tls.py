@@ -31,6 +31,7 @@ from zope.interface import implementer
 
 from supercloud.pem import BadMaterial, read, read_certificates, read_pair
 from supercloud.relay.leg import send
+from supercloud.secret import SMALL, wipe
 
 _PROTOCOL = b"http/1.1"
 # Authenticated encryption and forward secrecy only (Mozilla's "intermediate" list without DHE, 2024).
@@ -46,6 +47,9 @@ RECORD: Final = 16 * 1024  # plain bytes of the largest record, RFC 8446 section
 _MOST = 5 * RECORD  # in one delivery: what Twisted reads from TCP at once is 64 KiB, and may complete one more record
 
 _MOST_CIPHER = 2 * CHUNK  # encrypted bytes that leave at once
+# SSL_OP_CLEANSE_PLAINTEXT of openssl/ssl.h: OpenSSL overwrites in its own buffer what was read out of it.
+_CLEANSE_PLAINTEXT = 1 << 1
+_NOTHING = bytes(SMALL)
 
 _CRL = re.compile(rb"-----BEGIN X509 CRL-----.+?-----END X509 CRL-----", re.DOTALL)
 
@@ -176,7 +180,7 @@ class _Options(CertificateOptions):
         context: Any = super()._makeContext(skipCiphers=True)
         # One call of send() makes all the records of a chunk; pyOpenSSL's default is one record a call.
         context.clear_mode(lib.SSL_MODE_ENABLE_PARTIAL_WRITE)
-        context.set_options(lib.SSL_OP_NO_RENEGOTIATION)
+        context.set_options(lib.SSL_OP_NO_RENEGOTIATION | _CLEANSE_PLAINTEXT)
         context.set_timeout(RESUMABLE)
         context.set_alpn_select_callback(_select_protocol)
         if self.authorities:
@@ -263,6 +267,8 @@ class TlsTransport(TLSMemoryBIOProtocol):
             plain, ended = self._decrypt()
             if plain and not self._aborted:
                 ProtocolWrapper.dataReceived(self, plain)
+            size = len(plain)
+            wipe(plain)  # unless somebody has kept it
             if self._tlsConnection is None:
                 return
             if ended is not None and not self._lostTLSConnection:
@@ -270,7 +276,7 @@ class TlsTransport(TLSMemoryBIOProtocol):
                     self._shutdownTLS()
                     ended = None  # the reason comes from TCP
                 self._tlsShutdownFinished(ended)
-            if len(plain) <= _MOST - RECORD:
+            if size <= _MOST - RECORD:
                 break
         self._flushSendBIO()
 
@@ -287,11 +293,19 @@ class TlsTransport(TLSMemoryBIOProtocol):
                 except SSL.WantReadError:
                     break
                 except SSL.Error:
-                    return ffi.buffer(_plain, at)[:], Failure()
+                    return _taken(at), Failure()
             at += came
             if not _waiting(connection._into_ssl):
                 break
-        return ffi.buffer(_plain, at)[:], None
+        return _taken(at), None
+
+
+def _taken(size: int) -> bytes:
+    """What was decrypted; it stands nowhere else afterwards."""
+    taken: bytes = ffi.buffer(_plain, size)[:]
+    if size <= SMALL:
+        ffi.memmove(_plain, _NOTHING, size)
+    return taken
 
 
 class TlsFactory(TLSMemoryBIOFactory):

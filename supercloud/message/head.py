@@ -15,10 +15,13 @@ from typing import Final
 import httptools
 
 from supercloud.errors import BadMessage, HeadTooLarge, Unreachable
+from supercloud.secret import wipe
 
 # (name in lower case, name as received, value without surrounding white space); order and repeats are kept.
 Field = tuple[bytes, bytes, bytes]
 
+# Where a request shows a password or a token; what stood there is overwritten.
+SHOWN_IN: Final = (b"x-supercloud-authorization", b"authorization")
 CHUNKED: Final = -1
 UNTIL_CLOSE: Final = -2
 
@@ -79,6 +82,27 @@ class RequestHead:
     def path(self) -> bytes:
         """The target without its query."""
         return self.target.partition(b"?")[0]
+
+    @property
+    def shows_password(self) -> bool:
+        """Whether a field shows a login and a password (RFC 7617), to the portal or to an application."""
+        return any(self.first.get(name, b"")[:6].lower() == b"basic " for name in SHOWN_IN)
+
+    def forget_password(self) -> None:
+        """Let go of the field that shows the portal who sent it, and of all that it was cut from: nothing of it is to
+        stay in memory. That there was one is still known.
+        """
+        shown = SHOWN_IN[0] if SHOWN_IN[0] in self.first else SHOWN_IN[1]
+        values = [value for lower, _, value in self.fields if lower == shown]
+        self.fields = [field for field in self.fields if field[0] != shown]
+        self.first = {**self.first, shown: b""}
+        while values:
+            value = values.pop()
+            wipe(value)
+        raw, rest = self.raw, self.rest
+        self.raw = self.rest = b""
+        wipe(raw)
+        wipe(rest)
 
 
 # Stands for a head that could not be read, while it is refused.
@@ -141,16 +165,26 @@ def _cut(raw: bytes) -> tuple[bytes, list[Field], dict[bytes, bytes]]:
     That leaves one way to cut it: llhttp refuses bare CR and LF, folded fields, and space before a colon. Its own
     callbacks, one a field, would cost twice as much.
     """
-    start, *lines = raw[:-4].split(b"\r\n")
+    whole = raw[:-4]
+    start, *lines = whole.split(b"\r\n")
     fields: list[Field] = []
     first: dict[bytes, bytes] = {}
+    has_shown = False
     for text in lines:
-        name, _, value = text.partition(b":")
+        name, _, came = text.partition(b":")
         lower = name.lower()
-        value = value.strip(b" \t")
+        value = came.strip(b" \t")
         fields.append((lower, name, value))
         if lower not in first:
             first[lower] = value
+        if lower in SHOWN_IN:
+            has_shown = True
+            wipe(came)
+    if has_shown:
+        while lines:
+            text = lines.pop()
+            wipe(text)
+        wipe(whole)
     return start, fields, first
 
 

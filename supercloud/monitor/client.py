@@ -151,7 +151,7 @@ class Monitor:
         self._forwards = Lane("forwards", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
         self._link = PacketLink(reactor, connected, Answer, self._received, self._lost, most_waiting=None)
 
-    async def check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
+    async def check_password(self, login: str, password: bytes | bytearray, address: str) -> PasswordOutcome:
         """Ask PAM. What cannot be an account's name or a password is ``bad`` without asking.
 
         :param address: of the browser; ``""``: not known.
@@ -169,7 +169,7 @@ class Monitor:
             return "slow"
         return answer.outcome
 
-    def _send_password(self, login: str, password: bytes, address: str) -> Deferred[Any]:
+    def _send_password(self, login: str, password: bytes | bytearray, address: str) -> Deferred[Any]:
         """Through a pipe, of which no end stays open here."""
         reading = -1
         try:
@@ -340,7 +340,7 @@ class Monitor:
                 answered.errback(_gone(why))
 
 
-def _piped(password: bytes) -> int:
+def _piped(password: bytes | bytearray) -> int:
     """The reading end of a pipe that holds it; a new one has room for `MOST_PASSWORD`."""
     reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
     try:

@@ -25,7 +25,7 @@ class FakePasswordCheck:
         self.breaks: PortalError | None = None
         self._waiting: list[Deferred[None]] | None = None
 
-    async def check_password(self, login: str, password: bytes, address: str) -> PasswordOutcome:
+    async def check_password(self, login: str, password: bytes | bytearray, address: str) -> PasswordOutcome:
         if not login or not _LOGIN.issuperset(login) or not 0 < len(password) <= 1024 or b"\0" in password:
             return "bad"
         self.asked.append((login, address))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from supercloud.monitor.__main__ import Front
 from supercloud.monitor.breach import Breach
+from supercloud.monitor.loop import Loop
 from supercloud.monitor.wire import (
     AccountRead,
     Answer,
@@ -79,11 +80,31 @@ near = st.builds(
 packets = st.one_of(st.binary(min_size=1, max_size=300), near, st.just(b"\x90" * (MOST_BYTES + 1)))
 
 
+class Reader:
+    """What the monitor reads from its front."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._loop = Loop()
+        self._got: list[tuple[Request, list[int]]] = []
+        self.front = Front(connected, self._loop)
+        self.front.start(lambda *asked: self._got.append(asked))
+
+    def receive(self) -> tuple[Request, list[int]]:
+        """:raises Breach: it is no request."""
+        self._loop.turn(1)
+        return self._got.pop()
+
+    def close(self) -> None:
+        self._loop.close()
+
+
 @pytest.fixture
-def pair() -> Iterator[tuple[socket.socket, Front]]:
+def pair() -> Iterator[tuple[socket.socket, Reader]]:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
-        yield ours, Front(theirs)
+        made = Reader(theirs)
+        yield ours, made
+        made.close()
 
 
 shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,7 +112,7 @@ shared = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 @given(requests)
 @shared
-def test_a_request_comes_as_it_was_sent(pair: tuple[socket.socket, Front], request: Request) -> None:
+def test_a_request_comes_as_it_was_sent(pair: tuple[socket.socket, Reader], request: Request) -> None:
     ours, front = pair
     Packets[Answer](ours, Answer).send(request)
     assert front.receive() == (request, [])
@@ -99,15 +120,15 @@ def test_a_request_comes_as_it_was_sent(pair: tuple[socket.socket, Front], reque
 
 @given(answers)
 @shared
-def test_an_answer_comes_as_it_was_sent(pair: tuple[socket.socket, Front], answer: Answer) -> None:
+def test_an_answer_comes_as_it_was_sent(pair: tuple[socket.socket, Reader], answer: Answer) -> None:
     ours, front = pair
-    front.answer(answer)
+    front.front.answer(answer)
     assert Packets[Answer](ours, Answer).receive() == (answer, [])
 
 
 @given(packets)
 @shared
-def test_what_is_not_in_the_table_is_a_breach(pair: tuple[socket.socket, Front], data: bytes) -> None:
+def test_what_is_not_in_the_table_is_a_breach(pair: tuple[socket.socket, Reader], data: bytes) -> None:
     """What is let through is what the table says to the last field: encoded again it is the same map."""
     ours, front = pair
     ours.send(data)
@@ -123,7 +144,7 @@ def test_what_is_not_in_the_table_is_a_breach(pair: tuple[socket.socket, Front],
 
 @given(answers)
 @shared
-def test_an_answer_is_no_request(pair: tuple[socket.socket, Front], answer: Answer) -> None:
+def test_an_answer_is_no_request(pair: tuple[socket.socket, Reader], answer: Answer) -> None:
     ours, front = pair
     ours.send(msgspec.msgpack.encode(answer))
     with pytest.raises(Breach):

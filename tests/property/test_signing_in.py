@@ -24,7 +24,9 @@ steps = st.sampled_from(
 @given(texts.filter(lambda text: ":" not in text), texts)
 def test_a_login_and_a_password_come_back_as_they_were(login: str, password: str) -> None:
     value = b"Basic " + base64.b64encode(f"{login}:{password}".encode())
-    assert read_authorization(value) == Basic(login, password)
+    read = read_authorization(value)
+    assert isinstance(read, Basic)
+    assert (read.login, bytes(read.password.data).decode()) == (login, password)
 
 
 @given(st.binary(max_size=200))
@@ -45,10 +47,15 @@ def test_no_path_of_one_scope_resolves_into_another(first: bytes, rest: list[byt
 
 @given(st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=8))
 def test_a_form_comes_back_as_it_was_filled_in(fields: dict[str, str]) -> None:
-    assert _parse(urlencode(fields).encode()) == fields
+    body = bytearray(urlencode(fields).encode())
+    form = _parse(body, len(body))
+    read = dict(form)
+    if "password" in fields:
+        read["password"] = form.password.data.decode()
+    assert read == fields
 
 
 @given(st.binary(max_size=200))
 def test_a_form_is_read_or_refused(body: bytes) -> None:
     with suppress(BadMessage):
-        _parse(body)
+        _parse(bytearray(body), len(body))

@@ -14,6 +14,7 @@ from supercloud.authn.throttle import Throttle
 from supercloud.config import Authn
 from supercloud.credentials import FILE, Credentials
 from supercloud.desk.token_wire import ListTokens
+from supercloud.secret import Secret
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.offload import FakeOffload
@@ -84,7 +85,7 @@ def test_what_memory_has_of_an_account_can_be_ended(make: Make) -> None:
     assert made.tokens is not None
     assert made.passwords is not None
     text, _ = run(made.tokens.create(ALICE, DAV, life=3600.0))
-    token, password = run(made.tokens.verify(text)), run(made.passwords.verify("alice", "alice-secret", "::1"))
+    token, password = run(made.tokens.verify(text)), run(made.passwords.verify("alice", Secret(b"alice-secret"), "::1"))
     assert token is not None
     made.forget(ALICE.uid, "locked")
     assert (token.ended, password.ended) == ("locked", "locked")

@@ -15,6 +15,7 @@ from supercloud.authn.password import REMEMBERED, WRONG, Password, Passwords
 from supercloud.authn.throttle import Throttle
 from supercloud.errors import AccountClosed, Busy, NotAuthenticated, NoWorker
 from supercloud.monitor.wire import PasswordOutcome
+from supercloud.secret import Secret
 from tests.fakes.accounts import ALICE, BOB, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.passwords import FakePasswordCheck
@@ -32,11 +33,15 @@ class Desk:
         self.passwords = Passwords(check=self.check, accounts=self.accounts, throttle=self.throttle, clock=self.clock)
 
     def verify(self, login: str = "alice", password: str | None = None, address: str = HOME) -> Password:
-        return run(self.passwords.verify(login, f"{login}-secret" if password is None else password, address))
+        typed = Secret((f"{login}-secret" if password is None else password).encode())
+        try:
+            return run(self.passwords.verify(login, typed, address))
+        finally:
+            assert not any(typed.data)
 
     def start(self, login: str, password: str, address: str = HOME) -> tuple[Deferred[Any], list[Any]]:
         got: list[Any] = []
-        asking = Deferred.fromCoroutine(self.passwords.verify(login, password, address))
+        asking = Deferred.fromCoroutine(self.passwords.verify(login, Secret(password.encode()), address))
         asking.addBoth(got.append)
         return asking, got
 
@@ -70,7 +75,7 @@ def test_using_it_does_not_make_it_good_for_longer(desk: Desk) -> None:
 
 def test_whoever_signs_in_is_asked_about_though_it_is_remembered(desk: Desk) -> None:
     desk.verify()
-    run(desk.passwords.check("alice", "alice-secret", HOME))
+    run(desk.passwords.check("alice", Secret(b"alice-secret"), HOME))
     assert len(desk.check.asked) == 2
 
 
@@ -91,7 +96,8 @@ def test_a_wrong_password_is_not_taken_for_the_right_one_that_is_remembered(desk
 
 
 def test_a_nul_that_moves_between_login_and_password_is_another_credential(desk: Desk) -> None:
-    digests = {desk.passwords._digest(*one, HOME) for one in [("a", "b\0c"), ("a\0b", "c"), ("1:a", ""), ("1", ":a")]}
+    shown = [("a", b"b\0c"), ("a\0b", b"c"), ("1:a", b""), ("1", b":a")]
+    digests = {desk.passwords._digest(login, Secret(typed), HOME) for login, typed in shown}
     assert len(digests) == 4
 
 
@@ -108,7 +114,7 @@ def test_neither_memory_nor_its_keys_hold_the_password(desk: Desk) -> None:
     desk.verify()
     held = repr(vars(desk.passwords)) + repr([repr(one) for one in desk.passwords._right.values()])
     assert "alice-secret" not in held
-    assert Desk().passwords._digest("alice", "x", HOME) != desk.passwords._digest("alice", "x", HOME)
+    assert Desk().passwords._digest("alice", Secret(b"x"), HOME) != desk.passwords._digest("alice", Secret(b"x"), HOME)
 
 
 def test_memory_is_bounded(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

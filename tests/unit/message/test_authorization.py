@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from supercloud.message.authorization import Basic, Bearer, holds_token, is_token, read_authorization
+from supercloud.secret import Secret
 
 TOKEN = "scp_" + "0123456789abcdef" * 4
 
@@ -15,18 +16,24 @@ def basic(text: bytes, scheme: bytes = b"Basic") -> bytes:
     return scheme + b" " + base64.b64encode(text)
 
 
+def read_basic(value: bytes) -> tuple[str, bytes]:
+    read = read_authorization(value)
+    assert isinstance(read, Basic)
+    return read.login, bytes(read.password.data)
+
+
 def test_basic_is_a_login_and_a_password_which_may_hold_colons() -> None:
-    assert read_authorization(basic(b"alice:a:b c")) == Basic("alice", "a:b c")
+    assert read_basic(basic(b"alice:a:b c")) == ("alice", b"a:b c")
 
 
 def test_basic_is_utf_8() -> None:
     """RFC 7617 section 2.1, as the challenge says."""
-    assert read_authorization(basic("alice:pässwörd €".encode())) == Basic("alice", "pässwörd €")
+    assert read_basic(basic("alice:pässwörd €".encode())) == ("alice", "pässwörd €".encode())
 
 
 @pytest.mark.parametrize("scheme", [b"basic", b"BASIC", b"bAsIc"])
 def test_a_scheme_has_no_case(scheme: bytes) -> None:
-    assert read_authorization(basic(b"alice:x", scheme)) == Basic("alice", "x")
+    assert read_basic(basic(b"alice:x", scheme)) == ("alice", b"x")
 
 
 def test_bearer_is_its_token() -> None:
@@ -46,9 +53,9 @@ def test_anything_else_is_nothing(value: bytes) -> None:
     assert read_authorization(value) is None
 
 
-@pytest.mark.parametrize("shown", [Basic("alice", "secret"), Bearer("secret")])
+@pytest.mark.parametrize("shown", [Basic("alice", Secret(b"hunter2")), Bearer("hunter2")])
 def test_a_secret_is_not_told_by_what_holds_it(shown: Basic | Bearer) -> None:
-    assert "secret" not in repr(shown)
+    assert "hunter2" not in repr(shown)
 
 
 @pytest.mark.parametrize("text", ["", "scp_", TOKEN[:-1], TOKEN + "0", TOKEN.upper(), " " + TOKEN, TOKEN + "\n"])
