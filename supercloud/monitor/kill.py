@@ -17,11 +17,11 @@ def kill_tree(pid: int, pidfd: int) -> None:
 
     Each is stopped before its children are looked up: it cannot wait for one then, so their numbers stay theirs.
 
-    :param pidfd: of that process, which may be gone, and its number another's.
+    :param pidfd: of that process, which may be gone, and its number another's; what is none kills nobody.
     """
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGSTOP)
-    except ProcessLookupError:
+    except OSError:
         return
     stopped = [pid]
     for parent in stopped:
