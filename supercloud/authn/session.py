@@ -301,10 +301,19 @@ class Sessions:
 
     async def _poll(self) -> None:
         self._follow_time()
-        position, ended = await self._offload.run(self._store.changes, self._position)
+        position, ended, is_all = await self._offload.run(self._store.changes, self._position)
         self._position = max(position, self._position)
         for session_id, reason in ended:
             self._leave(session_id, reason)
+        if not is_all:
+            await self._look_for_all()
+
+    async def _look_for_all(self) -> None:
+        """Too much ended to hear of each one: ask about those of memory."""
+        for session_id in list(self._met):
+            row, _ = await self._offload.run(self._store.find, session_id)
+            if row is None:
+                self._leave(session_id, "ended")
 
     async def _write(self) -> None:
         due = [session for session in self._met.values() if session.last_seen > session.written]

@@ -32,6 +32,9 @@ _UPGRADES = {1: "ALTER TABLE session ADD COLUMN certificate BLOB NOT NULL DEFAUL
 _MARGIN: Final = 600.0
 # Seconds for which a process that stands still may not have heard of an end; it looks twice a second.
 _HEARD: Final = 86400.0
+# Ends that are kept, some 6 MB: an account that signs in and out all day must not fill the disk for everybody. Who has
+# not heard of older ones is told so.
+MOST_ENDED: Final = 50_000
 
 _COLUMNS = "id, uid, login, scheme, address, created, ends, last_seen, certificate"
 
@@ -84,8 +87,8 @@ class Store(Protocol):
         """Every session of an account is over."""
         ...
 
-    def changes(self, since: int) -> tuple[int, list[tuple[str, str]]]:
-        """Newest position, and (session, reason) of what ended after ``since``."""
+    def changes(self, since: int) -> tuple[int, list[tuple[str, str]], bool]:
+        """Newest position, (session, reason) of what ended after ``since``, and whether that is all of it."""
         ...
 
     def forget(self, now: float, idle: float) -> None:
@@ -167,13 +170,14 @@ class SqliteStore:
             found = connection.execute("SELECT id FROM session WHERE uid = ?", (uid,)).fetchall()
             self._end(connection, [session for (session,) in found], reason)
 
-    def changes(self, since: int) -> tuple[int, list[tuple[str, str]]]:
-        """Newest position, and (session, reason) of what ended after ``since``."""
+    def changes(self, since: int) -> tuple[int, list[tuple[str, str]], bool]:
+        """Newest position, (session, reason) of what ended after ``since``, and whether that is all of it."""
         with self._file.read() as connection:
             rows = connection.execute(
                 "SELECT session, reason FROM ended WHERE number > ? ORDER BY number", (since,)
             ).fetchall()
-            return self._position(connection), rows
+            position = self._position(connection)
+            return position, rows, len(rows) == max(position - since, 0)
 
     def use_ticket(self, ticket: str, ends: float) -> bool:
         """True for the first caller of all processes, False ever after, until the ticket is long past its end."""
@@ -193,6 +197,7 @@ class SqliteStore:
         rows = [(session, reason, self._now()) for session in sessions]
         connection.executemany("INSERT INTO ended (session, reason, at) VALUES (?, ?, ?)", rows)
         connection.executemany("DELETE FROM session WHERE id = ?", [(session,) for session in sessions])
+        connection.execute("DELETE FROM ended WHERE number <= ?", (self._position(connection) - MOST_ENDED,))
 
     def _position(self, connection: sqlite3.Connection) -> int:
         found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'ended'").fetchone()

@@ -270,3 +270,9 @@ def test_an_account_that_may_not_be_used_is_refused_whatever_it_shows(bench: Ben
     bench.viewer(cookie)
     bench.program("alice")
     assert bench.standing.let_in == ["alice", "alice"]
+
+
+def test_what_a_connection_remembers_does_not_tell_what_was_shown(bench: Bench) -> None:
+    bench.program("alice")
+    assert bench.memory
+    assert "alice" not in repr([mark for mark, _ in bench.memory.values()])  # type: ignore[misc, attr-defined]

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import LogEvent, globalLogPublisher
 
 from supercloud.authn import session as module
+from supercloud.authn import store as store_module
 from supercloud.authn.session import POLL, WRITE, Session
 from supercloud.authn.store import SessionRow
 from tests.fakes.awaiting import run
@@ -235,6 +236,24 @@ def test_what_one_process_ends_the_others_end_within_a_second(portal: Portal) ->
     assert POLL < 1
     assert heard == ["kicked"]
     assert _verified(there, _cookie(here, session)) is None
+
+
+def test_what_another_process_ends_is_over_though_too_much_ended_to_hear_of_it(
+    portal: Portal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "MOST_ENDED", 3)
+    one, two = portal.process(), portal.process()
+    session, kept = _open(one), _open(one)
+    assert _verified(two, _cookie(one, session)) is not None
+    seen = _verified(two, _cookie(one, kept))
+    run(one.sessions.end(session.id, "logout"))
+    for number in range(10):
+        one.store.end(f"another-{number}", "logout")
+    portal.clock.advance(1)
+    assert _verified(two, _cookie(one, session)) is None
+    assert seen is not None
+    assert seen.ended is None
+    assert len(two.sessions) == 1
 
 
 def test_a_session_that_is_used_in_another_process_is_not_idle_here(portal: Portal) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from supercloud.authn import store as module
 from supercloud.authn.private import Exposed
 from supercloud.authn.store import SessionRow, SqliteStore
 
@@ -55,15 +56,15 @@ def test_what_one_process_ends_another_no_longer_finds_and_hears_of(store: Sqlit
     store.add(ROW, 10)
     other.end("one", "logout")
     assert store.find("one") == (None, 1)
-    assert store.changes(0) == (1, [("one", "logout")])
-    assert store.changes(1) == (1, [])
+    assert store.changes(0) == (1, [("one", "logout")], True)
+    assert store.changes(1) == (1, [], True)
 
 
 def test_all_sessions_of_an_account_end_and_nobody_elses(store: SqliteStore) -> None:
     for session, uid in (("one", 1001), ("two", 1001), ("bobs", 1002)):
         store.add(replace(ROW, id=session, uid=uid), 10)
     store.end_all(1001, "kicked")
-    assert store.changes(0) == (2, [("one", "kicked"), ("two", "kicked")])
+    assert store.changes(0) == (2, [("one", "kicked"), ("two", "kicked")], True)
     assert [row.id for row in store.of_account(1002)] == ["bobs"]
 
 
@@ -72,7 +73,18 @@ def test_positions_go_on_when_old_news_is_removed(store: SqliteStore) -> None:
     store.end("one", "logout")
     store.forget(NOW + 1e6, 10)
     store.end("two", "logout")
-    assert store.changes(1) == (2, [("two", "logout")])
+    assert store.changes(1) == (2, [("two", "logout")], True)
+
+
+def test_ends_without_end_do_not_fill_the_disk_and_who_missed_some_is_told(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_ENDED", 10)
+    for number in range(100):
+        store.end(str(number), "logout")
+    assert store.changes(95) == (100, [(str(number), "logout") for number in range(95, 100)], True)
+    position, ended, is_all = store.changes(50)
+    assert (position, len(ended), is_all) == (100, 10, False)
 
 
 def test_an_account_keeps_as_many_sessions_as_allowed_and_the_oldest_end(store: SqliteStore) -> None:

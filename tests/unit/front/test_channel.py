@@ -99,3 +99,12 @@ def test_an_empty_line_between_requests_is_no_request() -> None:
     browser.send(b"\r\n")
     portal.clock.advance(60)
     assert browser.received == b""
+
+
+def test_a_connection_does_not_remember_a_head_that_shows_a_password() -> None:
+    browser = FakePortal().browser()
+    for shown, is_remembered in ((b"Bearer x", True), (b"Basic YWxpY2U6aHVudGVyMg==", False)):
+        browser.send(_HEALTHZ[:-2] + b"Authorization: " + shown + b"\r\n\r\n")
+        assert browser.status == 200
+        browser.take()
+        assert (shown in browser.channel._last.raw) is is_remembered

@@ -138,3 +138,19 @@ def test_whether_an_applications_connection_is_kept(start: bytes, lines: tuple[b
 def test_a_response_with_too_many_fields_is_refused() -> None:
     with pytest.raises(Unreachable):
         parse_response(b"HTTP/1.1 200 OK\r\n" + b"A: b\r\n" * 3 + b"\r\n", most_fields=2)
+
+
+def test_a_head_that_forgets_its_password_keeps_all_else() -> None:
+    head = _request(b"Authorization: bAsIc YWxpY2U6aHVudGVyMg==", b"Depth: 0")
+    assert head.shows_password
+    head.forget_password()
+    assert not head.shows_password
+    assert [name for name, _, _ in head.fields] == [b"host", b"depth"]
+    assert b"authorization" in head.first  # that somebody showed something
+    assert b"YWxpY2U6aHVudGVyMg==" not in repr(head).encode()
+
+
+def test_what_is_an_applications_password_is_left_to_it() -> None:
+    head = _request(b"X-Supercloud-Authorization: Basic YTpi", b"Authorization: Basic YzpkZQ==")
+    head.forget_password()
+    assert head.fields[1:] == [(b"authorization", b"Authorization", b"Basic YzpkZQ==")]
