@@ -41,7 +41,7 @@ def head(accounts: Any, public_copies: Any) -> Iterator[Head]:
 
 
 def start(head: Head, curl: Curl, path: str, *options: str) -> subprocess.Popen[bytes]:
-    return curl.start(f"https://{head.hostname}:{head.port}/dav{path}", *options)
+    return curl.start(f"https://{head.hostname}:{head.port}/dav{path}", "--max-time", "300", *options)
 
 
 def children(pid: int) -> dict[str, int]:
