@@ -24,14 +24,12 @@ UNTIL_CLOSE: Final = -2
 
 # RFC 9112 section 3 and 5: no bare LF or CR, no NUL, no obs-fold, no space before the colon. An underscore or
 # another sign in a request's field name is refused: gateways and CGI read X_Forwarded_User as X-Forwarded-User.
-_REQUEST = re.compile(
-    rb"[!#$%&'*+.^`|~0-9A-Za-z-]{1,32} [!-~]+ HTTP/1\.[01]\r\n"
-    rb"(?:[0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
-)
+# The request line is always held against it: llhttp skips line ends before a method, and `_cut` would keep them.
+_START = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]{1,32} [!-~]+ HTTP/1\.[01]")
+_REQUEST = re.compile(_START.pattern + rb"\r\n(?:[0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n")
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
 _MAX_DIGITS = 18  # of a length: an exabyte
-_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z/-]+")
 _ONCE = (b"host", b"content-length", b"transfer-encoding")
@@ -181,12 +179,9 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     except httptools.HttpParserError:
         raise _why_not(raw) from None
     start, fields, first = _cut(raw)
-    if not _KNOWN_NAMES.issuperset(first) and not _REQUEST.fullmatch(raw):
+    if not _START.fullmatch(start) or (not _KNOWN_NAMES.issuperset(first) and not _REQUEST.fullmatch(raw)):
         raise _why_not(raw)
-    line = start.split(b" ")
-    if len(line) != 3 or line[2] not in _VERSIONS:
-        raise _why_not(raw)
-    method, target, version = line
+    method, target, version = start.split(b" ")
     if len(fields) > most_fields:
         raise HeadTooLarge(f"{len(fields)} fields")
     minor = version[-1] - 0x30
