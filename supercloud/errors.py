@@ -175,6 +175,10 @@ class Unreachable(PortalError):
     outcome = "unreachable"
 
 
+class Unanswered(Unreachable):
+    """The connection closed before a single byte of an answer came: the application need not have seen the request."""
+
+
 class Undecided(Unreachable):
     """Nobody could say who owns the listener, so nobody is let through."""
 

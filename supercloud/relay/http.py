@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
-from supercloud.errors import PortalError, Unreachable
+from supercloud.errors import PortalError, Unanswered, Unreachable
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.head import CHUNKED, ResponseHead
 from supercloud.relay.rewriting import Rewriters
@@ -55,11 +55,11 @@ class HttpRelay:
     :param upgrade: whether the request asks for another protocol, so that 101 may come.
     :param rewriters: step in where a response is to be rewritten; None where none is.
     :param retry: opens a fresh connection and carries the exchange again; called instead of failing when a kept
-        connection turns out to be closed before the application can have seen the request. None when the method is
+        connection turns out to be closed, and the application has answered with not one byte. None when the method is
         not idempotent or a body was sent (RFC 9110 section 9.2.2).
     """
 
-    __slots__ = ("_answered", "_downstream", "_length", "_retry", "_rewriters", "_tunnel", "_upgrade", "_upstream")
+    __slots__ = ("_downstream", "_length", "_retry", "_rewriters", "_tunnel", "_upgrade", "_upstream")
 
     def __init__(
         self,
@@ -77,7 +77,6 @@ class HttpRelay:
         self._upgrade = upgrade
         self._rewriters = rewriters
         self._retry = retry
-        self._answered = False
         self._tunnel = False
 
     def start(self, method: bytes, head: bytes) -> None:
@@ -161,11 +160,8 @@ class HttpRelay:
                 self._give_up(Unreachable("101 that nobody asked for"))
                 return
             self._tunnel = True
-            self._answered = True
             self._downstream.begin_tunnel(head)
             return
-        self._answered = self._answered or not head.is_interim
-        self._retry = None
         if self._rewriters is not None and not self._rewriters.passes(head):
             head, self._downstream = self._rewriters.begin(head, self, self._downstream)
         self._downstream.respond_head(head)
@@ -188,7 +184,12 @@ class HttpRelay:
         upstream, self._upstream = self._upstream, None
         if self._tunnel:
             self._downstream.end_tunnel()
-        elif self._retry is not None and not self._answered and upstream is not None and upstream.exchanges > 1:
+        elif (
+            isinstance(error, Unanswered)
+            and self._retry is not None
+            and upstream is not None
+            and upstream.exchanges > 1
+        ):
             self._retry()
         else:
             self._downstream.fail(error)

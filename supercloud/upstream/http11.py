@@ -16,7 +16,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from supercloud.errors import PortalError, Unreachable
+from supercloud.errors import PortalError, Unanswered, Unreachable
 from supercloud.message.body import Body, Malformed, UntilClose, reader_for
 from supercloud.message.head import ResponseHead, parse_response
 from supercloud.relay.leg import Transport, send
@@ -306,7 +306,10 @@ class Connection(TwistedProtocol):
             self._end(sink, (), behind=b"\0")
             return
         self._sink = None
-        sink.upstream_lost(Unreachable("connection lost " + ("in a response" if self._head else "before a response")))
+        if self._head is not None or self._held or self._interim:
+            sink.upstream_lost(Unreachable("connection lost in a response"))
+        else:
+            sink.upstream_lost(Unanswered("connection lost before a response"))
 
     def _fail(self, error: PortalError) -> None:
         sink, self._sink = self._sink, None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supercloud.errors import PortalError, Unreachable
+from supercloud.errors import Unanswered, Unreachable
 from supercloud.message.head import CHUNKED, parse_response
 from supercloud.relay.http import HttpRelay
 from tests.fakes.legs import FakeDownstream, FakeUpstreamLeg
@@ -102,23 +102,25 @@ def test_101_that_nobody_asked_for_is_a_failure() -> None:
 
 def test_a_kept_connection_that_was_closed_is_tried_again_if_that_is_harmless() -> None:
     one = Relayed(exchanges=2, retries=True)
-    one.relay.upstream_lost(PortalError())
+    one.relay.upstream_lost(Unanswered())
     assert one.retried == 1
     assert one.down.said == []
 
 
-def test_a_first_exchange_an_answered_one_and_one_with_a_body_are_not_tried_again() -> None:
-    first, answered, body = (
-        Relayed(retries=True),
-        Relayed(exchanges=2, retries=True),
-        Relayed(3, exchanges=2, retries=True),
-    )
-    answered.relay.response_started(_HEAD)
+def test_one_that_has_answered_with_a_byte_is_not_tried_again() -> None:
+    one = Relayed(exchanges=2, retries=True)
+    one.relay.upstream_lost(Unreachable())
+    assert one.retried == 0
+    assert isinstance(one.down.said[0], Unreachable)
+
+
+def test_a_first_exchange_and_one_with_a_body_are_not_tried_again() -> None:
+    first, body = Relayed(retries=True), Relayed(3, exchanges=2, retries=True)
     body.relay.request_body(b"a")
-    for one in (first, answered, body):
-        one.relay.upstream_lost(Unreachable())
+    for one in (first, body):
+        one.relay.upstream_lost(Unanswered())
         assert one.retried == 0
-        assert isinstance(one.down.said[-1], Unreachable)
+        assert isinstance(one.down.said[-1], Unanswered)
 
 
 def test_each_side_waits_for_the_other() -> None:
