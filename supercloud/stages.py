@@ -154,6 +154,7 @@ class Trodden(msgspec.Struct, frozen=True):
     handed: bytes
     version: int
 
-    def goes(self, fields: list[Field], viewer: Viewer, place: Place, owner: int) -> bool:
+    def goes(self, fields: list[Field], viewer: Viewer, place: Place, key: Key, owner: int) -> bool:
         """Whether it is the way of these."""
-        return self.fields is fields and self.viewer is viewer and self.place is place and self.owner == owner
+        is_same = self.fields is fields and self.viewer is viewer and self.place is place
+        return is_same and self.key == key and self.owner == owner

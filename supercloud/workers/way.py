@@ -80,7 +80,7 @@ class WayToWorker:
 
         :raises PortalError: there is none.
         """
-        key = (one.facts.uid, "worker", one.facts.number, None)
+        key = Key(one.facts.uid, "worker", one.facts.number)
         kept = None if afresh else self._pool.take(key, must_be_fresh=must_be_fresh)
         return (await self._connect(key, one), False) if kept is None else (kept, True)
 
@@ -89,7 +89,7 @@ class WayToWorker:
         self._pool.close()
 
     async def _connect(self, key: Key, one: One) -> Kept[One]:
-        uid = key[0]
+        uid = key.uid
         self._pool.reserve(uid)
         try:
             connection = await self._dialer.dial(one.facts.path, uid)
