@@ -42,7 +42,7 @@ from supercloud.routing.homeward import home_of
 from supercloud.routing.locate import ByName, leads_into, place_of
 from supercloud.routing.origin_rule import inside
 from supercloud.routing.own_worker import is_of_workspace, leads_to_worker
-from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
+from supercloud.routing.place import Outward, Place, Trailers, inward_fields, inward_target, names_via
 from supercloud.stages import Exchange, Recalling, Stages, Trodden
 from supercloud.target import Application, Forward, Origin
 from supercloud.upstream.pool import Kept, Key
@@ -223,14 +223,17 @@ class Pipeline:
         if isinstance(last, Trodden) and last.goes(head.fields, viewer, place, key, owner) and last.handed == handed:
             return last if last.version == version else replace_of(last, version=version)
         login, via = viewer.principal.login, b"1.1 " + on.pseudonym
-        inward = inward_fields(head, place, login=login, address=exchange.address, via=via, handed=handed)
+        inward = inward_fields(
+            head, place, login=login, address=exchange.address, via=via, handed=handed, claims=on.claims
+        )
         rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
         shown = place
         if owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
         return Trodden(
             head.fields, viewer, place, key, owner, _may_repeat(head), inward, Outward(shown),
-            rewriters, str(place.forward or place.application), handed, version,
+            Trailers(shown, head.options, on.claims), rewriters,
+            str(place.forward or place.application), handed, version,
         )  # fmt: skip
 
     def _key(self, viewer: Viewer, place: Place) -> Key:
@@ -272,8 +275,8 @@ class Pipeline:
         if not is_kept:
             kept.connection.remember(head.method, trodden.outward.last)
         relay = HttpRelay(
-            exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), rewriters=trodden.rewriters,
-            retry=retry,
+            exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), trailing=trodden.trailing,
+            rewriters=trodden.rewriters, retry=retry,
         )  # fmt: skip
         exchange.carry(relay)
         relay.start(head.method, head.method + b" " + inward_target(head.target, place) + trodden.inward)

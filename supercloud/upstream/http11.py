@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from supercloud.errors import PortalError, Unanswered, Unreachable
 from supercloud.message.body import Body, Malformed, UntilClose, reader_for
-from supercloud.message.head import ResponseHead, parse_response
+from supercloud.message.head import Field, ResponseHead, parse_response
 from supercloud.relay.leg import Transport, send
 
 # Bytes of a response head; applications with many large cookies reach 32 KiB (nginx proxy_buffer_size 4k to 8k).
@@ -38,7 +38,7 @@ class Sink(Protocol):
     def response_body(self, payload: bytes) -> None:
         """Some payload; never empty."""
 
-    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def response_ended(self, trailers: tuple[Field, ...]) -> None:
         """The response is complete."""
 
     def response_pause(self) -> None:
@@ -285,7 +285,7 @@ class Connection(TwistedProtocol):
             return b""
         return rest
 
-    def _end(self, sink: Sink, trailers: tuple[bytes, ...], *, behind: bytes) -> None:
+    def _end(self, sink: Sink, trailers: tuple[Field, ...], *, behind: bytes) -> None:
         head = self._head
         self._sink = None
         # Answered before the whole request was sent: the rest of it has nowhere to go.

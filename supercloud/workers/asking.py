@@ -10,7 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from supercloud.errors import NoWorker, PortalError, Unanswered
 from supercloud.identity import Principal
-from supercloud.message.head import ResponseHead
+from supercloud.message.head import Field, ResponseHead
 from supercloud.upstream.http11 import Connection
 from supercloud.workers import forward_check, job_told, session_told
 from supercloud.workers.forward_check import Checked
@@ -128,7 +128,7 @@ class _Question:
         if len(self._body) > self._most:
             self._fail("says too much")
 
-    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def response_ended(self, trailers: tuple[Field, ...]) -> None:
         """All of it."""
         if self._is_over:
             return

@@ -15,7 +15,7 @@ from supercloud.message.head import parse_like, parse_request, parse_response
 
 cuts = st.lists(st.integers(0, 400), max_size=12)
 payloads = st.lists(st.binary(min_size=1, max_size=40), max_size=6)
-trailers = st.lists(st.sampled_from([b"X-Sum: 1", b"Y: z z", b"Server-Timing: a"]), max_size=3).map(tuple)
+trailers = st.lists(st.sampled_from([b"X: 1\r\n", b"Y: z z\r\n", b"Server-Timing: a\r\n"]), max_size=3).map(tuple)
 
 
 def pieces(data: bytes, at: list[int]) -> list[bytes]:
@@ -31,7 +31,7 @@ def read(reader: object, parts: list[bytes]) -> tuple[bytes, bytes, bool, tuple[
         else:
             payload, rest = reader.feed(part)
             got, behind = got + payload, behind + rest
-    return got, behind, reader.is_done, reader.trailers
+    return got, behind, reader.is_done, tuple(name + b": " + value + b"\r\n" for _, name, value in reader.trailers)
 
 
 @given(payloads, trailers, st.binary(max_size=20), cuts)
