@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.fakes.portal import OK, ORIGIN, Browser, FakePortal, get, requests_in
+from tests.fakes.portal import OK, ORIGIN, TOGETHER, Browser, FakePortal, get, requests_in
 
 CLAIMS = [
     "X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-For", "X-Forwarded-Client-Cert",
@@ -169,8 +169,8 @@ def answer(portal: FakePortal, trailer: str, path: bytes, host: str) -> bytes:
 
 
 @pytest.mark.parametrize("trailer", OF_A_HEAD)
-@pytest.mark.parametrize(("path", "host"), [(b"/fw2/localhost:8080/", "portal.test"), (b"/dav/x", "portal.test")])
-def test_what_a_head_could_not_say_on_the_portals_origin_no_trailer_says(
+@pytest.mark.parametrize(("path", "host"), [(b"/fw2/localhost:8080/", TOGETHER), (b"/dav/x", "portal.test")])
+def test_what_a_head_could_not_say_on_an_origin_of_many_no_trailer_says(
     portal: FakePortal, trailer: str, path: bytes, host: str
 ) -> None:
     assert trailers_in(answer(portal, trailer, path, host)) == [b"X-Sum: 1"]
@@ -186,8 +186,11 @@ def test_nor_does_one_on_an_applications_own(portal: FakePortal, trailer: str) -
 
 
 def test_a_link_in_trailers_is_written_for_the_browser_as_one_in_a_head_is(portal: FakePortal) -> None:
-    received = answer(portal, "Link: <http://localhost:8080/a>; rel=next", b"/fw2/localhost:8080/", "portal.test")
-    assert trailers_in(received) == [b"X-Sum: 1", b"Link: <https://portal.test/fw2/localhost:8080/a>; rel=next"]
+    received = answer(portal, "Link: <http://localhost:8080/a>; rel=next", b"/fw2/localhost:8080/", TOGETHER)
+    assert trailers_in(received) == [
+        b"X-Sum: 1",
+        b"Link: <https://" + TOGETHER.encode() + b"/fw2/localhost:8080/a>; rel=next",
+    ]
 
 
 def test_what_an_applications_connection_field_names_is_no_trailer(portal: FakePortal) -> None:

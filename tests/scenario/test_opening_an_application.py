@@ -251,7 +251,7 @@ def test_a_token_does_not_use_a_connection_that_a_session_opened(guarded: FakePo
     """Whoever has shown the secret there is taken to be at its other end until it closes."""
     if is_opened:
         open_job(guarded, guarded.cookie())
-    guarded.browser().send(get(guarded, b"/lab", origin="alice-tb.fn.portal.test"))
+    guarded.browser().send(get(guarded, b"/lab", origin=f"alice-tb-u{ALICE.uid}.fn.portal.test"))
     assert (b"authorization" in fields_of(guarded)) is is_opened
     guarded.dialer[0].send(OK)
     program(guarded, guarded.token(ALICE, forward_scope("alice-tb")))
@@ -269,7 +269,7 @@ def test_nor_does_a_session_one_that_a_token_opened_nor_another_token(guarded: F
     guarded.dialer[0].take()
     program(guarded, guarded.token(ALICE, scope))
     guarded.dialer[1].send(OK)
-    guarded.browser().send(get(guarded, b"/lab", origin="alice-tb.fn.portal.test"))
+    guarded.browser().send(get(guarded, b"/lab", origin=f"alice-tb-u{ALICE.uid}.fn.portal.test"))
     assert guarded.dialer[0].received == b""
     assert len(guarded.dialer) == 3
 
