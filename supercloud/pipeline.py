@@ -22,6 +22,7 @@ from supercloud.authn.scope import EVENTS, Scope, forward_scope, needed_scope
 from supercloud.authn.session import Session
 from supercloud.drive import drive
 from supercloud.errors import (
+    CookieTwice,
     CrossSite,
     Elsewhere,
     LoopNoticed,
@@ -32,6 +33,7 @@ from supercloud.errors import (
     TooMany,
     Unreachable,
 )
+from supercloud.message.fields import reserved_twice
 from supercloud.message.head import RequestHead
 from supercloud.ownership.authorize import Grant, Permit
 from supercloud.relay.http import REPEATABLE, HttpRelay
@@ -116,6 +118,8 @@ class Pipeline:
         on, head = self._on, exchange.head
         if head.method in _NEVER:
             raise MethodRefused(head.method.decode("ascii"))
+        if twice := reserved_twice(head.fields):
+            raise CookieTwice(twice)
         origin = on.hosts.of(head.host)
         exchange.audit.origin = origin.host
         provenance.check(head, origin)

@@ -37,7 +37,7 @@ class Relay(Protocol):
 class Exchange:
     """A request under way.
 
-    :ivar head: UNREADABLE for a message that could not be read, which is refused at once.
+    :ivar head: a glimpse for a message that could not be read, which is refused at once.
     :ivar audit: filled in by the stages; written when the exchange is over.
     :ivar outward: rewrites an application's fields for the browser; set by the pipeline.
     :ivar on_over: called once when the exchange is over, whatever happened.

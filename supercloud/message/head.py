@@ -191,7 +191,7 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     if len(first) != len(fields) and any(_is_repeated(fields, one) for one in _ONCE):
         raise BadMessage("Host, Content-Length or Transfer-Encoding more than once")
     host = first.get(b"host", b"").lower()
-    if not _is_host(host):
+    if not is_host(host):
         raise BadMessage(f"Host {host[:80]!r}" if host else "no Host")
     length = 0
     if (value := first.get(b"content-length")) is not None:
@@ -241,7 +241,8 @@ def parse_like(raw: bytes, last: RequestHead) -> RequestHead | None:
 
 
 @lru_cache(maxsize=1024)
-def _is_host(host: bytes) -> bool:
+def is_host(host: bytes) -> bool:
+    """Whether it is of the form of a ``Host``."""
     return _HOST.fullmatch(host) is not None
 
 
