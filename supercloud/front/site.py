@@ -180,13 +180,13 @@ class Site:
             fields += clearing(error, head)
         is_form = head.method == b"POST" and provenance.is_navigation(head)
         if provenance.wants_page(head) or is_form:
-            name, home = exchange.audit.name, f"{self._on.hosts.portal.url}/"
+            name, login, home = exchange.audit.name, exchange.audit.principal, f"{self._on.hosts.portal.url}/"
             if waits and not is_form:  # a page that loads itself anew would send the form again
                 fields += pages.waiting_fields(self._on.hosts.of(head.host).url)
-                body = pages.waiting(error.public, name, home=home)
+                body = pages.waiting(error.public, name, home=home, login=login)
             else:
                 fields += pages.FIELDS
-                body = pages.refusal(title, error.public, name, home=home)
+                body = pages.refusal(title, error.public, name, home=home, login=login)
             exchange.respond(error.status.value, fields, body)
             return
         fields.append((b"Cache-Control", b"no-store"))
