@@ -39,9 +39,10 @@ _BEGINNINGS: Final = tuple(
     b"ssl- x-ssl- x-tls- x-mtls- client-cert x-client-cert x-client-dn x-client-i-dn x-client-s-dn x-client-subject "
     b"x-client-verif".split()
 )
-# Whatever else ends so tells who somebody is; Fetch Metadata's Sec-Fetch-User tells that somebody clicked.
+# Whatever else ends so tells who somebody is. Fetch Metadata's Sec-Fetch-User tells that somebody clicked, and Gradio's
+# own pages whether a person or a program uses them.
 _ENDINGS: Final = (b"-user", b"-username", b"-user-name", b"-userid", b"-user-id", b"-user-email", b"-remote-addr")
-_NEVER: Final = frozenset({b"sec-fetch-user"})
+_NOBODY: Final = frozenset({b"sec-fetch-user", b"x-gradio-user"})
 
 
 class Claims:
@@ -60,7 +61,7 @@ class Claims:
     def _hold(self, name: bytes) -> bool:
         if name in self._names or name.startswith(self._beginnings):
             return True
-        return name.endswith(_ENDINGS) and name not in _NEVER
+        return name.endswith(_ENDINGS) and name not in _NOBODY
 
 
 USUAL: Final = Claims()

@@ -36,13 +36,13 @@ from urllib.parse import unquote_to_bytes
 
 from supercloud.errors import BadAddress, NotPassive
 from supercloud.message.claims import USUAL, Claims
-from supercloud.message.fields import HOP_BY_HOP, line, without_reserved
+from supercloud.message.fields import HOP_BY_HOP, line
 from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
 from supercloud.notice import FIELD
 from supercloud.routing.place import PORTAL_DROPPED
 
 _TELLS: Final = frozenset({FIELD.lower().encode("ascii")})
-_DROPPED: Final = HOP_BY_HOP | _TELLS | {b"content-length", b"authorization", b"x-request-id", b"via"}
+_DROPPED: Final = HOP_BY_HOP | _TELLS | {b"content-length", b"authorization", b"cookie", b"x-request-id", b"via"}
 _PREFIX: Final = b"/dav"
 _API: Final = b"api"
 # First segments of the workspace's addresses; the empty one is that of ``/``.
@@ -137,17 +137,12 @@ def inward(head: RequestHead, *, address: str, notices: bytes = b"", claims: Cla
 
 
 def _inward_lines(fields: Iterable[Field], options: tuple[bytes, ...], claims: Claims) -> list[bytes]:
-    """What the worker gets of a request's fields, or of its trailers."""
-    out: list[bytes] = []
-    for lower, name, value in fields:
-        if lower in _DROPPED or lower in options or claims.hold(lower):
-            continue
-        if lower == b"cookie":
-            value = without_reserved(value)
-            if not value:
-                continue
-        out.append(line(name, value))
-    return out
+    """What the worker gets of a request's fields, or of its trailers; no cookies, as it sets none."""
+    return [
+        line(name, value)
+        for lower, name, value in fields
+        if not (lower in _DROPPED or lower in options or claims.hold(lower))
+    ]
 
 
 def outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Sequence[str] = ()) -> bytes:

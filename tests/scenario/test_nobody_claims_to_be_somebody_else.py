@@ -35,6 +35,7 @@ OWN = [
     "X-CSRF-Token", "X-CSRFToken", "X-XSRFToken", "X-XSRF-TOKEN", "X-RS-CSRF-Token", "X-Requested-With", "X-API-Key",
     "Api-Key", "X-Auth-Token", "X-Auth-Key", "X-Access-Token", "Private-Token", "X-Goog-Api-Key", "X-Amz-Date",
     "X-Amz-Content-Sha256", "X-Ms-Version", "X-Ms-Date", "User-Agent", "X-User-Agent", "Sec-Fetch-User",
+    "X-Gradio-User",
     "Last-Event-ID", "X-Grafana-Org-Id", "X-HTTP-Method-Override", "X-Upload-Content-Length", "Upload-Offset",
     "Tus-Resumable", "Content-Disposition", "Idempotency-Key", "Traceparent", "X-B3-TraceId", "Grpc-Timeout",
     "X-Grpc-Web", "X-Client-Version", "X-Client-Id", "HX-Request", "X-Inertia", "DPoP", "From", "Prefer", "If-Match",
