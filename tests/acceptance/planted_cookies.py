@@ -25,7 +25,7 @@ _LONG = """async url => {
 
 def run(lab: Lab) -> None:
     """See the module's first line."""
-    site = LocalSite(lab, HOSTNAME)
+    site = LocalSite(lab, HOSTNAME, plain_first=True)  # WebKit would ask its person for a certificate
     bobs = witness(lab, "bob", gid="proj")
     with lab.browser(site.ca, *site.rules) as browser:
         for attack in (_too_many, _long_links, _two):
