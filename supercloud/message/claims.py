@@ -42,6 +42,7 @@ _BEGINNINGS: Final = tuple(
 # Whatever else ends so tells who somebody is. Fetch Metadata's Sec-Fetch-User tells that somebody clicked, and Gradio's
 # own pages whether a person or a program uses them.
 _ENDINGS: Final = (b"-user", b"-username", b"-user-name", b"-userid", b"-user-id", b"-user-email", b"-remote-addr")
+_REMEMBERED: Final = 64  # bytes of a name; a head holds one of 64 KiB, and memory is not to hold thousands of these
 _NOBODY: Final = frozenset({b"sec-fetch-user", b"x-gradio-user"})
 
 
@@ -49,14 +50,17 @@ class Claims:
     """Knows these names.
 
     :param more: of the site's; one that ends with ``*`` stands for all that begin so.
-    :ivar hold: whether a name, in lower case, is one of them.
     """
 
     def __init__(self, more: Iterable[str] = ()) -> None:
         lower = [name.lower().encode("ascii") for name in more]
         self._names = _NAMES.union(name for name in lower if not name.endswith(b"*"))
         self._beginnings = _BEGINNINGS + tuple(name[:-1] for name in lower if name.endswith(b"*"))
-        self.hold = lru_cache(maxsize=4096)(self._hold)  # requests repeat their names
+        self._hold_again = lru_cache(maxsize=4096)(self._hold)  # requests repeat their names
+
+    def hold(self, name: bytes) -> bool:
+        """Whether a name, in lower case, is one of them."""
+        return self._hold_again(name) if len(name) <= _REMEMBERED else self._hold(name)
 
     def _hold(self, name: bytes) -> bool:
         if name in self._names or name.startswith(self._beginnings):

@@ -30,6 +30,7 @@ _REQUEST = re.compile(_START.pattern + rb"\r\n(?:[0-9A-Za-z-]+:[\t\x20-\x7e\x80-
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
 _MAX_DIGITS = 18  # of a length: an exabyte
+_MAX_HOST = 261  # bytes; what is longer is none, and not remembered
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z/-]+")
 _ONCE = (b"host", b"content-length", b"transfer-encoding")
@@ -240,9 +241,13 @@ def parse_like(raw: bytes, last: RequestHead) -> RequestHead | None:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=1024)
 def is_host(host: bytes) -> bool:
     """Whether it is of the form of a ``Host``."""
+    return len(host) <= _MAX_HOST and _is_host(host)
+
+
+@lru_cache(maxsize=1024)
+def _is_host(host: bytes) -> bool:
     return _HOST.fullmatch(host) is not None
 
 

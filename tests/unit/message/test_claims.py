@@ -17,6 +17,12 @@ def test_a_clients_own_is_not(name: bytes) -> None:
     assert not USUAL.hold(name)
 
 
+def test_a_name_of_any_length_is_judged() -> None:
+    assert USUAL.hold(b"x-forwarded-" + b"x" * 60_000)
+    assert USUAL.hold(b"x" * 60_000 + b"-user")
+    assert not USUAL.hold(b"x" * 60_000)
+
+
 def test_a_site_adds_names_and_beginnings_in_any_case() -> None:
     claims = Claims(("X-Lab-Badge", "x-lab-ID-*"))
     assert claims.hold(b"x-lab-badge")
