@@ -17,6 +17,7 @@ from supercloud.accounts import Accounts
 from supercloud.config import Front, Settings, WrongSettings
 from supercloud.ident2.processes import Process
 from supercloud.identity import Principal
+from supercloud.message.claims import Claims
 from supercloud.monitor.client import Monitor, start_monitor
 from supercloud.monitor.wire import VERSION, Task, Workspace
 from supercloud.offload import Offload
@@ -92,7 +93,8 @@ class Acting:
         workers.start()
         pool: Pool[One] = Pool(reactor, most=front.per_principal.connections)
         dialer = UnixDialer(reactor, timeout=float(front.limits.connect))
-        self._way = WayToWorker(workers, dialer, pool, applications=self._applications, notices=notices)
+        claims = Claims(front.identity_fields)
+        self._way = WayToWorker(workers, dialer, pool, applications=self._applications, notices=notices, claims=claims)
         self._asking = Asking(workers, self._way, reactor)
         return self._way
 

@@ -42,6 +42,7 @@ from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
 from supercloud.links import navigation
 from supercloud.membership import Membership
+from supercloud.message.claims import Claims
 from supercloud.offload import Offload
 from supercloud.origin_check import Name, advice, has_wildcards, look
 from supercloud.ownership.authorize import Authorizer, Grant
@@ -236,6 +237,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             updates=Live(on.acting.asking, reactor),
             recalling=opening,
             rule=rule,
+            claims=Claims(front.identity_fields),
         )
     )
     looking = (board.stop, standing.stop, certificates.stop, membership.stop, watch.stop)

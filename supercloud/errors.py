@@ -44,6 +44,40 @@ class HeadTooLarge(BadMessage):
     public = "The head of this request is too large. Clearing this site's cookies usually helps."
 
 
+class PlantedCookies(BadMessage):
+    """The request came with cookies that its viewer did not get here; the answer ends them.
+
+    :ivar names: of those to be ended, as far as they were seen.
+    """
+
+    title = "Cookies of this site were cleared"
+    public = (
+        "A page of somebody else's has left cookies for this site in your browser with which no request of yours can "
+        "be read. All cookies of this site were cleared, so you are signed out here. Sign in again. If this comes "
+        "back, clear them in your browser's settings, and tell the site which application you had open."
+    )
+
+    def __init__(self, log: str, names: tuple[bytes, ...], status: HTTPStatus) -> None:
+        super().__init__(log)
+        self.names = names
+        self.status = status
+
+
+class CookieTwice(PlantedCookies):
+    """Several cookies of the portal's by one name: one may name somebody else as the viewer."""
+
+    public = (
+        "Your browser has sent two cookies by the same name, of which the portal has set one. The other was planted by "
+        "a page of somebody else's, to have you act as them, so nothing was done. All cookies of this site were "
+        "cleared. Sign in again, and look as whom you are signed in. If this comes back, clear them in your browser's "
+        "settings, and tell the site which application you had open."
+    )
+
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        told = ", ".join(name[:80].decode("ascii", "backslashreplace") for name in names[:3])
+        super().__init__(f"several cookies {told}", names, HTTPStatus.BAD_REQUEST)
+
+
 class TooSlow(BadMessage):
     """The head did not arrive in time."""
 
@@ -173,6 +207,10 @@ class Unreachable(PortalError):
     status = HTTPStatus.BAD_GATEWAY
     public = "The application did not answer as it should. Its own log may say why."
     outcome = "unreachable"
+
+
+class Unanswered(Unreachable):
+    """The connection closed before a single byte of an answer came: the application need not have seen the request."""
 
 
 class Undecided(Unreachable):

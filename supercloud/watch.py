@@ -121,7 +121,7 @@ class Watch:
 
     def end_account(self, uid: int, error: PortalError, told: str, then: Callable[[], object] = lambda: None) -> None:
         """End all that an account has under way, and then what it stands on."""
-        self._pool.revoke(lambda key, _: key[0] == uid)
+        self._pool.revoke(lambda key, _: key.uid == uid)
         self._work(self._end(lambda viewer, _, __: viewer.principal.uid == uid, error, told), then)
 
     def end_grants(self, is_meant: Callable[[Grant], bool], error: PortalError, told: str) -> None:
@@ -207,7 +207,7 @@ class Watch:
         uid, forward = use.principal.uid, use.let_in
         is_changed = isinstance(error, ForwardChanged)
         told = "the forward was changed" if is_changed else "the forward may not be used any more"
-        self._pool.revoke(lambda key, _: key[0] == uid and key[3] == forward)
+        self._pool.revoke(lambda key, _: key.uid == uid and key.forward == forward)
         self._work(self._end(lambda viewer, by, _: by == forward and viewer.principal.uid == uid, error, told))
 
     def _end(self, is_meant: _IsMeant, error: PortalError, told: str) -> Iterator[None]:

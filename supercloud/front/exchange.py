@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -12,7 +12,7 @@ from supercloud.errors import PortalError
 from supercloud.events import AuditLine
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.fields import line
-from supercloud.message.head import RequestHead, ResponseHead
+from supercloud.message.head import Field, RequestHead, ResponseHead
 
 if TYPE_CHECKING:
     from supercloud.front.channel import Channel
@@ -24,7 +24,7 @@ class Relay(Protocol):
     """Who carries the exchange; see relay.http and relay.websocket."""
 
     def request_body(self, payload: bytes) -> None: ...
-    def request_ended(self, trailers: tuple[bytes, ...]) -> None: ...
+    def request_ended(self, trailers: tuple[Field, ...]) -> None: ...
     def tunnel_sent(self, data: bytes) -> None: ...
     def downstream_ended(self) -> None: ...
     def downstream_lost(self) -> None: ...
@@ -37,7 +37,7 @@ class Relay(Protocol):
 class Exchange:
     """A request under way.
 
-    :ivar head: UNREADABLE for a message that could not be read, which is refused at once.
+    :ivar head: a glimpse for a message that could not be read, which is refused at once.
     :ivar audit: filled in by the stages; written when the exchange is over.
     :ivar outward: rewrites an application's fields for the browser; set by the pipeline.
     :ivar on_over: called once when the exchange is over, whatever happened.
@@ -209,7 +209,7 @@ class Exchange:
             self._out = []
             self._channel.moved()
 
-    def respond_end(self, trailers: tuple[bytes, ...]) -> None:
+    def respond_end(self, trailers: Sequence[bytes]) -> None:
         """The response is complete."""
         if self._is_over:
             return
@@ -267,7 +267,7 @@ class Exchange:
         if self._relay is not None:
             self._relay.request_body(payload)
 
-    def body_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def body_ended(self, trailers: tuple[Field, ...]) -> None:
         """The request's body is complete."""
         if self._relay is not None:
             self._relay.request_ended(trailers)

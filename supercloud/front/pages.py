@@ -90,17 +90,18 @@ def page(title: str, body: str, *, login: str = "", links: str = "", home: str =
 _SKIP: Final = '<a class="skip" href="#main">To the content</a>'
 
 
-def refusal(title: str, text: str, request_id: str, *, home: str) -> bytes:
+def refusal(title: str, text: str, request_id: str, *, home: str, login: str = "") -> bytes:
     """What a refused exchange shows.
 
     :param home: address of the portal's first page: this one may be at an application's.
+    :param login: of whoever was found to look at it.
     """
-    return page(title, _refusal(text, request_id, home), home=home)
+    return page(title, _refusal(text, request_id, home, login), home=home)
 
 
-def waiting(text: str, request_id: str, *, home: str) -> bytes:
+def waiting(text: str, request_id: str, *, home: str, login: str = "") -> bytes:
     """A refusal that opens the application by itself once it answers; without a script, by loading itself anew."""
-    body = f'<progress aria-label="Waiting"></progress>{_refusal(text, request_id, home)}'
+    body = f'<progress aria-label="Waiting"></progress>{_refusal(text, request_id, home, login)}'
     return page("Waiting for the application", body, home=home, head=_WAITS)
 
 
@@ -117,10 +118,11 @@ _WAITS: Final = (
 )
 
 
-def _refusal(text: str, request_id: str, home: str) -> str:
+def _refusal(text: str, request_id: str, home: str, login: str) -> str:
+    whom = f", signed in as {escape(login)}" if login else ""
     return (
         f'<p>{escape(text)}</p><p><a href="{escape(home)}">To your workspace</a></p>'
-        f'<p class="soft">Request {escape(request_id)}</p>'
+        f'<p class="soft">Request {escape(request_id)}{whom}</p>'
     )
 
 

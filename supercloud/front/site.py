@@ -33,6 +33,7 @@ from supercloud.errors import (
     NotAuthenticated,
     NotFound,
     NothingListens,
+    PlantedCookies,
     PortalError,
     UnderMaintenance,
 )
@@ -46,6 +47,7 @@ from supercloud.front.opening import Opening
 from supercloud.front.origin_page import PATH as ORIGINS
 from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
+from supercloud.front.planted import clearing
 from supercloud.front.signin import SignIn
 from supercloud.front.static_files import NO_WORKER, STATIC
 from supercloud.front.token_page import TokenPage
@@ -172,15 +174,19 @@ class Site:
             fields.append((b"Retry-After", b"%d" % error.retry_after))
         if isinstance(error, MethodRefused):
             fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
+        title = error.status.phrase
+        if isinstance(error, PlantedCookies):
+            title = error.title
+            fields += clearing(error, head)
         is_form = head.method == b"POST" and provenance.is_navigation(head)
         if provenance.wants_page(head) or is_form:
-            name, home = exchange.audit.name, f"{self._on.hosts.portal.url}/"
+            name, login, home = exchange.audit.name, exchange.audit.principal, f"{self._on.hosts.portal.url}/"
             if waits and not is_form:  # a page that loads itself anew would send the form again
                 fields += pages.waiting_fields(self._on.hosts.of(head.host).url)
-                body = pages.waiting(error.public, name, home=home)
+                body = pages.waiting(error.public, name, home=home, login=login)
             else:
                 fields += pages.FIELDS
-                body = pages.refusal(error.status.phrase, error.public, name, home=home)
+                body = pages.refusal(title, error.public, name, home=home, login=login)
             exchange.respond(error.status.value, fields, body)
             return
         fields.append((b"Cache-Control", b"no-store"))

@@ -29,18 +29,20 @@ A worker that was taken over by its own user answers what it likes to that user 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from supercloud.errors import BadAddress, NotPassive
-from supercloud.message.fields import HOP_BY_HOP, line, without_reserved
-from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
+from supercloud.message.claims import USUAL, Claims
+from supercloud.message.fields import HOP_BY_HOP, line
+from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
 from supercloud.notice import FIELD
-from supercloud.routing.place import PORTAL_DROPPED, TOLD_BEGINNINGS, TOLD_BY_US
+from supercloud.routing.place import PORTAL_DROPPED
 
 _TELLS: Final = frozenset({FIELD.lower().encode("ascii")})
-_DROPPED: Final = HOP_BY_HOP | TOLD_BY_US | _TELLS | {b"content-length", b"authorization", b"x-request-id", b"via"}
+_DROPPED: Final = HOP_BY_HOP | _TELLS | {b"content-length", b"authorization", b"cookie", b"x-request-id", b"via"}
 _PREFIX: Final = b"/dav"
 _API: Final = b"api"
 # First segments of the workspace's addresses; the empty one is that of ``/``.
@@ -115,21 +117,15 @@ def check_use(head: RequestHead) -> None:
         raise NotPassive(f"Sec-Fetch-Dest {use[:20]!r}")
 
 
-def inward(head: RequestHead, *, address: str, notices: bytes = b"") -> bytes:
+def inward(head: RequestHead, *, address: str, notices: bytes = b"", claims: Claims = USUAL) -> bytes:
     """The head that the worker gets: the target and ``Host`` as the browser wrote them, for ``Destination`` names them.
 
     :param address: the browser's.
     :param notices: the line that tells pages what the site tells everybody.
+    :param claims: what is not believed.
     """
     out = [b"%b %b HTTP/1.1\r\n" % (head.method, head.target)]
-    for lower, name, value in head.fields:
-        if lower in _DROPPED or lower in head.options or lower.startswith(TOLD_BEGINNINGS):
-            continue
-        if lower == b"cookie":
-            value = without_reserved(value)
-            if not value:
-                continue
-        out.append(line(name, value))
+    out += _inward_lines(head.fields, head.options, claims)
     if head.length == CHUNKED:
         out.append(b"Transfer-Encoding: chunked\r\n")
     elif head.length or b"content-length" in head.first:
@@ -140,6 +136,15 @@ def inward(head: RequestHead, *, address: str, notices: bytes = b"") -> bytes:
     return b"".join(out)
 
 
+def _inward_lines(fields: Iterable[Field], options: tuple[bytes, ...], claims: Claims) -> list[bytes]:
+    """What the worker gets of a request's fields, or of its trailers; no cookies, as it sets none."""
+    return [
+        line(name, value)
+        for lower, name, value in fields
+        if not (lower in _DROPPED or lower in options or claims.hold(lower))
+    ]
+
+
 def outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Sequence[str] = ()) -> bytes:
     """The field lines that the browser gets, without those of the framing.
 
@@ -147,16 +152,41 @@ def outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Seque
     :param host: the portal's, as the browser knows it.
     :param applications: their origins, as a policy names them: a page's form may lead on to one.
     """
+    kept = b"".join(_outward_lines(head.fields, head.options, path))
     if is_of_workspace(path):
-        return _page_outward(head, path=path, host=host, applications=applications)
-    kept = [
+        return kept + _page_policy(head, path=path, host=host, applications=applications)
+    return kept + line(b"Content-Security-Policy", policy(head, path=path, host=host)) + _ALWAYS
+
+
+def _outward_lines(fields: Iterable[Field], options: tuple[bytes, ...], path: bytes) -> list[bytes]:
+    """What the browser gets of an answer's fields, or of its trailers."""
+    if is_of_workspace(path):
+        return [line(name, value) for lower, name, value in fields if lower in _PAGE_FIELDS]
+    return [
         line(name, value)
-        for lower, name, value in head.fields
-        if lower not in PORTAL_DROPPED
-        and lower not in _FRONTS
-        and (lower not in head.options or lower == b"content-length")
+        for lower, name, value in fields
+        if lower not in PORTAL_DROPPED and lower not in _FRONTS and (lower not in options or lower == b"content-length")
     ]
-    return b"".join(kept) + line(b"Content-Security-Policy", policy(head, path=path, host=host)) + _ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Trailers:
+    """Which trailers pass: those that would in the head of their message; see relay.http.Trailing.
+
+    :ivar options: of the request's connection.
+    """
+
+    path: bytes
+    options: tuple[bytes, ...]
+    claims: Claims
+
+    def inward(self, trailers: tuple[Field, ...]) -> list[bytes]:
+        """Those of the request."""
+        return _inward_lines(trailers, self.options, self.claims)
+
+    def outward(self, trailers: tuple[Field, ...], head: ResponseHead) -> list[bytes]:
+        """Those of an answer with such a head."""
+        return _outward_lines(trailers, head.options, self.path)
 
 
 def policy(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:
@@ -175,12 +205,11 @@ def _is_of_kind(head: ResponseHead, kind: re.Pattern[bytes]) -> bool:
     return len(kinds) == 1 and kind.fullmatch(kinds[0]) is not None
 
 
-def _page_outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Sequence[str]) -> bytes:
-    kept = [line(name, value) for lower, name, value in head.fields if lower in _PAGE_FIELDS]
+def _page_policy(head: ResponseHead, *, path: bytes, host: bytes, applications: Sequence[str]) -> bytes:
     if path.split(b"/", 2)[1] != _API and _is_of_kind(head, _HTML):
         # Chromium holds redirects that follow a form against form-action too.
         forms = " ".join(["'self'", *applications]).encode("ascii")
         said = _WORKSPACE_POLICY % (host, host, forms)
     else:
         said = _inert_policy(head)
-    return b"".join(kept) + line(b"Content-Security-Policy", said) + _ALWAYS + _PAGE_ALWAYS
+    return line(b"Content-Security-Policy", said) + _ALWAYS + _PAGE_ALWAYS

@@ -8,9 +8,9 @@ import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from supercloud.errors import NoWorker, PortalError
+from supercloud.errors import NoWorker, PortalError, Unanswered
 from supercloud.identity import Principal
-from supercloud.message.head import ResponseHead
+from supercloud.message.head import Field, ResponseHead
 from supercloud.upstream.http11 import Connection
 from supercloud.workers import forward_check, job_told, session_told
 from supercloud.workers.forward_check import Checked
@@ -103,7 +103,7 @@ class _Question:
     """One exchange; see `upstream.http11.Sink`.
 
     :ivar answered: the body, or None for 404; may be cancelled.
-    :ivar is_lost: the connection was closed before the answer.
+    :ivar is_lost: the connection was closed before a byte of the answer.
     """
 
     def __init__(self, connection: Connection, method: str, target: str, most: int, notices: bytes) -> None:
@@ -128,7 +128,7 @@ class _Question:
         if len(self._body) > self._most:
             self._fail("says too much")
 
-    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def response_ended(self, trailers: tuple[Field, ...]) -> None:
         """All of it."""
         if self._is_over:
             return
@@ -141,7 +141,7 @@ class _Question:
     def upstream_lost(self, error: PortalError) -> None:
         """The worker closed the connection."""
         if not self._is_over:
-            self._is_over = self.is_lost = True
+            self._is_over, self.is_lost = True, isinstance(error, Unanswered)
             self.answered.errback(NoWorker(str(error)))
 
     def response_pause(self) -> None:

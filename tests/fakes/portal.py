@@ -37,6 +37,7 @@ from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.identity import Principal
 from supercloud.membership import Membership
+from supercloud.message.claims import Claims
 from supercloud.origin_check import Name
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
@@ -183,6 +184,7 @@ class FakePortal:
         shared_host: str = TOGETHER,
         shared_ports: tuple[int, ...] = (),
         serves_prefixes: bool = False,
+        identity_fields: tuple[str, ...] = (),
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -252,7 +254,7 @@ class FakePortal:
         self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
         way = WayToWorker(
             self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns,
-            notices=self.board.field,
+            notices=self.board.field, claims=Claims(identity_fields),
         )  # fmt: skip
         asking = Asking(self.workers, way, self.clock)
         self.handed = Handed(self.clock)
@@ -300,6 +302,7 @@ class FakePortal:
                 updates=self.live,
                 recalling=opening if recalls else None,
                 rule=rule,
+                claims=Claims(identity_fields),
             )
         )
         self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds)

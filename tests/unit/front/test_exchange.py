@@ -53,7 +53,7 @@ def test_a_response_without_a_length_is_chunked_and_keeps_its_trailers() -> None
     exchange.respond_head(parse_response(b"HTTP/1.1 200 Fine\r\n\r\n"))
     exchange.respond_body(b"ab")
     exchange.respond_flush()
-    exchange.respond_end((b"X: y",))
+    exchange.respond_end((b"X: y\r\n",))
     assert browser.received.startswith(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n")
     assert browser.received.endswith(b"\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n\r\n")
 

@@ -81,6 +81,17 @@ def test_a_kept_connection_that_the_worker_closes_is_no_answer(asked: Asked) -> 
     assert answered.result == FOUND
 
 
+@pytest.mark.parametrize("answer", [b"H", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+def test_a_worker_that_has_answered_with_a_byte_is_not_asked_again(asked: Asked, answer: bytes) -> None:
+    asked.ask()
+    asked.dialer[0].send(response(BODY))
+    answered = asked.ask()
+    asked.dialer[0].send(answer)
+    asked.dialer[0].die()
+    assert len(asked.dialer) == 1
+    assert isinstance(failed(answered), NoWorker)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
