@@ -33,13 +33,13 @@ from supercloud.upstream.pool import Pool
 
 TICK: Final = 0.5  # seconds between two looks at what is under way
 ASK: Final = 0.9  # seconds between two questions about one viewer's use of one forward: every second look
-# Seconds that nobody answers about a forward before what it let in ends: a worker or a file server may be slow.
+# Seconds that nobody answers about a forward before what it let in ends: a file server may be slow.
 PATIENCE: Final = 10.0
-AT_ONCE: Final = 64  # viewers whose workers are asked at the same time, each one question after the other
+AT_ONCE: Final = 64  # viewers about whom is asked at the same time, each one question after the other
 _LOOKED_AT: Final = 500  # exchanges of one step
 _STEPS: Final = 20  # of one turn of the reactor; ending an exchange is one: about 4 ms together
 
-_GONE: Final = (NotFound, ForwardDisabled, ForwardUnusable, AccountClosed)
+_GONE: Final = (NotFound, ForwardChanged, ForwardDisabled, ForwardUnusable, AccountClosed)
 
 
 class Exchange(Protocol):

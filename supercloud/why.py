@@ -123,11 +123,11 @@ class Why:
     async def _forward(self, principal: Principal, place: ByName, told: _Told) -> Place:
         if self.access.forwards is not None:
             told.at("execute")
-            checked = await self.access.forwards.look(principal, place.name)
-            if checked is not None:
-                may = "may" if checked.allowed else "may not"
-                kind = "a plain file" if checked.regular else "no plain file"
-                told.say(f"{principal} {may} execute {kind} of uid {checked.uid}")
+            looked = await self.access.forwards.look(principal, place.name)
+            if looked.state is not None:
+                words = {"read": "may execute", "not-executable": "may not execute"}
+                may = words.get(looked.outcome, f"cannot use ({looked.outcome})")
+                told.say(f"{principal} {may} the file of uid {looked.state.uid}")
         told.at("forward")
         forward = await self.access.find(principal, place.name)
         file = forward.reservation

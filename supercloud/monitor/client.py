@@ -39,6 +39,7 @@ from supercloud.monitor.wire import (
 )
 from supercloud.packet_link import PacketLink
 from supercloud.packets import close_all
+from supercloud.target import Reservation
 
 # Seconds until an answer counts as none; each longer than what the monitor itself allows.
 PASSWORD_WITHIN: Final = 15.0
@@ -47,7 +48,7 @@ PASSWORDS_WAITING: Final = 50  # for their turn; more are refused
 ACCOUNT_WITHIN: Final = 15.0
 WORKER_WITHIN: Final = 60.0
 HOLDERS_WITHIN: Final = 2.0
-FORWARD_WITHIN: Final = 6.0
+FORWARD_WITHIN: Final = 8.0
 
 COMMAND: Final = (sys.executable, "-I", "-m", "supercloud.monitor")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -195,17 +196,18 @@ class Monitor:
             raise Undecided(f"socket {inode}: not all processes were seen in time")
         return answer
 
-    async def read_forward(self, name: str) -> ForwardRead:
-        """What does a forward's file hold?
+    async def read_forward(self, uid: int, name: str, known: Reservation | None = None) -> ForwardRead:
+        """May an account use a forward, and what does its file hold?
 
         :param name: of the grammar of forwards; see target.is_forward_name.
+        :param known: the answer is ``same`` while the file is so.
         :raises NoWorker: the monitor is gone.
         """
-        request = ReadForward(self._new_id(), name)
+        request = ReadForward(self._new_id(), name, uid, known)
         try:
             return cast(ForwardRead, await self._ask(request, (ForwardRead,), FORWARD_WITHIN))
         except TimeoutError:
-            return ForwardRead(request.id, "slow", None)
+            return ForwardRead(request.id, "slow", None, None)
 
     def close(self) -> None:
         """End the monitor, and with it all workers; ``lost`` is not called."""

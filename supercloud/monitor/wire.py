@@ -10,7 +10,9 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-VERSION: Final = 1
+from supercloud.target import Reservation
+
+VERSION: Final = 2
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Uid = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
@@ -75,9 +77,16 @@ class ReadHolders(_Message, frozen=True, tag="read-holders"):
 
 
 class ReadForward(_Message, frozen=True, tag="read-forward"):
-    """What does a forward's file hold? It is looked up in the one folder that the monitor was started with."""
+    """May an account use a forward, and where does it lead? It is looked up in the one folder that the monitor was
+    started with.
+
+    :ivar uid: the viewer's.
+    :ivar known: as the file was when the front was told last; nobody is asked again while it is still so.
+    """
 
     name: ForwardName
+    uid: Uid
+    known: Reservation | None
 
 
 Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders | ReadForward
@@ -152,34 +161,31 @@ class HoldersRead(_Message, frozen=True, tag="holders-read"):
     is_complete: bool
 
 
-# Why a forward's file was not read.
+# ``same`` as known, or why a forward's file was not read.
 ForwardOutcome = Literal[
-    "read", "absent", "not-regular", "several-names", "changed", "unreadable", "too-long", "busy", "slow", "broken"
+    "read",
+    "same",
+    "absent",
+    "not-executable",
+    "not-regular",
+    "several-names",
+    "changed",
+    "unreadable",
+    "too-long",
+    "busy",
+    "slow",
+    "broken",
 ]
 
 
-class ForwardFile(msgspec.Struct, frozen=True):
-    """A forward's file, as its owner read it through one descriptor.
-
-    :ivar device, inode, ctime: tell this state of this file from all others; ctime in nanoseconds.
-    :ivar mode: permission bits, sticky among them.
-    :ivar data: all that it holds.
+class ForwardRead(_Message, frozen=True, tag="forward-read"):
+    """:ivar state: of the file when it was found; None when it was not.
+    :ivar data: all that it holds, as its owner read it in that state; None unless the outcome is ``read``.
     """
 
-    device: int
-    inode: int
-    ctime: int
-    uid: int
-    gid: int
-    mode: int
-    data: Annotated[bytes, msgspec.Meta(max_length=MOST_FORWARD)]
-
-
-class ForwardRead(_Message, frozen=True, tag="forward-read"):
-    """:ivar file: None unless the outcome is ``read``."""
-
     outcome: ForwardOutcome
-    file: ForwardFile | None
+    state: Reservation | None
+    data: Annotated[bytes, msgspec.Meta(max_length=MOST_FORWARD)] | None
 
 
 Answer = PasswordChecked | AccountRead | WorkerStarted | WorkerRefused | WorkerEnded | HoldersRead | ForwardRead

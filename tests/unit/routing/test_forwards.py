@@ -9,8 +9,17 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from supercloud.errors import BadAddress, ForwardDisabled, NotAuthorized, NotFound, NothingListens, NoWorker
-from supercloud.routing.forwards import BELIEVED, Forwards
+from supercloud.errors import (
+    BadAddress,
+    ForwardChanged,
+    ForwardDisabled,
+    NotAuthorized,
+    NotFound,
+    NothingListens,
+    NoWorker,
+    Undecided,
+)
+from supercloud.routing.forwards import BELIEVED, CHECKED, Forwards
 from supercloud.target import Forward
 from supercloud.workers.job_told import JobAt
 from tests.fakes.accounts import ALICE, BOB
@@ -149,7 +158,7 @@ def test_a_command_can_be_pasted_whatever_the_folder_is_called(site: Site) -> No
     assert "chmod u+x '/fw dir/alice-tb'" in told.value.public
 
 
-def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_read_twice(site: Site) -> None:
+def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_checked_and_read_twice(site: Site) -> None:
     """Twice: what was written within the tick of the first reading has the same ctime."""
     found = site.find()
     site.files.files["alice-tb"] = replace(site.files.files["alice-tb"], data=b"http://node2:8080/")
@@ -158,7 +167,19 @@ def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_read_twice(si
         later = site.find()
         assert later.application.node == "node2"
     assert later.reservation == found.reservation
-    assert (len(site.files.checked), len(site.files.read)) == (5, 3)
+    assert (len(site.files.asked), len(site.files.checked), len(site.files.read)) == (5, 3, 3)
+
+
+def test_a_viewer_is_checked_again_after_a_while_though_the_file_stays_as_it_is(site: Site) -> None:
+    """A group that they have left shows in no file."""
+    for _ in range(int(CHECKED) + 2):
+        site.find()
+        site.clock.advance(BELIEVED)
+    site.files.files["alice-tb"] = replace(site.files.files["alice-tb"], executors=frozenset())
+    with pytest.raises(ForwardDisabled):
+        for _ in range(int(CHECKED)):
+            site.find()
+            site.clock.advance(BELIEVED)
 
 
 def test_a_file_that_was_read_often_is_read_again_when_it_changes(site: Site) -> None:
@@ -181,11 +202,31 @@ def again(site: Site, forward: Forward) -> Forward:
 
 def test_a_file_in_the_state_that_is_known_is_not_read_again(site: Site) -> None:
     found = site.find()
-    for _ in range(3):
+    for _ in range(5):
         site.clock.advance(BELIEVED)
-        assert again(site, found) is found
+        assert again(site, found) == found
         assert site.forwards.believes(ALICE.uid, found)
-    assert site.files.read == ["alice-tb"]
+    assert site.files.read == ["alice-tb"] * 2
+    assert len(site.files.asked) == 6
+
+
+def test_it_is_asked_again_though_it_was_believed_a_moment_ago(site: Site) -> None:
+    found = site.find()
+    site.files.change("alice-tb", executors=frozenset())
+    with pytest.raises(ForwardDisabled):
+        again(site, found)
+
+
+@pytest.mark.parametrize("outcome", ["slow", "busy", "broken"])
+def test_who_keeps_others_from_saying_what_a_change_means_has_no_more_patience(site: Site, outcome: str) -> None:
+    """A viewer can stop what would say that they may not any more, and an owner what would read."""
+    found = site.find()
+    site.files.files["alice-tb"] = replace(site.files.files["alice-tb"], outcome=outcome)  # type: ignore[arg-type]
+    with pytest.raises(Undecided):
+        again(site, found)
+    site.files.change("alice-tb", mode=0o600)
+    with pytest.raises(ForwardChanged):
+        again(site, found)
 
 
 def test_a_file_in_another_state_is_read_and_what_was_believed_forgotten(site: Site) -> None:
@@ -206,7 +247,7 @@ def test_who_may_not_any_more_is_believed_nothing_from_then_on(site: Site) -> No
         again(site, found)
 
 
-def test_a_worker_that_does_not_answer_is_no_answer(site: Site) -> None:
+def test_a_monitor_that_does_not_answer_is_no_answer(site: Site) -> None:
     found = site.find()
     site.files.is_silent = True
     with pytest.raises(NoWorker):
@@ -215,7 +256,6 @@ def test_a_worker_that_does_not_answer_is_no_answer(site: Site) -> None:
 
 def test_an_administrator_hears_of_a_file_that_may_not_be_executed(site: Site) -> None:
     site.files.change("alice-tb", executors=frozenset())
-    checked = run(site.forwards.look(ALICE, "alice-tb"))
-    assert checked is not None
-    assert not checked.allowed
-    assert run(site.forwards.look(ALICE, "none")) is None
+    looked = run(site.forwards.look(ALICE, "alice-tb"))
+    assert (looked.outcome, looked.state.uid) == ("not-executable", ALICE.uid)
+    assert run(site.forwards.look(ALICE, "none")).state is None
