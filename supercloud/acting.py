@@ -160,6 +160,7 @@ class Acting:
             front_uid=os.geteuid() if self._account is None else self._account.uid,
             only_uid=self._only,
             min_uid=settings.authn.min_uid,
+            shells=settings.authn.shells,
             pam_service=settings.authn.password.pam_service,
             run=str(settings.run),
             desk=str(settings.run / "portal.sock"),

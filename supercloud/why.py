@@ -112,10 +112,10 @@ class Why:
             raise AccountClosed(str(error)) from None
         refusal = self.standing.refusal(principal.uid)
         if refusal is not None:
-            raise refusal
+            raise AccountClosed(f"{refusal}: {refusal.public}")
         state = await self.state_of(principal.uid)
         if state in CLOSED:
-            raise AccountClosed(f"{principal} is {state}")
+            raise AccountClosed(f"{principal} is {state}: {CLOSED[state]}")
         groups = ", ".join(map(str, sorted(principal.groups)))
         told.say(f"{principal}, uid {principal.uid}, gids {groups}: {state}")
         return principal

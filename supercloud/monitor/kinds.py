@@ -74,7 +74,13 @@ class Judge:
             return PasswordChecked(asked.id, "broken")
         [descriptor] = descriptors
         outcome = check_password(
-            asked.login, asked.address, descriptor, pam=self.pam, min_uid=self.task.min_uid, nologin=self.nologin
+            asked.login,
+            asked.address,
+            descriptor,
+            pam=self.pam,
+            min_uid=self.task.min_uid,
+            shells=self.task.shells,
+            nologin=self.nologin,
         )
         return PasswordChecked(asked.id, outcome)
 

@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
+from supercloud.monitor.shells import Shells
 from supercloud.target import Reservation
 
 VERSION: Final = 2
@@ -94,8 +95,10 @@ Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders |
 
 # Answers.
 
-PasswordOutcome = Literal["good", "bad", "locked", "expired", "closed", "busy", "slow", "broken"]
-AccountState = Literal["good", "unknown", "renamed", "root", "below-minimum", "locked", "expired", "closed", "broken"]
+PasswordOutcome = Literal["good", "bad", "locked", "expired", "no-shell", "closed", "busy", "slow", "broken"]
+AccountState = Literal[
+    "good", "unknown", "renamed", "root", "below-minimum", "locked", "expired", "no-shell", "closed", "broken"
+]
 
 
 class PasswordChecked(_Message, frozen=True, tag="password-checked"):
@@ -219,6 +222,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar roots: address below /dav to folder; ``~`` is the user's home.
     :ivar forwards: the one folder of named forwards; ``""``: there are none.
     :ivar workspace: for the pages; None: there are none.
+    :ivar shells: with which accounts are let in.
     :ivar umask: of workers; None leaves what PAM or the site's login settings give, else 0o022.
     """
 
@@ -233,3 +237,4 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     umask: int | None = None
     forwards: str = ""
     workspace: Workspace | None = None
+    shells: Shells = "etc-shells"
