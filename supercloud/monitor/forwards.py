@@ -1,11 +1,11 @@
-"""Forward files: whether a viewer may use one, and what it holds. Root decides neither: a process that became the viewer
-asks the kernel, and one that became the file's owner reads. Root need not be able to where a file system squashes it.
+"""Forward files: whether a viewer may use one, and what it holds. Root says neither: a process that became the viewer
+asks the kernel, one that became the file's owner reads. Root need not be able to where a file system squashes it.
 
-First a child finds the name, and in which state its file is. While that is the state that the front knows, nothing more
-is done. Else another child, made for this question, becomes the viewer; it reads too when the file is the viewer's own,
-and otherwise a third one becomes the owner. Each looks at the file in the very state that was found, or refuses. Who can
-make that take long (by stopping what runs as them, by a file whose server is dead) has a bound of their own, so that
-they delay nobody else.
+First a child finds the name, and in which state its file is. While that is the state that the front knows, nothing
+more is done. Else another child, made for this question, becomes the viewer; it reads too when the file is the
+viewer's own, and otherwise a third one becomes the owner. Each looks at the file in the very state that was found, or
+refuses. Who can make that take long (by stopping what runs as them, by a file whose server is dead) has a bound of
+their own, so that they delay nobody else.
 """
 
 from __future__ import annotations

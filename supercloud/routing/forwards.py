@@ -35,8 +35,8 @@ from supercloud.workers.job_told import JobAt
 
 # Seconds that a yes is believed: a page asks for seventy things at once, and who is refused is asked about anew.
 BELIEVED: Final = 1.0
-# Seconds for which the kernel's yes to a viewer holds while the file stays in that state: what it says of the file shows
-# there, and groups are looked at as often elsewhere (membership.LOOK).
+# Seconds for which the kernel's yes to a viewer holds while the file stays in that state: what is changed about the
+# file shows there, and groups are looked at as often elsewhere (membership.LOOK).
 CHECKED: Final = 10.0
 _MOST_BELIEVED: Final = 4096
 _WRITABLE_BY_OTHERS: Final = 0o022
@@ -140,8 +140,8 @@ class Forwards:
     async def again(self, principal: Principal, forward: Forward) -> Forward:
         """Where a forward leads now that the viewer was let use before; what was believed about it is asked anew.
 
-        :raises ForwardChanged: its file is not as it was, and nobody could say what that means. Who would have to say it
-            runs as the viewer or as the owner, who can stop that.
+        :raises ForwardChanged: its file is not as it was, and nobody could say what that means. What would have to
+            say it runs as the viewer or as the owner, who can stop that.
         :raises PortalError: as `find` does.
         """
         key = (principal.uid, forward.name)

@@ -142,7 +142,11 @@ LIES: dict[str, Lie] = {
         ("evil.example",),
     ),
     "a job of hers is let in by two fields": Lie(
-        {"SESSION": {"body": json.dumps({"node": "localhost", "port": 8080, **_SESSION, "authorization": "a b\r\nX: y"})}},
+        {
+            "SESSION": {
+                "body": json.dumps({"node": "localhost", "port": 8080, **_SESSION, "authorization": "a b\r\nX: y"})
+            }
+        },
         "/open/42",
         (503,),
     ),
@@ -199,7 +203,7 @@ def test_what_her_worker_says_is_told_to_her_alone(site: ForwardSite) -> None:
         assert "max-age" not in str(hers.field("Cache-Control")), path
         assert set(str(hers.field("Cache-Control")).replace(" ", "").split(",")) & {"no-store", "no-cache"}, path
         bobs = site.people["bob"](f"{site.head.url}{path}", *_PAGE)
-        assert "hers" != bobs.text
+        assert bobs.text != "hers"
 
 
 def test_a_symbolic_link_does_not_make_her_worker_another_accounts(site: ForwardSite) -> None:

@@ -21,11 +21,13 @@ class Database:
 
     uids = {"root": 0, "daemon": 1, "alice": 1001, "nick": 1001, "Bob": 1002}
     passwords = {"alice": "x"}
-    shells: dict[str, str] = {}  # noqa: RUF012 - each test has its own instance's
+    shells: dict[str, str] = {}
 
     def entry(self, name: str) -> pwd.struct_passwd:
         password = self.passwords.get(name, "x")
-        return pwd.struct_passwd((name, password, self.uids[name], self.uids[name], "", "/", self.shells.get(name, "/bin/sh")))
+        return pwd.struct_passwd(
+            (name, password, self.uids[name], self.uids[name], "", "/", self.shells.get(name, "/bin/sh"))
+        )
 
     def getpwnam(self, name: str) -> pwd.struct_passwd:
         return self.entry("Bob" if name == "bob" else name)
