@@ -197,8 +197,8 @@ def check(settings: Settings, *, folders: Sequence[str] = _PAM_FOLDERS, dumpable
     # proc(5): with 1 whoever a process becomes can look into it and change it, until it has forbidden that.
     if dumpable.is_file() and dumpable.read_text("ascii").strip() == "1":
         raise WrongSettings(
-            "fs.suid_dumpable is 1 on this host, so people could take over the processes that are about to act as them; "
-            "set it to 0 or 2: sysctl -w fs.suid_dumpable=0"
+            "fs.suid_dumpable is 1 on this host, so people could take over the processes that are about to act as "
+            "them; set it to 0 or 2: sysctl -w fs.suid_dumpable=0"
         )
     if "password" in settings.authn.schemes and not service:
         raise WrongSettings('authn.password.pam_service: must name a service, because authn.schemes has "password"')
