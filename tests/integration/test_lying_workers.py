@@ -1,6 +1,6 @@
 """A worker is its user's process and may say what it likes: what the front then does, with real accounts.
 
-Alice's worker answers from a file of hers (`lab/lying_worker.py`). Bob's applications tell what reached them.
+Alice's worker answers from a file (`lab/lying_worker.py`). Bob's applications tell what reached them.
 """
 
 from __future__ import annotations
@@ -40,20 +40,24 @@ def site(accounts: Any, public_copies: Any) -> Iterator[ForwardSite]:
 
 @pytest.fixture(autouse=True)
 def honest_again(site: ForwardSite) -> Iterator[None]:
+    lies(site).mkdir(exist_ok=True)
+    lies(site).chmod(0o777)
     yield
-    for name in ("lies.json", "asked"):
-        (site.accounts["alice"].home / name).unlink(missing_ok=True)
+    for file in lies(site).iterdir():
+        file.unlink()
 
 
-def say(site: ForwardSite, lies: dict[str, dict[str, Any]]) -> None:
+def lies(site: ForwardSite) -> Path:
+    return site.head.folder / "run" / "lies"
+
+
+def say(site: ForwardSite, says: dict[str, dict[str, Any]]) -> None:
     """Have alice's worker say so."""
-    file = site.accounts["alice"].home / "lies.json"
-    file.write_text(json.dumps(lies))
-    file.chmod(0o644)
+    (lies(site) / "alice.json").write_text(json.dumps(says))
 
 
 def asked(site: ForwardSite) -> list[str]:
-    file = site.accounts["alice"].home / "asked"
+    file = lies(site) / "alice.asked"
     return file.read_text().splitlines() if file.exists() else []
 
 
@@ -95,6 +99,7 @@ def test_her_worker_is_asked_nothing_about_anybodys_forward(site: ForwardSite) -
     name = site.write("bob", f"http://localhost:{site.holders['bob'].port}/", 0o711)
     assert go(site, "/dav/~/").status == 200, "she has a worker"
     assert visit(site, "alice", name).status == 200
+    assert "GET /dav/" in " ".join(asked(site)), "it notes what it is asked"
     assert not [line for line in asked(site) if name in line]
 
 

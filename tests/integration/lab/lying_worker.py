@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""A zygote whose workers lie: ``zygote FD TASKJSON``, with another application for alice and bob.
+"""A zygote whose workers lie: ``zygote FD TASKJSON``, with another application.
 
-A file ``lies.json`` of its account's home is what it says: method, or method and path, to an answer: ``status``,
-``fields`` and ``body``. It answers as an honest worker where nothing is written. ``asked`` beside it gets a line for
-each request, so that a test sees what the front asks at all.
+A file ``LOGIN.json`` in the folder ``lies`` of the portal's sockets is what it says: method, or method and path, to an
+answer: ``status``, ``fields`` and ``body``. It answers as an honest worker where nothing is written. ``LOGIN.asked``
+beside it gets a line for each request, so that a test sees what the front asks at all.
 """
 
+import contextlib
 import json
+import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -14,13 +17,14 @@ from supercloud.workers import application, zygote
 
 
 def make(task, home):
-    honest, folder = application.make(task, home), Path(home)
+    honest = application.make(task, home)
+    lying = Path(task.run, "lies", pwd.getpwuid(os.getuid()).pw_name)
 
     def lie(environ, start_response):
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        with (folder / "asked").open("a") as asked:
+        with contextlib.suppress(OSError), lying.with_suffix(".asked").open("a") as asked:
             asked.write(f"{method} {path}\n")
-        file = folder / "lies.json"
+        file = lying.with_suffix(".json")
         lies = json.loads(file.read_text()) if file.exists() else {}
         said = lies.get(f"{method} {path}", lies.get(method))
         if said is None:
