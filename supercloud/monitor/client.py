@@ -22,6 +22,7 @@ from supercloud.monitor.wire import (
     AccountState,
     Answer,
     CheckPassword,
+    FindForward,
     ForwardRead,
     HoldersRead,
     PasswordChecked,
@@ -39,7 +40,6 @@ from supercloud.monitor.wire import (
 )
 from supercloud.packet_link import PacketLink
 from supercloud.packets import close_all
-from supercloud.target import Reservation
 
 # Seconds until an answer counts as none; each longer than what the monitor itself allows.
 PASSWORD_WITHIN: Final = 15.0
@@ -196,14 +196,23 @@ class Monitor:
             raise Undecided(f"socket {inode}: not all processes were seen in time")
         return answer
 
-    async def read_forward(self, uid: int, name: str, known: Reservation | None = None) -> ForwardRead:
+    async def find_forward(self, name: str) -> ForwardRead:
+        """In which state is a forward's file?
+
+        :param name: of the grammar of forwards; see target.is_forward_name.
+        :raises NoWorker: the monitor is gone.
+        """
+        return await self._ask_about_forward(FindForward(self._new_id(), name))
+
+    async def read_forward(self, uid: int, name: str) -> ForwardRead:
         """May an account use a forward, and what does its file hold?
 
         :param name: of the grammar of forwards; see target.is_forward_name.
-        :param known: the answer is ``same`` while the file is so.
         :raises NoWorker: the monitor is gone.
         """
-        request = ReadForward(self._new_id(), name, uid, known)
+        return await self._ask_about_forward(ReadForward(self._new_id(), name, uid))
+
+    async def _ask_about_forward(self, request: FindForward | ReadForward) -> ForwardRead:
         try:
             return cast(ForwardRead, await self._ask(request, (ForwardRead,), FORWARD_WITHIN))
         except TimeoutError:

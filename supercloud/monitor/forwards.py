@@ -1,11 +1,10 @@
 """Forward files: whether a viewer may use one, and what it holds. Root says neither: a process that became the viewer
 asks the kernel, one that became the file's owner reads. Root need not be able to where a file system squashes it.
 
-First a child finds the name, and in which state its file is. While that is the state that the front knows, nothing
-more is done. Else another child, made for this question, becomes the viewer; it reads too when the file is the
-viewer's own, and otherwise a third one becomes the owner. Each looks at the file in the very state that was found, or
-refuses. Who can make that take long (by stopping what runs as them, by a file whose server is dead) has a bound of
-their own, so that they delay nobody else.
+First a child finds the name, and in which state its file is; it may be asked for that alone. Another one, made for
+this question, becomes the viewer; it reads too when the file is the viewer's own, and otherwise a third one becomes the
+owner. Each looks at the file in the very state that was found, or refuses. Who can make that take long (by stopping
+what runs as them, by a file whose server is dead) has a bound of their own, so that they delay nobody else.
 """
 
 from __future__ import annotations
@@ -23,7 +22,16 @@ import msgspec
 from supercloud.accounts import read_account
 from supercloud.monitor.children import Children, Kind, Missed
 from supercloud.monitor.loop import Loop
-from supercloud.monitor.wire import MOST_FORWARD, ForwardName, ForwardOutcome, ForwardRead, ReadForward, Task, Uid
+from supercloud.monitor.wire import (
+    MOST_FORWARD,
+    FindForward,
+    ForwardName,
+    ForwardOutcome,
+    ForwardRead,
+    ReadForward,
+    Task,
+    Uid,
+)
 from supercloud.target import Reservation
 from supercloud.workers import kernel
 from supercloud.workers.become import become
@@ -83,7 +91,7 @@ class ForwardFolder:
         """The one that the monitor was started with."""
         return cls(task.forwards, task.only_uid)
 
-    def find(self, asked: ReadForward, _: list[int]) -> Looked:
+    def find(self, asked: FindForward, _: list[int]) -> Looked:
         """In which state the file is."""
         try:
             with self._found(asked.name) as found:
@@ -91,8 +99,6 @@ class ForwardFolder:
         except _NotRead as error:
             return Looked(error.outcome)
         state = _state(status)
-        if state == asked.known:
-            return Looked("same", state)
         return Looked(_fault(status, state), state)
 
     def check_as(self, asked: LookAs, _: list[int]) -> Looked:
@@ -227,7 +233,7 @@ class ForwardReaders:
             kind = Kind("sc-forward", LookAs, Looked, serve, uses=1)
             return _OfAccounts(lambda: Children(loop, kind, seconds=seconds, most=of_one, waiting=waiting), most)
 
-        find = Kind("sc-forwards", ReadForward, Looked, folder.find, uses=_USES)
+        find = Kind("sc-forwards", FindForward, Looked, folder.find, uses=_USES)
         self._finders = Children(loop, find, seconds=seconds, most=finders, waiting=finders_waiting)
         self._viewers = bounded(folder.check_as)
         self._owners = bounded(folder.read_as)
@@ -237,15 +243,16 @@ class ForwardReaders:
         """How many there are that became an account."""
         return self._viewers.count + self._owners.count
 
+    def find(self, asked: FindForward, done: Callable[[ForwardRead], object]) -> None:
+        """Have a forward found; ``done`` is called once."""
+        self._finders.ask(asked, lambda got: done(_answered(asked.id, got, "found", None)))
+
     def ask(self, asked: ReadForward, done: Callable[[ForwardRead], object]) -> None:
         """Have a forward looked at; ``done`` is called once."""
         state: Reservation | None = None
 
         def answer(got: Any) -> None:
-            if isinstance(got, Missed):
-                done(ForwardRead(asked.id, _MISSED[got], state, None))
-            else:
-                done(ForwardRead(asked.id, got.against or "read", got.state, got.data))
+            done(_answered(asked.id, got, "read", state))
 
         def found(got: Any) -> None:
             nonlocal state
@@ -262,7 +269,14 @@ class ForwardReaders:
                 owner = got.state.uid
                 self._owners.ask(owner, LookAs(asked.name, owner, got.state), answer)
 
-        self._finders.ask(asked, found)
+        self._finders.ask(FindForward(asked.id, asked.name), found)
+
+
+def _answered(number: int, got: Looked | Missed, outcome: ForwardOutcome, state: Reservation | None) -> ForwardRead:
+    """:param outcome: when nothing speaks against it. :param state: that was found before."""
+    if isinstance(got, Missed):
+        return ForwardRead(number, _MISSED[got], state, None)
+    return ForwardRead(number, got.against or outcome, got.state, got.data)
 
 
 class _OfAccounts:

@@ -77,20 +77,25 @@ class ReadHolders(_Message, frozen=True, tag="read-holders"):
     uid: Uid
 
 
+class FindForward(_Message, frozen=True, tag="find-forward"):
+    """In which state is a forward's file? It is looked up in the one folder that the monitor was started with; nobody
+    whom it concerns can keep the answer back.
+    """
+
+    name: ForwardName
+
+
 class ReadForward(_Message, frozen=True, tag="read-forward"):
-    """May an account use a forward, and where does it lead? It is looked up in the one folder that the monitor was
-    started with.
+    """May an account use a forward, and where does it lead?
 
     :ivar uid: the viewer's.
-    :ivar known: as the file was when the front was told last; nobody is asked again while it is still so.
     """
 
     name: ForwardName
     uid: Uid
-    known: Reservation | None
 
 
-Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders | ReadForward
+Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders | FindForward | ReadForward
 
 
 # Answers.
@@ -164,10 +169,10 @@ class HoldersRead(_Message, frozen=True, tag="holders-read"):
     is_complete: bool
 
 
-# ``same`` as known, or why a forward's file was not read.
+# What came of looking at a forward's file, or why it was not read.
 ForwardOutcome = Literal[
     "read",
-    "same",
+    "found",
     "absent",
     "not-executable",
     "not-regular",

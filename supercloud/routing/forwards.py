@@ -10,6 +10,7 @@ from __future__ import annotations
 import shlex
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,6 @@ from twisted.python.failure import Failure
 
 from supercloud.errors import (
     BadAddress,
-    ForwardChanged,
     ForwardDisabled,
     ForwardUnusable,
     NotAuthorized,
@@ -53,21 +53,21 @@ _MENDING: Final[dict[ForwardOutcome, str]] = {
 _UNSAID: Final[frozenset[ForwardOutcome]] = frozenset({"busy", "slow", "broken"})
 
 
-class _Unsaid(Undecided):
-    """Nobody could say.
+class Look(Enum):
+    """A forward's file now, seen from where a viewer was let use it."""
 
-    :ivar state: of the file, as far as it was found.
-    """
-
-    def __init__(self, log: str, state: Reservation | None) -> None:
-        super().__init__(log)
-        self.state = state
+    SAME = "as it was"
+    DUE = "as it was, but it is time to ask about the viewer again"
+    CHANGED = "in another state"
 
 
 class ForwardReader(Protocol):
     """Asks as viewers and as files' owners; see monitor.client."""
 
-    async def read_forward(self, uid: int, name: str, known: Reservation | None = None) -> ForwardRead:
+    async def find_forward(self, name: str) -> ForwardRead:
+        """:raises PortalError: the monitor does not answer."""
+
+    async def read_forward(self, uid: int, name: str) -> ForwardRead:
         """:raises PortalError: the monitor does not answer."""
 
 
@@ -83,15 +83,19 @@ class _Known:
     """Where a viewer was let go.
 
     :ivar when: it was asked whether the file is still so.
-    :ivar checked: all was asked.
-    :ivar is_settled: all was asked a while after the file had come to this state, so that whatever is changed later
-        shows in its ctime: two changes within one tick of the file system's clock have the same.
+    :ivar since: all was asked for the first time in this state, and when it was so last (``checked``).
     """
 
     when: float
+    since: float
     checked: float
     forward: Forward
-    is_settled: bool
+
+    def holds(self, now: float) -> bool:
+        """Whether this is true while the file stays as it is. Not before all was asked a while after the file had come
+        to this state: two changes within one tick of a file system's clock have the same ctime.
+        """
+        return self.checked - self.since >= BELIEVED and now - self.checked < CHECKED
 
 
 class Forwards:
@@ -137,23 +141,31 @@ class Forwards:
         """
         return await self._reader.read_forward(principal.uid, name)
 
-    async def again(self, principal: Principal, forward: Forward) -> Forward:
-        """Where a forward leads now that the viewer was let use before; what was believed about it is asked anew.
+    async def look_again(self, principal: Principal, forward: Forward) -> Look:
+        """How the file is now of a forward that the viewer was let use before. No process is asked that somebody could
+        stop.
 
-        :raises ForwardChanged: its file is not as it was, and nobody could say what that means. What would have to
-            say it runs as the viewer or as the owner, who can stop that.
+        :raises PortalError: nobody can say.
+        """
+        key, asked = (principal.uid, forward.name), self._clock.seconds()
+        if not await self._is_so(forward):
+            self._believed.pop(key, None)
+            return Look.CHANGED
+        known = self._believed.get(key)
+        if known is None or known.forward != forward or not known.holds(asked):
+            return Look.DUE
+        self._believe(key, replace(known, when=asked))
+        return Look.SAME
+
+    async def find_again(self, principal: Principal, forward: Forward) -> Forward:
+        """Where a forward leads now that the viewer was let use before, asked anew.
+
         :raises PortalError: as `find` does.
         """
         key = (principal.uid, forward.name)
-        known = self._believed.get(key)
-        if known is not None:
-            self._believed[key] = replace(known, when=-BELIEVED)
-        try:
-            return await self.find(principal, forward.name)
-        except _Unsaid as error:
-            if error.state is not None and error.state != forward.reservation:
-                raise ForwardChanged(f"{forward} was changed, and {error}") from None
-            raise
+        if key in self._believed:
+            self._believed[key] = replace(self._believed[key], when=-BELIEVED)
+        return await self.find(principal, forward.name)
 
     def believes(self, uid: int, forward: Forward) -> bool:
         """Whether a viewer was let use this very forward a moment ago."""
@@ -219,28 +231,31 @@ class Forwards:
             self._believed.popitem(last=False)
         return known.forward
 
+    async def _is_so(self, forward: Forward) -> bool:
+        found = await self._reader.find_forward(forward.name)
+        if found.outcome in _UNSAID:
+            raise Undecided(f"{forward}: {found.outcome}")
+        return found.outcome == "found" and found.state == forward.reservation
+
     async def _ask(self, principal: Principal, name: str) -> Forward:
         key, asked = (principal.uid, name), self._clock.seconds()
         known = self._believed.get(key)
-        if known is not None and known.is_settled and asked - known.checked < CHECKED:
-            read = await self._reader.read_forward(principal.uid, name, known.forward.reservation)
-            if read.outcome == "same":
-                return self._believe(key, replace(known, when=asked))
-        else:
-            read = await self._reader.read_forward(principal.uid, name)
+        if known is not None and known.holds(asked) and await self._is_so(known.forward):
+            return self._believe(key, replace(known, when=asked))
+        read = await self._reader.read_forward(principal.uid, name)
         if read.outcome == "changed":
             read = await self._reader.read_forward(principal.uid, name)
         if read.data is None or read.state is None:
             raise self._not_read(principal, name, read)
         forward = self._forward(principal, name, read.state, read.data)
-        is_settled = known is not None and known.forward == forward
-        return self._believe(key, _Known(asked, asked, forward, is_settled))
+        since = known.since if known is not None and known.forward == forward else asked
+        return self._believe(key, _Known(asked, since, asked, forward))
 
     def _not_read(self, principal: Principal, name: str, read: ForwardRead) -> PortalError:
         outcome, file = read.outcome, self._file(name)
         log = f"forward {name} for {principal}: {outcome}"
         if outcome in _UNSAID:
-            return _Unsaid(log, read.state)
+            return Undecided(log)
         if read.state is None or read.state.uid != principal.uid:
             return NotFound(log)
         if outcome == "not-executable":

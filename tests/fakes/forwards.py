@@ -38,15 +38,16 @@ class FakeForwards:
 
     :ivar between: called after each check as a viewer, before the file is read.
     :ivar jobs: what workers know, by uid and node.
-    :ivar asked, checked, read: uid and name of each question, of each check as that viewer, and names that were read.
-    :ivar waiting: where questions wait; None: they do not.
+    :ivar found: names of which the state was asked for.
+    :ivar asked: uid and name of each question about a viewer; ``read`` names that were read then.
+    :ivar waiting: where questions about viewers wait; None: they do not.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, FakeFile] = {}
         self.between: Callable[[], object] = lambda: None
+        self.found: list[str] = []
         self.asked: list[tuple[int, str]] = []
-        self.checked: list[tuple[int, str]] = []
         self.read: list[str] = []
         self.jobs: dict[tuple[int, str], JobAt] = {}
         self.waiting: list[Deferred[None]] | None = None
@@ -70,7 +71,16 @@ class FakeForwards:
             raise NoWorker("no worker")
         return self.jobs.get((principal.uid, node))
 
-    async def read_forward(self, uid: int, name: str, known: Reservation | None = None) -> ForwardRead:
+    async def find_forward(self, name: str) -> ForwardRead:
+        self.found.append(name)
+        if self.is_silent:
+            raise NoWorker("the monitor is gone")
+        file = self.files.get(name)
+        if file is None:
+            return ForwardRead(1, "absent", None, None)
+        return ForwardRead(1, "found" if file.regular else "not-regular", file.state, None)
+
+    async def read_forward(self, uid: int, name: str) -> ForwardRead:
         self.asked.append((uid, name))
         if self.waiting is not None:
             waiting: Deferred[None] = Deferred()
@@ -81,11 +91,8 @@ class FakeForwards:
         found = self.files.get(name)
         if found is None:
             return ForwardRead(1, "absent", None, None)
-        if found.state == known:
-            return ForwardRead(1, "same", known, None)
         if not found.regular:
             return ForwardRead(1, "not-regular", found.state, None)
-        self.checked.append((uid, name))
         if uid not in found.executors:
             return ForwardRead(1, "not-executable", found.state, None)
         self.between()

@@ -17,6 +17,7 @@ from supercloud.monitor.wire import (
     AccountRead,
     Answer,
     CheckPassword,
+    FindForward,
     ForwardRead,
     Holder,
     HoldersRead,
@@ -48,7 +49,8 @@ requests = st.one_of(
     st.builds(StartWorker, ids, uids, logins),
     st.builds(StopWorker, ids, ids),
     st.builds(ReadHolders, ids, st.integers(1, 2**63 - 1), uids),
-    st.builds(ReadForward, ids, forward_names, uids, st.none() | files),
+    st.builds(FindForward, ids, forward_names),
+    st.builds(ReadForward, ids, forward_names, uids),
 )
 answers = st.one_of(
     st.builds(PasswordChecked, ids, st.sampled_from(["good", "bad", "locked", "closed", "busy", "slow"])),
@@ -60,14 +62,14 @@ answers = st.one_of(
     st.builds(
         ForwardRead,
         ids,
-        st.sampled_from(["read", "same", "absent", "slow", "several-names"]),
+        st.sampled_from(["read", "found", "absent", "slow", "several-names"]),
         st.none() | files,
         st.none() | st.binary(max_size=1024),
     ),
 )
 
 # Near misses: the kinds and fields of the table with values that are mostly not.
-names = st.sampled_from(["type", "id", "uid", "login", "address", "worker", "inode", "state", "known", "x"])
+names = st.sampled_from(["type", "id", "uid", "login", "address", "worker", "inode", "state", "name", "x"])
 tags = [kind.__struct_config__.tag for kind in (*get_args(Request), *get_args(Answer))]
 values = st.one_of(
     st.sampled_from(tags),

@@ -220,12 +220,12 @@ def test_a_forward_that_lost_its_x_bit_is_refused_within_a_second(portal: FakePo
 def test_a_permit_is_believed_for_a_second_and_a_refusal_never(portal: FakePortal, alice: Person) -> None:
     for _ in range(3):
         alice.ask(f"{PATH}/")
-    assert portal.forwards.checked == [(ALICE.uid, "alice-tb")]
+    assert portal.forwards.asked == [(ALICE.uid, "alice-tb")]
     portal.settle(1.0)
     portal.forwards.change("alice-tb", executors=frozenset())
     for _ in range(3):
         assert alice.ask(f"{PATH}/").status == 410
-    assert len(portal.forwards.checked) == 4
+    assert len(portal.forwards.asked) == 4
 
 
 def test_what_was_believed_of_alice_is_not_of_bob(portal: FakePortal, alice: Person) -> None:

@@ -27,6 +27,7 @@ from supercloud.monitor.client import (
 from supercloud.monitor.wire import (
     AccountRead,
     CheckPassword,
+    FindForward,
     ForwardRead,
     Holder,
     HoldersRead,
@@ -233,12 +234,16 @@ def test_a_search_that_is_not_complete_decides_nothing(site: Site) -> None:
 
 
 def test_a_forward_is_read(site: Site) -> None:
-    known, state = Reservation(1, 2, 3, 1001, 1001, 0o700), Reservation(1, 2, 4, 1001, 1001, 0o700)
-    got = site.ask(site.monitor.read_forward(1002, "alice-tb", known))
-    assert site.asked() == ReadForward(1, "alice-tb", 1002, known)
+    state = Reservation(1, 2, 4, 1001, 1001, 0o700)
+    got = site.ask(site.monitor.read_forward(1002, "alice-tb"))
+    assert site.asked() == ReadForward(1, "alice-tb", 1002)
     answer = ForwardRead(1, "read", state, b"http://node1:8080/")
     site.answer(answer)
     assert got == [answer]
+    found = site.ask(site.monitor.find_forward("alice-tb"))
+    assert site.asked() == FindForward(2, "alice-tb")
+    site.answer(ForwardRead(2, "found", state, None))
+    assert found == [ForwardRead(2, "found", state, None)]
 
 
 def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
@@ -252,6 +257,8 @@ def test_a_name_that_is_no_forwards_does_not_reach_the_monitor(site: Site, name:
     """It would end the monitor, and so the portal."""
     with pytest.raises(ValueError):
         run(site.monitor.read_forward(1001, name))
+    with pytest.raises(ValueError):
+        run(site.monitor.find_forward(name))
     with pytest.raises(BlockingIOError):
         site.theirs.receive()
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from supercloud.monitor.forwards import ForwardFolder, ForwardReaders, LookAs, Looked
 from supercloud.monitor.loop import Loop
-from supercloud.monitor.wire import MOST_FORWARD, ForwardRead, ReadForward
+from supercloud.monitor.wire import MOST_FORWARD, FindForward, ForwardRead, ReadForward
 from supercloud.target import Reservation
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
@@ -37,8 +37,8 @@ def state_of(file: Path, **other: int) -> Reservation:
     return replace(now, **other)
 
 
-def find(folder: ForwardFolder, name: str, known: Reservation | None = None) -> Looked:
-    return folder.find(ReadForward(7, name, ME, known), [])
+def find(folder: ForwardFolder, name: str) -> Looked:
+    return folder.find(FindForward(7, name), [])
 
 
 def read(folder: ForwardFolder, name: str, uid: int = ME) -> Looked:
@@ -60,14 +60,6 @@ def test_a_file_is_read_in_the_state_in_which_it_was_found(folder: ForwardFolder
     assert find(folder, "alice-tb") == Looked(None, state)
     assert read(folder, "alice-tb") == Looked(None, state, b"http://node1:8080/\n")
     assert check(folder, "alice-tb") == Looked(None, state, b"http://node1:8080/\n"), "the viewer's own is read at once"
-
-
-def test_a_file_in_the_state_that_is_known_is_the_same(folder: ForwardFolder, tmp_path: Path) -> None:
-    file = tmp_path / "x"
-    file.touch()
-    known = state_of(file)
-    assert find(folder, "x", known) == Looked("same", known)
-    assert find(folder, "x", replace(known, ctime=known.ctime - 1)) == Looked(None, known)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +169,7 @@ def test_without_a_folder_there_are_no_forwards(path: str) -> None:
 class Stalling:
     """A folder in which each name begins with its owner's uid; what runs as uid 1 or 3 never ends."""
 
-    def find(self, asked: ReadForward, _: list[int]) -> Looked:
+    def find(self, asked: FindForward, _: list[int]) -> Looked:
         return Looked(None, Reservation(1, 1, 1, int(asked.name.partition("-")[0]), 1, 0o700))
 
     def check_as(self, asked: LookAs, _: list[int]) -> Looked:
@@ -212,7 +204,7 @@ class Reading:
         def done(answer: ForwardRead) -> None:
             self.answers[number] = answer
 
-        self.readers.ask(ReadForward(number, name, uid, None), done)
+        self.readers.ask(ReadForward(number, name, uid), done)
 
     def wait_for(self, *numbers: int, within: float = 10) -> None:
         end = time.monotonic() + within
@@ -273,6 +265,19 @@ def test_who_takes_too_long_is_ended_and_that_is_told(loop: Loop, name: str, vie
     reading.wait_for(1)
     assert reading.answers[1] == ForwardRead(1, "slow", Reservation(1, 1, 1, int(name[0]), 1, 0o700), None)
     reading.wait_for_nobody()
+    reading.stop()
+
+
+def test_the_state_alone_is_found_while_all_whom_it_concerns_stall(loop: Loop) -> None:
+    reading = Reading(loop, Stalling(), seconds=30)
+    for number in range(5):
+        reading.ask(number, f"1-{number}", 3)
+    found: list[ForwardRead] = []
+    reading.readers.find(FindForward(9, "1-9"), found.append)
+    while not found:
+        loop.turn(0.1)
+    assert found == [ForwardRead(9, "found", Reservation(1, 1, 1, 1, 1, 0o700), None)]
+    assert not reading.answers
     reading.stop()
 
 

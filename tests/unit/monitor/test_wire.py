@@ -82,8 +82,9 @@ def test_the_paper_states_how_long_answers_take_and_how_many_are_worked_on_at_on
         f" {bounds.searches_waiting:,} more wait",
         f"`worker-started` or `worker-refused`, within {patience.start:g} seconds of its turn",
         f"{AT_ONCE} are started at once, others wait",
+        f"`forward-read`, within {bounds.forward:g} seconds of its turn; {bounds.forward_finders} at once,"
+        f" {bounds.forward_finders_waiting:,} more wait",
         f"`forward-read`, within {bounds.forward:g} seconds of its turn for each of the three."
-        f" {bounds.forward_finders} at once look for files, {bounds.forward_finders_waiting:,} more wait;"
         f" {bounds.forwards_of_one} become one viewer at once, and {bounds.forwards_of_one} one owner,"
         f" {bounds.forwards_of_one_waiting} more wait for each, and at most {bounds.forwards} become viewers and"
         f" {bounds.forwards} owners",

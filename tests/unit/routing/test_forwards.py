@@ -11,7 +11,6 @@ from twisted.internet.task import Clock
 
 from supercloud.errors import (
     BadAddress,
-    ForwardChanged,
     ForwardDisabled,
     NotAuthorized,
     NotFound,
@@ -19,7 +18,8 @@ from supercloud.errors import (
     NoWorker,
     Undecided,
 )
-from supercloud.routing.forwards import BELIEVED, CHECKED, Forwards
+from supercloud.monitor.wire import ForwardRead
+from supercloud.routing.forwards import BELIEVED, CHECKED, Forwards, Look
 from supercloud.target import Forward
 from supercloud.workers.job_told import JobAt
 from tests.fakes.accounts import ALICE, BOB
@@ -66,7 +66,7 @@ def test_a_refusal_is_asked_about_anew(site: Site) -> None:
     for count in (1, 2):
         with pytest.raises(ForwardDisabled):
             site.find()
-        assert len(site.files.checked) == count
+        assert len(site.files.asked) == count
     site.files.change("alice-tb", executors=frozenset({ALICE.uid}))
     assert site.find().name == "alice-tb"
 
@@ -91,7 +91,7 @@ def test_whoever_asks_first_may_leave_and_the_others_are_answered(site: Site) ->
     [waiting] = site.files.waiting
     waiting.callback(None)
     assert second.result.name == "alice-tb"
-    assert len(site.files.checked) == 1
+    assert len(site.files.asked) == 1
 
 
 def test_all_who_ask_at_once_share_a_refusal(site: Site) -> None:
@@ -167,7 +167,7 @@ def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_checked_and_r
         later = site.find()
         assert later.application.node == "node2"
     assert later.reservation == found.reservation
-    assert (len(site.files.asked), len(site.files.checked), len(site.files.read)) == (5, 3, 3)
+    assert (len(site.files.found), len(site.files.asked), len(site.files.read)) == (2, 3, 3)
 
 
 def test_a_viewer_is_checked_again_after_a_while_though_the_file_stays_as_it_is(site: Site) -> None:
@@ -196,18 +196,73 @@ def test_a_file_that_was_read_often_is_read_again_when_it_changes(site: Site) ->
 
 
 def again(site: Site, forward: Forward) -> Forward:
-    found: Forward = run(site.forwards.again(ALICE, forward))
+    found: Forward = run(site.forwards.find_again(ALICE, forward))
     return found
 
 
-def test_a_file_in_the_state_that_is_known_is_not_read_again(site: Site) -> None:
-    found = site.find()
+def look(site: Site, forward: Forward) -> Look:
+    seen: Look = run(site.forwards.look_again(ALICE, forward))
+    return seen
+
+
+def settled(site: Site) -> Forward:
+    """A forward that was asked about twice, a while apart."""
+    site.find()
+    site.clock.advance(BELIEVED)
+    return site.find()
+
+
+def test_a_look_at_a_file_that_stays_as_it_is_asks_nobody_and_is_believed(site: Site) -> None:
+    found = settled(site)
     for _ in range(5):
         site.clock.advance(BELIEVED)
-        assert again(site, found) == found
+        assert look(site, found) is Look.SAME
         assert site.forwards.believes(ALICE.uid, found)
-    assert site.files.read == ["alice-tb"] * 2
-    assert len(site.files.asked) == 6
+    assert len(site.files.asked) == 2
+    site.clock.advance(CHECKED)
+    assert look(site, found) is Look.DUE
+
+
+def test_what_was_asked_about_once_only_is_due(site: Site) -> None:
+    """Or twice within a tick of the file system's clock."""
+    found = site.find()
+    assert look(site, found) is Look.DUE
+    again(site, found)
+    assert look(site, found) is Look.DUE
+    site.clock.advance(BELIEVED)
+    again(site, found)
+    assert look(site, found) is Look.SAME
+
+
+@pytest.mark.parametrize("field", ["inode", "uid", "gid", "mode", "ctime"])
+def test_a_look_at_another_state_says_so_and_nothing_is_believed_any_more(site: Site, field: str) -> None:
+    found = settled(site)
+    file = site.files.files["alice-tb"]
+    site.files.files["alice-tb"] = replace(file, **{field: getattr(file, field) + 1})
+    assert look(site, found) is Look.CHANGED
+    assert not site.forwards.believes(ALICE.uid, found)
+
+
+@pytest.mark.parametrize("change", [{"regular": False}, None])
+def test_a_look_at_what_is_no_forward_any_more_says_that_it_changed(site: Site, change: dict[str, Any] | None) -> None:
+    found = settled(site)
+    if change is None:
+        del site.files.files["alice-tb"]
+    else:
+        site.files.change("alice-tb", **change)
+    assert look(site, found) is Look.CHANGED
+
+
+@pytest.mark.parametrize("outcome", ["slow", "busy", "broken"])
+def test_a_look_that_nobody_answers_says_nothing(site: Site, monkeypatch: pytest.MonkeyPatch, outcome: Any) -> None:
+    found = settled(site)
+
+    async def unsaid(name: str) -> ForwardRead:
+        return ForwardRead(1, outcome, None, None)
+
+    monkeypatch.setattr(site.files, "find_forward", unsaid)
+    with pytest.raises(Undecided):
+        look(site, found)
 
 
 def test_it_is_asked_again_though_it_was_believed_a_moment_ago(site: Site) -> None:
@@ -217,19 +272,7 @@ def test_it_is_asked_again_though_it_was_believed_a_moment_ago(site: Site) -> No
         again(site, found)
 
 
-@pytest.mark.parametrize("outcome", ["slow", "busy", "broken"])
-def test_who_keeps_others_from_saying_what_a_change_means_has_no_more_patience(site: Site, outcome: str) -> None:
-    """A viewer can stop what would say that they may not any more, and an owner what would read."""
-    found = site.find()
-    site.files.files["alice-tb"] = replace(site.files.files["alice-tb"], outcome=outcome)  # type: ignore[arg-type]
-    with pytest.raises(Undecided):
-        again(site, found)
-    site.files.change("alice-tb", mode=0o600)
-    with pytest.raises(ForwardChanged):
-        again(site, found)
-
-
-def test_a_file_in_another_state_is_read_and_what_was_believed_forgotten(site: Site) -> None:
+def test_another_state_is_found_again(site: Site) -> None:
     found = site.find()
     site.files.change("alice-tb", data=b"http://node2:8080/")
     assert again(site, found).application.node == "node2"
