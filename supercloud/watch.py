@@ -8,7 +8,7 @@ each viewer, however many exchanges there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
@@ -73,7 +73,7 @@ class _Use:
 
     :ivar forward: as it was when somebody answered last: its file may have been written anew with the same content.
     :ivar answered, asked: by the clock.
-    :ivar is_judged: somebody is being asked what the file means now.
+    :ivar judged: why somebody is being asked at this moment what the file means now.
     """
 
     principal: Principal
@@ -81,7 +81,7 @@ class _Use:
     forward: Forward
     answered: float
     asked: float = 0.0
-    is_judged: bool = False
+    judged: set[Look] = field(default_factory=set)
 
 
 class Watch:
@@ -181,7 +181,7 @@ class Watch:
             if silence > PATIENCE:
                 why = Undecided(f"nobody could say for {silence:.0f} s whether {use.principal} may still use {forward}")
                 self._end_use(use, why)
-            if now - use.asked >= ASK and uid not in self._asking and not use.is_judged:
+            if now - use.asked >= ASK and uid not in self._asking:
                 use.asked = now
                 due.setdefault(uid, []).append(use)
         for uid, uses in due.items():
@@ -209,12 +209,13 @@ class Watch:
         if look is Look.SAME:
             use.answered = self._clock.seconds()
             return
-        use.is_judged = True
-        judging = Deferred.fromCoroutine(self._judge(use, has_changed=look is Look.CHANGED))
-        events.watch(judging, "asking about a forward in use")
+        if look not in use.judged:
+            use.judged.add(look)
+            events.watch(Deferred.fromCoroutine(self._judge(use, look)), "asking about a forward in use")
 
-    async def _judge(self, use: _Use, *, has_changed: bool) -> None:
-        """Find out what the file means now; nobody else waits for that."""
+    async def _judge(self, use: _Use, look: Look) -> None:
+        """Find out what the file means now; nobody else waits for that, nor does the next look at its state."""
+        has_changed = look is Look.CHANGED
         asking = Deferred.fromCoroutine(self._forwards.find_again(use.principal, use.forward))
         if has_changed:
             asking.addTimeout(GRACE, self._clock)
@@ -232,7 +233,7 @@ class Watch:
             else:
                 self._end_use(use, ForwardChanged(f"{use.forward} was changed: it is {found}"))
         finally:
-            use.is_judged = False
+            use.judged.discard(look)
 
     def _end_use(self, use: _Use, error: PortalError) -> None:
         uid, forward = use.principal.uid, use.let_in

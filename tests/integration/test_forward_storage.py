@@ -114,7 +114,7 @@ def test_whoever_stalls_what_looks_at_their_files_delays_nobody_else(site: Forwa
 
 
 def test_who_stops_what_would_shut_them_out_is_shut_out(site: ForwardSite, applications: Any, accounts: Any) -> None:
-    """Alice stops each process of the portal's that is about to ask, as her, whether she may still use bob's forward."""
+    """Alice stops each process of the portal's that is about to ask, as her, whether she may use bob's forward."""
     port = applications.start("bob").port
     name = site.write("bob", f"http://localhost:{port}/", 0o711)
     assert visit(site, "alice", name, "/who").status == 200

@@ -183,4 +183,4 @@ def test_whoever_stops_what_asks_for_them_does_not_keep_others_from_being_asked_
     pass_time(portal)
     assert stopped
     assert theirs.transport.aborted
-    assert not hers.is_closing
+    assert hers.transport.aborted, "and gains nothing by it"

@@ -209,6 +209,17 @@ def test_a_file_that_is_as_it_was_is_not_taken_for_changed_when_nobody_can_say_m
     assert exchange.ended is not None
 
 
+def test_a_change_is_seen_while_somebody_keeps_the_answer_to_an_earlier_question_back(bench: Bench) -> None:
+    exchange, _ = bench.begin(forward=FORWARD)
+    bench.stalled = {FORWARD.name}
+    bench.turn(2)
+    assert bench.judged == [FORWARD.name]
+    bench.look = Look.CHANGED
+    bench.turn(2 * TICK + GRACE)
+    assert exchange.ended is not None
+    assert isinstance(exchange.ended[0], ForwardChanged)
+
+
 @pytest.mark.parametrize("error", [Undecided("slow"), TooMany("busy")])
 def test_a_changed_file_of_which_nobody_can_say_more_lets_nobody_go_on(bench: Bench, error: PortalError) -> None:
     exchange, _ = bench.begin(forward=FORWARD)
