@@ -138,10 +138,13 @@ class Authn(Section, frozen=True):
 
     :ivar schemes: how people and programs may say who they are.
     :ivar min_uid: accounts below it are not let in.
+    :ivar shells: "etc-shells" lets in accounts whose shell is in this host's /etc/shells and is neither ``nologin`` nor
+        ``false``; "any" lets in all others too.
     """
 
     schemes: tuple[str, ...] = ("session", "certificate", "password", "token")
     min_uid: Uid = 1000
+    shells: Literal["etc-shells", "any"] = "etc-shells"
     certificate: CertificateScheme = CertificateScheme()
     password: PasswordScheme = PasswordScheme()
     session: SessionLife = SessionLife()

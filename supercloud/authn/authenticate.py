@@ -62,6 +62,7 @@ class AccountStanding(Protocol):
     """Knows which accounts may not be used; see authn.standing."""
 
     def refusal(self, uid: int) -> PortalError | None: ...
+    async def learn(self, principal: Principal) -> None: ...
     def seen(self, principal: Principal) -> None: ...
 
 
@@ -144,22 +145,23 @@ class Authenticator:
         viewer = self._known(memory, "program", mark)
         if viewer is None:
             viewer = await self._programs.verify(shown, need, address)
-            self._admit(viewer.principal)
+            await self._admit(viewer.principal)
             self._remember(memory, "program", mark, viewer)
         return viewer
 
-    def admit(self, principal: Principal) -> None:
+    async def admit(self, principal: Principal) -> None:
         """Let in whoever showed a right credential.
 
         :raises AccountClosed: the account may not be used now.
         :raises UnderMaintenance: the portal is closed.
         """
-        self._admit(principal)
+        await self._admit(principal)
         closed = self._closed(principal.login)
         if closed is not None:
             raise closed
 
-    def _admit(self, principal: Principal) -> None:
+    async def _admit(self, principal: Principal) -> None:
+        await self._standing.learn(principal)
         refusal = self._standing.refusal(principal.uid)
         if refusal is not None:
             raise refusal
@@ -187,7 +189,7 @@ class Authenticator:
         viewer = self._known(memory, "viewer", mark)
         if viewer is None:
             viewer = await self._open(sealed, origin)
-            self._admit(viewer.principal)
+            await self._admit(viewer.principal)
             self._remember(memory, "viewer", mark, viewer)
         return viewer
 

@@ -32,6 +32,7 @@ MAX_REMEMBERED: Final = 10_000  # about 3 MB; beyond it the oldest is asked abou
 _CLOSED: Final[dict[PasswordOutcome, str]] = {
     "locked": "This account is locked. The site's administrators can say why.",
     "expired": "This account or its password has expired. Change the password, or ask the site's administrators.",
+    "no-shell": "This account has no login shell, so nobody is let in with it. The site's support can give it one.",
     "closed": "The site lets nobody in for now. Try again later.",
 }
 WRONG: Final = "That login and password do not fit."

@@ -256,7 +256,7 @@ class Site:
         login, onward = form.get("login", "").strip(), form.get("next", "/")
         try:
             password = await passwords.check(login, form.get("password", ""), exchange.address)
-            self._on.authenticator.admit(password.principal)
+            await self._on.authenticator.admit(password.principal)
         except (NotAuthenticated, AccountClosed, Busy, UnderMaintenance) as error:
             self._sign_in_page(exchange, error, login=login, onward=onward)
         else:
@@ -265,7 +265,7 @@ class Site:
     async def _signed_in(
         self, exchange: Exchange, principal: Principal, scheme: str, onward: str, certificate: bytes = b""
     ) -> NoReturn:
-        self._on.authenticator.admit(principal)
+        await self._on.authenticator.admit(principal)
         session = await self._on.sessions.open(
             principal, scheme=scheme, address=exchange.address, certificate=certificate
         )

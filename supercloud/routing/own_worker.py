@@ -21,7 +21,11 @@ a script could do everything that alice can. So the front, and not the worker, s
 **Pages** are HTML at the addresses of the workspace (``/``, ``/launch``, …). No file of anybody's is served there, and
 yet a page may not do more than its kind needs: run ``/.portal/workspace.js``, ask its own origin, send forms to it (or
 on to an application, where a redirect leads). What is no HTML there, and all that is below ``/api``, is as inert as a
-file. Of the worker's fields only those of a list pass, and nothing is kept by a cache.
+file.
+
+**Nothing stays** for whoever signs in with the same browser next, at the same addresses: of the worker's fields only
+those of a list pass, no cache keeps a page, and one that keeps a file asks again, and does not show it to another
+session (``Vary``).
 
 A worker that was taken over by its own user answers what it likes to that user alone, who could do all of it anyway.
 """
@@ -39,7 +43,6 @@ from supercloud.message.claims import USUAL, Claims
 from supercloud.message.fields import HOP_BY_HOP, line
 from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
 from supercloud.notice import FIELD
-from supercloud.routing.place import PORTAL_DROPPED
 
 _TELLS: Final = frozenset({FIELD.lower().encode("ascii")})
 _DROPPED: Final = HOP_BY_HOP | _TELLS | {b"content-length", b"authorization", b"cookie", b"x-request-id", b"via"}
@@ -48,13 +51,13 @@ _API: Final = b"api"
 # First segments of the workspace's addresses; the empty one is that of ``/``.
 _WORKSPACE: Final = frozenset({b"", b"launch", b"jobs", b"forwards", b"keys", _API})
 _DOTS: Final = frozenset({b".", b".."})
-# Of a page's fields, what passes beside those of the framing.
+# Of a worker's fields, what passes beside those of the framing: what tells about the content and nothing else.
 _PAGE_FIELDS: Final = frozenset(
     b"content-length content-type content-disposition content-language content-encoding content-range accept-ranges "
     b"location allow retry-after etag last-modified vary".split()
 )
-_FRONTS: Final = frozenset(
-    {b"set-cookie", b"content-security-policy", b"content-security-policy-report-only", b"x-content-type-options"}
+_FILE_FIELDS: Final = _PAGE_FIELDS | frozenset(
+    b"date dav ms-author-via lock-token preference-applied upload-offset oc-etag x-oc-mtime".split()
 )
 # What a browser may do with a file (Fetch section 2.2.5): go to it, fetch it, show or play it.
 _USES: Final = frozenset({b"document", b"empty", b"image", b"audio", b"video"})
@@ -79,6 +82,8 @@ _HTML: Final = re.compile(rb"text/html(?:\s*;\s*charset=[\w-]+)?", re.IGNORECASE
 _PAGE_ALWAYS: Final = (
     b"Cache-Control: no-store\r\nCross-Origin-Opener-Policy: same-origin\r\nReferrer-Policy: same-origin\r\n"
 )
+_FILE_ALWAYS: Final = b"Cache-Control: private, no-cache\r\nVary: Cookie\r\n"
+_NEVER_KEPT: Final = b"Cache-Control: no-store\r\n"
 _ALWAYS: Final = b"X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
 
 
@@ -152,21 +157,17 @@ def outward(head: ResponseHead, *, path: bytes, host: bytes, applications: Seque
     :param host: the portal's, as the browser knows it.
     :param applications: their origins, as a policy names them: a page's form may lead on to one.
     """
-    kept = b"".join(_outward_lines(head.fields, head.options, path))
+    kept = b"".join(_outward_lines(head.fields, path))
     if is_of_workspace(path):
         return kept + _page_policy(head, path=path, host=host, applications=applications)
-    return kept + line(b"Content-Security-Policy", policy(head, path=path, host=host)) + _ALWAYS
+    said = line(b"Content-Security-Policy", policy(head, path=path, host=host))
+    return kept + said + _ALWAYS + _keeping(head, path)
 
 
-def _outward_lines(fields: Iterable[Field], options: tuple[bytes, ...], path: bytes) -> list[bytes]:
+def _outward_lines(fields: Iterable[Field], path: bytes) -> list[bytes]:
     """What the browser gets of an answer's fields, or of its trailers."""
-    if is_of_workspace(path):
-        return [line(name, value) for lower, name, value in fields if lower in _PAGE_FIELDS]
-    return [
-        line(name, value)
-        for lower, name, value in fields
-        if lower not in PORTAL_DROPPED and lower not in _FRONTS and (lower not in options or lower == b"content-length")
-    ]
+    names = _PAGE_FIELDS if is_of_workspace(path) else _FILE_FIELDS
+    return [line(name, value) for lower, name, value in fields if lower in names]
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +187,15 @@ class Trailers:
 
     def outward(self, trailers: tuple[Field, ...], head: ResponseHead) -> list[bytes]:
         """Those of an answer with such a head."""
-        return _outward_lines(trailers, head.options, self.path)
+        return _outward_lines(trailers, self.path)
+
+
+def _keeping(head: ResponseHead, path: bytes) -> bytes:
+    """What a browser's cache may do with what is below ``/dav/``."""
+    if path.endswith(b"/"):
+        return _PAGE_ALWAYS
+    is_never_kept = any(lower == b"cache-control" and b"no-store" in value for lower, _, value in head.fields)
+    return _NEVER_KEPT if is_never_kept else _FILE_ALWAYS
 
 
 def policy(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:

@@ -12,8 +12,7 @@ from supercloud.errors import NoWorker, PortalError, Unanswered
 from supercloud.identity import Principal
 from supercloud.message.head import Field, ResponseHead
 from supercloud.upstream.http11 import Connection
-from supercloud.workers import forward_check, job_told, session_told
-from supercloud.workers.forward_check import Checked
+from supercloud.workers import job_told, session_told
 from supercloud.workers.job_told import JobAt
 from supercloud.workers.pool import Workers
 from supercloud.workers.session_told import Told
@@ -21,18 +20,18 @@ from supercloud.workers.way import WayToWorker
 
 # Seconds for an answer: the file's server may be slow.
 WITHIN: Final = 5.0
-# Bytes of an answer: about a file, about a job, and about all that somebody has.
+# Bytes of an answer: about a job's end, about a job that listens, and about all that somebody has.
 MOST: Final = 1024
 MOST_TOLD: Final = 16 * 1024
 MOST_WORKSPACE: Final = 256 * 1024
-_read_checked: Final = msgspec.json.Decoder(Checked).decode
 _read_told: Final = msgspec.json.Decoder(Told).decode
 _read_job: Final = msgspec.json.Decoder(JobAt).decode
 
 
 class Asking:
-    """Asks workers, for forwards (`routing.forwards.WorkerAsk`), for opening applications (`SessionAsk`) and for open
-    pages (`WorkspaceAsk`).
+    """Asks workers about what is their users' own: for forwards that lead nowhere (`routing.forwards.WorkerAsk`), for
+    opening applications (`SessionAsk`) and for open pages (`WorkspaceAsk`). A worker is its user's process, and nobody
+    else's things depend on what it says.
 
     All raise `PortalError` when there is no worker for this account now, or it does not answer as it should.
     """
@@ -41,14 +40,6 @@ class Asking:
         self._workers = workers
         self._way = way
         self._clock = clock
-
-    async def may_execute(self, principal: Principal, name: str) -> Checked | None:
-        """What the kernel tells the viewer's worker about a forward's file; None when there is none.
-
-        :param name: of the grammar of forwards.
-        """
-        answer = await self._ask(principal, forward_check.METHOD, f"/{name}", most=MOST)
-        return None if answer is None else _read(_read_checked, answer)
 
     async def session(self, principal: Principal, job: str) -> Told | None:
         """What a job of the viewer's has announced; None when it has not.

@@ -270,3 +270,14 @@ def test_an_account_that_may_not_be_used_is_refused_whatever_it_shows(bench: Ben
     bench.viewer(cookie)
     bench.program("alice")
     assert bench.standing.let_in == ["alice", "alice"]
+
+
+@pytest.mark.parametrize("shows", ["session", "program"])
+def test_an_account_that_the_database_closes_is_not_let_in_at_all(bench: Bench, shows: str) -> None:
+    bench.standing.database[ALICE.uid] = AccountClosed("alice is no-shell")
+    with pytest.raises(AccountClosed):
+        if shows == "session":
+            bench.viewer(bench.cookie(bench.sessions.begin(ALICE)))
+        else:
+            bench.program("alice")
+    assert bench.standing.let_in == []
