@@ -16,6 +16,7 @@ from supercloud import config
 from supercloud.accounts import read_account
 from supercloud.authn.lock_store import FILE as LOCKS
 from supercloud.authn.lock_store import MAX_REASON, LockRow, SqliteLockStore
+from supercloud.authn.scope import ABOUT, READ, describe, shown_scopes, stored_scopes
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
 from supercloud.cli_forward import forward
@@ -55,18 +56,24 @@ def token(context: click.Context, path: str | None) -> None:
 
 
 @token.command()
-@click.option("--for", "scope", required=True, help="dav, launch or forward:NAME.")
+@click.option("--for", "scope", default=READ, show_default=True, help=f"{', '.join(ABOUT)} or forward:NAME; or A,B.")
 @click.option("--expires", default="30d", show_default=True, help="As 12h or 30d.")
 @click.option("--name", default="", help="A note, such as the program that is to have it.")
 @click.pass_obj
 def create(desk: Desk, scope: str, expires: str, name: str) -> None:
-    """Make a token. It is printed now and never again; give it where a program asks for your password."""
+    """Make a token. It is printed now and never again; give it where a program asks for your password.
+
+    It opens what it is for and nothing else. A drive needs dav; launch, jobs, logs and their like at a workstation need
+    jobs. Who has a token for jobs, keys or dav can do by it all that you can.
+    """
     try:
         life = float(Duration.parse(expires))
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     made = _ask(desk, CreateToken(scope, life, name), TokenCreated)
-    click.echo(f"token {made.id} for {scope}, ends {_when(made.ends)} UTC:", err=True)
+    for scope in stored_scopes(made.scope):
+        click.echo(f"it lets a program {describe(scope)} ({scope})", err=True)
+    click.echo(f"token {made.id} for {made.scope}, ends {_when(made.ends)} UTC:", err=True)
     click.echo(made.text)
 
 
@@ -273,7 +280,8 @@ def _show(rows: Sequence[TokenRow | Listed], none: str) -> None:
     for row in rows:
         used = _when(row.last_used) if row.last_used else "never"
         note = f"  {row.name}" if row.name else ""
-        click.echo(f"{row.id}  {row.scope}  made {_when(row.created)}  used {used}  ends {_when(row.ends)} UTC{note}")
+        times = f"made {_when(row.created)}  used {used}  ends {_when(row.ends)} UTC"
+        click.echo(f"{row.id}  {shown_scopes(row.scope)}  {times}{note}")
     if not rows:
         click.echo(none)
 

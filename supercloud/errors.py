@@ -6,6 +6,7 @@ browser and says what to do next. They are never the same text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 
@@ -53,11 +54,15 @@ class TooSlow(BadMessage):
 
 
 class MethodRefused(PortalError):
-    """A method that a gateway does not carry (CONNECT, TRACE)."""
+    """A method that a gateway does not carry (CONNECT, TRACE), or that is not taken at this address.
+
+    :ivar allow: those that are.
+    """
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
     public = "This method is not carried by the portal."
     outcome = "refused"
+    allow: bytes = b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 
 
 class Misdirected(PortalError):
@@ -80,8 +85,16 @@ class OutOfScope(PortalError):
     """A token that is good, but not for this address (RFC 6750 section 3.1)."""
 
     status = HTTPStatus.FORBIDDEN
-    public = "This token is not for this address. Make one that is: supercloud token create --help"
+    public = "This token is not for this address."
     outcome = "refused"
+
+    def __init__(self, log: str, need: Sequence[str]) -> None:
+        """:param need: what would do, the least first. What the token is for is its owner's to know."""
+        super().__init__(
+            log,
+            public=f"This token is for something else; this address takes one for {' or '.join(need)}. Make it on the "
+            f"portal's page /tokens, or on a login node: supercloud token create --for {need[0]}",
+        )
 
 
 class BodyTooLarge(PortalError):

@@ -18,7 +18,7 @@ from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.programs import is_program, looks_for_files, shows_token
-from supercloud.authn.scope import EVENTS, Scope, forward_scope, needed_scope
+from supercloud.authn.scope import EVENTS, TOKEN, Need, forward_scope, needed
 from supercloud.authn.session import Session
 from supercloud.drive import drive
 from supercloud.errors import (
@@ -133,7 +133,7 @@ class Pipeline:
             await self._lead_apart(exchange, origin, place)
             return
         if isinstance(place, ByName):
-            need = forward_scope(place.name) if shows_token(head) else None
+            need = Need((forward_scope(place.name),)) if shows_token(head) else None
             viewer = await self._viewer(exchange, origin, need)
             place = place.leading_to(await on.access.find(viewer.principal, place.name))
             self._running[exchange] = viewer, place.forward, None
@@ -158,19 +158,20 @@ class Pipeline:
     async def _serve_own(self, exchange: Exchange, origin: Origin) -> None:
         """Answer what leads to no application: from the viewer's worker, or from here."""
         on, path = self._on, exchange.head.path
-        if on.worker is None or not origin.is_portal or not leads_to_worker(path) or looks_for_files(exchange.head):
+        is_own = path == TOKEN or looks_for_files(exchange.head)
+        if on.worker is None or not origin.is_portal or not leads_to_worker(path) or is_own:
             await on.pages.answer(exchange, origin)
             return
         # An application's script that asks for /api/x means its own; the workspace's pages are under no prefix.
         if path != b"/" and is_of_workspace(path) and (home := home_of(exchange.head, origin)) is not None:
             raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
-        viewer = await self._viewer(exchange, origin, needed_scope(path))
+        viewer = await self._viewer(exchange, origin, needed(exchange.head.method, path))
         if path == EVENTS and on.updates is not None:
             on.updates.begin(exchange, viewer)
         else:
             await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
 
-    async def _viewer(self, exchange: Exchange, origin: Origin, need: Scope | None = None) -> Viewer:
+    async def _viewer(self, exchange: Exchange, origin: Origin, need: Need | None = None) -> Viewer:
         viewer = await self._on.authenticator.authenticate(
             exchange.head, origin, exchange.memory, need=need, address=exchange.address
         )

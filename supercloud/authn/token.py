@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from supercloud.accounts import Offloaded
 from supercloud.authn.credential import Credential
 from supercloud.authn.recurring import Recurring
-from supercloud.authn.scope import Scope
+from supercloud.authn.scope import Scope, stored_scopes, write_scopes
 from supercloud.authn.token_store import TokenRow, TokenStore
 from supercloud.errors import Busy
 from supercloud.identity import Principal
@@ -38,18 +38,15 @@ MAX_NAME: Final = 60  # characters of the owner's note; a list of all tokens fit
 class Token(Credential):
     """A token as this process holds it; `Tokens` makes and ends it.
 
+    :ivar scopes: what it is for.
     :ivar last_used: Unix seconds; written by `Tokens.touch`, and by nobody else.
     :ivar written: ``last_used`` as the store knows it.
     """
 
     row: TokenRow
+    scopes: frozenset[Scope]
     last_used: float
     written: float
-
-    @property
-    def scope(self) -> Scope:
-        """What it is for."""
-        return Scope(self.row.scope)
 
 
 class Tokens:
@@ -85,9 +82,12 @@ class Tokens:
             one.stop()
         await self._write()
 
-    async def create(self, principal: Principal, scope: Scope, *, life: float, name: str = "") -> tuple[str, TokenRow]:
+    async def create(
+        self, principal: Principal, scopes: tuple[Scope, ...], *, life: float, name: str = ""
+    ) -> tuple[str, TokenRow]:
         """Make a token.
 
+        :param scopes: what it is for, as `read_scopes` gives it.
         :param life: seconds.
         :returns: its text, which nobody can tell again, and what is known of it.
         :raises ValueError: the life or the name cannot be; says what would be right.
@@ -99,9 +99,8 @@ class Tokens:
             raise ValueError(f"a token's name has at most {MAX_NAME} printable characters")
         text = TOKEN_PREFIX + secrets.token_hex(32)
         now = self._now()
-        row = TokenRow(
-            secrets.token_hex(5), _digest(text), principal.uid, principal.login, scope, name, now, now + life
-        )
+        told = write_scopes(scopes)
+        row = TokenRow(secrets.token_hex(5), _digest(text), principal.uid, principal.login, told, name, now, now + life)
         await self._offload.run(self._store.add, row, MAX_PER_ACCOUNT)
         return text, row
 
@@ -173,7 +172,7 @@ class Tokens:
         answered.callback(result)
 
     def _meet(self, row: TokenRow) -> Token:
-        token = self._met[row.digest] = Token(row, row.last_used, row.last_used)
+        token = self._met[row.digest] = Token(row, frozenset(stored_scopes(row.scope)), row.last_used, row.last_used)
         if len(self._met) > MAX_MET:
             self._leave(next(iter(self._met)), "too many tokens in use")
         return token

@@ -35,7 +35,7 @@ class TokenRow:
 
     :ivar id: names it, and opens nothing.
     :ivar digest: SHA-256 of its text.
-    :ivar scope: what it is for; see `authn.scope`.
+    :ivar scope: what it is for, as it was written then; see `authn.scope.stored_scopes`.
     :ivar name: the owner's note.
     :ivar last_used: 0 for never.
     """

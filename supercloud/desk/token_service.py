@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from supercloud.authn.authenticate import PrincipalLookup
-from supercloud.authn.scope import parse_scope
+from supercloud.authn.scope import read_scopes
 from supercloud.authn.token import Tokens
 from supercloud.authn.token_store import TooManyTokens
 from supercloud.desk.service import Asker, Handler
@@ -29,13 +29,13 @@ class TokenService:
     async def _create(self, asker: Asker, request: CreateToken, _descriptors: Sequence[int]) -> Message:
         principal = await self._principal(asker)
         try:
-            scope = parse_scope(request.scope)
-            text, row = await self._tokens.create(principal, scope, life=request.life, name=request.name)
+            scopes = read_scopes(request.scope)
+            text, row = await self._tokens.create(principal, scopes, life=request.life, name=request.name)
         except ValueError as error:
             raise Refusal("not-possible", str(error)) from None
         except TooManyTokens as error:
             raise Refusal("too-many", f"{error}; revoke one first") from None
-        return TokenCreated(row.id, text, row.ends)
+        return TokenCreated(row.id, row.scope, text, row.ends)
 
     async def _list(self, asker: Asker, _request: ListTokens, _descriptors: Sequence[int]) -> Message:
         principal = await self._principal(asker)

@@ -21,7 +21,7 @@ from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import SHOWN_IN, looks_for_files
-from supercloud.authn.scope import needed_scope
+from supercloud.authn.scope import TOKEN, Need, needed
 from supercloud.authn.session import Sessions
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.token import Tokens
@@ -126,6 +126,8 @@ class Site:
             await self._logout(exchange, origin)
         elif path == b"/tokens" and self._token_page is not None:
             await self._token_page.answer(exchange, await self._viewer(exchange, origin), origin)
+        elif path == TOKEN and self._token_page is not None:
+            self._token_page.tell(exchange, await self._viewer(exchange, origin, needed(head.method, path)))
         elif path.startswith(OPEN) and self._on.opening is not None:
             await self._on.opening.lead(exchange, await self._viewer(exchange, origin))
         elif path == ORIGINS and self._on.origins is not None:
@@ -171,7 +173,7 @@ class Site:
         if waits or error.status.value == 503:
             fields.append((b"Retry-After", b"%d" % error.retry_after))
         if isinstance(error, MethodRefused):
-            fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
+            fields.append((b"Allow", error.allow))
         is_form = head.method == b"POST" and provenance.is_navigation(head)
         if provenance.wants_page(head) or is_form:
             name, home = exchange.audit.name, f"{self._on.hosts.portal.url}/"
@@ -204,7 +206,7 @@ class Site:
         """Whether a program is asked for a password or token. A browser is not: it would remember what was typed."""
         if not self._on.authenticator.takes_programs or provenance.is_browser(head):
             return False
-        return needed_scope(head.path) is not None and self._on.hosts.of(head.host).is_portal
+        return needed(head.method, head.path) is not None and self._on.hosts.of(head.host).is_portal
 
     def _may_sign_in(self, exchange: Exchange, head: RequestHead) -> bool:
         """Send whoever can follow to where they sign in; everybody else gets 401."""
@@ -218,9 +220,11 @@ class Site:
         exchange.respond(303, [(b"Location", f"/login?next={target}".encode()), (b"Cache-Control", b"no-store")])
         return True
 
-    async def _viewer(self, exchange: Exchange, origin: Origin, *, is_leaving: bool = False) -> Viewer:
+    async def _viewer(
+        self, exchange: Exchange, origin: Origin, need: Need | None = None, *, is_leaving: bool = False
+    ) -> Viewer:
         viewer = await self._on.authenticator.authenticate(
-            exchange.head, origin, exchange.memory, is_leaving=is_leaving
+            exchange.head, origin, exchange.memory, need=need, address=exchange.address, is_leaving=is_leaving
         )
         exchange.audit.principal = viewer.principal.login
         return viewer

@@ -42,7 +42,7 @@ def run(lab: Lab) -> None:
     folder.chmod(0o1777)
     site = PasswordSite(lab, more=f'[forwards]\ndirectory = "{folder}"\n[scheduler]\nkind = "local"\n')
     people = People(lab, site)
-    token = people.token("alice", "launch")
+    token = people.token("alice", "read,jobs,keys,forwards")
     description = _ask(site, token, "GET", "/api/openapi.json")
     (lab.folder / "schemathesis.toml").write_text(_SETTINGS)
     try:

@@ -330,9 +330,9 @@ class FakePortal:
         sealed = self.sessions.cookie(session, origin=origin, owner=principal.uid if owner is None else owner)
         return b"Cookie: " + session_cookie(self.hosts.of(origin.encode())) + b"=" + sealed.encode() + b"\r\n"
 
-    def token(self, principal: Principal = ALICE, scope: Scope = DAV, *, life: float = 3600.0) -> str:
+    def token(self, principal: Principal = ALICE, *scopes: Scope, life: float = 3600.0) -> str:
         """The text of a new token of somebody's."""
-        text, _ = run(self.tokens.create(principal, scope, life=life))
+        text, _ = run(self.tokens.create(principal, scopes or (DAV,), life=life))
         return text
 
     def settle(self, seconds: float = 0.0) -> None:

@@ -174,7 +174,7 @@ def ask(*words: str) -> Result:
 
 
 def test_a_token_alone_is_on_standard_output_so_that_a_script_can_take_it(desk: FakeDesk) -> None:
-    desk.answer = TokenCreated("one", "scp_abc", 9e9)
+    desk.answer = TokenCreated("one", "dav", "scp_abc", 9e9)
     made = ask("create", "--for", "dav", "--expires", "12h", "--name", "laptop")
     assert made.exit_code == 0
     assert made.stdout == "scp_abc\n"
@@ -183,9 +183,23 @@ def test_a_token_alone_is_on_standard_output_so_that_a_script_can_take_it(desk: 
 
 
 def test_a_token_is_good_for_thirty_days_unless_told_otherwise(desk: FakeDesk) -> None:
-    desk.answer = TokenCreated("one", "scp_abc", 9e9)
-    ask("create", "--for", "launch")
-    assert desk.asked == [CreateToken("launch", 30 * 86400.0, "")]
+    desk.answer = TokenCreated("one", "jobs", "scp_abc", 9e9)
+    ask("create", "--for", "jobs")
+    assert desk.asked == [CreateToken("jobs", 30 * 86400.0, "")]
+
+
+def test_a_token_changes_nothing_unless_told_otherwise(desk: FakeDesk) -> None:
+    desk.answer = TokenCreated("one", "read", "scp_abc", 9e9)
+    ask("create")
+    assert desk.asked == [CreateToken("read", 30 * 86400.0, "")]
+
+
+def test_it_is_told_what_a_token_opens_when_it_is_made(desk: FakeDesk) -> None:
+    desk.answer = TokenCreated("one", "jobs,forward:alice-tb", "scp_abc", 9e9)
+    said = ask("create", "--for", "launch,forward:alice-tb").stderr
+    assert "it lets a program start, watch and end jobs, as the commands at a workstation do (jobs)" in said
+    assert "it lets a program use the application of the forward alice-tb (forward:alice-tb)" in said
+    assert "token one for jobs,forward:alice-tb, ends" in said
 
 
 def test_a_time_without_a_unit_is_refused_before_anybody_is_asked(desk: FakeDesk) -> None:
@@ -198,6 +212,8 @@ def test_a_time_without_a_unit_is_refused_before_anybody_is_asked(desk: FakeDesk
 def test_ones_tokens_are_listed(desk: FakeDesk) -> None:
     desk.answer = TokensListed((Listed("one", "dav", "laptop", 900.0, 9e9, 0.0),))
     assert ask("list").output == "one  dav  made 1970-01-01 00:15  used never  ends 2255-03-14 16:00 UTC  laptop\n"
+    desk.answer = TokensListed((Listed("old", "launch", "", 900.0, 9e9, 0.0),))
+    assert ask("list").output.startswith("old  jobs  made")
     desk.answer = TokensListed(())
     assert ask("list").output == "you have no tokens\n"
 

@@ -55,7 +55,7 @@ def test_who_asks_gets_a_token_of_their_own(desk: Desk) -> None:
         made = desk.create(uid=principal.uid)
         token = run(desk.tokens.verify(made.text))
         assert token is not None
-        assert (token.row.uid, token.row.login, token.scope) == (principal.uid, principal.login, DAV)
+        assert (token.row.uid, token.row.login, token.scopes) == (principal.uid, principal.login, {DAV})
         assert made.ends == token.row.ends
 
 
@@ -88,7 +88,7 @@ def test_whom_the_site_does_not_let_in_has_no_tokens(desk: Desk, uid: int, reque
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (CreateToken("root", DAY), "write dav, launch or forward:NAME"),
+        (CreateToken("root", DAY), "write read, jobs, forwards, keys, dav or forward:NAME"),
         (CreateToken("dav", 1.0), "a minute to 366 days"),
         (CreateToken("dav", float("nan")), "a minute to 366 days"),
         (CreateToken("dav", DAY, "a\nb"), "printable"),
@@ -102,7 +102,7 @@ def test_what_cannot_be_made_is_said_so(desk: Desk, request_: CreateToken, says:
 
 def test_as_many_as_an_account_may_have_fit_into_one_answer(desk: Desk) -> None:
     for _ in range(MAX_PER_ACCOUNT):
-        desk.ask(CreateToken("forward:" + "x" * 255, DAY, "\U0001f511" * MAX_NAME))
+        desk.ask(CreateToken("forward:" + "x" * 255 + ",read,jobs,forwards,keys,dav", DAY, "\U0001f511" * MAX_NAME))
     assert len(msgspec.msgpack.encode(desk.ask(ListTokens()))) < MOST_BYTES
     with pytest.raises(Refusal, match="revoke one first"):
         desk.create()
