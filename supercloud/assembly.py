@@ -49,6 +49,7 @@ from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.owners import Owners
 from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
+from supercloud.routing.always import Always
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.origin_rule import OriginRule
@@ -218,6 +219,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     pipeline = Pipeline(
         Stages(
             hosts=hosts,
+            always=Always(front.hostname, hsts=float(front.hsts)),
             authenticator=authenticator,
             access=access,
             authorizer=authorizer,

@@ -137,6 +137,14 @@ class CrossSite(PortalError):
     outcome = "refused"
 
 
+class LedHere(PortalError):
+    """A link of another site's leads to an address of the portal's own; a page asks first whether to go on."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "Another site's page led here. Go on if you meant to open this address of the portal."
+    outcome = "refused"
+
+
 class NotPassive(PortalError):
     """A page wants to run one of the viewer's files, or to have it as a part (Sec-Fetch-Dest)."""
 

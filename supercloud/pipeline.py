@@ -85,6 +85,7 @@ class Pipeline:
             return False
         audit = exchange.audit
         audit.origin, audit.target = place.origin.host, trodden.target
+        exchange.always = self._on.always.of(place.origin)
         audit.principal = viewer.principal.login
         self._count_stream(exchange, uid)
         if kept is None:
@@ -118,6 +119,7 @@ class Pipeline:
             raise MethodRefused(head.method.decode("ascii"))
         origin = on.hosts.of(head.host)
         exchange.audit.origin = origin.host
+        exchange.always = on.always.of(origin)
         provenance.check(head, origin)
         if head.get(b"service-worker") is not None and (origin.is_portal or origin.is_shared or origin.is_unowned):
             on.pages.end_service_worker(exchange)
@@ -158,6 +160,7 @@ class Pipeline:
     async def _serve_own(self, exchange: Exchange, origin: Origin) -> None:
         """Answer what leads to no application: from the viewer's worker, or from here."""
         on, path = self._on, exchange.head.path
+        provenance.hold(exchange.head, origin)
         is_own = path == TOKEN or looks_for_files(exchange.head)
         if on.worker is None or not origin.is_portal or not leads_to_worker(path) or is_own:
             await on.pages.answer(exchange, origin)

@@ -13,6 +13,7 @@ from supercloud.events import AuditLine
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.fields import line
 from supercloud.message.head import RequestHead, ResponseHead
+from supercloud.routing.always import APART
 
 if TYPE_CHECKING:
     from supercloud.front.channel import Channel
@@ -39,6 +40,7 @@ class Exchange:
 
     :ivar head: UNREADABLE for a message that could not be read, which is refused at once.
     :ivar audit: filled in by the stages; written when the exchange is over.
+    :ivar always: field lines that go with whatever is answered, set once the origin is known; see routing.always.
     :ivar outward: rewrites an application's fields for the browser; set by the pipeline.
     :ivar on_over: called once when the exchange is over, whatever happened.
     """
@@ -53,6 +55,7 @@ class Exchange:
         "_relay",
         "_responding",
         "_started",
+        "always",
         "audit",
         "head",
         "on_over",
@@ -71,6 +74,7 @@ class Exchange:
         self._is_over = False
         self._keep = head.keep_alive and not head.upgrade
         self.head = head
+        self.always = APART
         self.outward: Callable[[ResponseHead], bytes] | None = None
         self.on_over: list[Callable[[], object]] = []
         self.pending: Callable[[], object] | None = None
@@ -117,6 +121,7 @@ class Exchange:
         has_body = status not in (204, 304)
         lines = [b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b""))]
         lines += [line(name, value) for name, value in fields]
+        lines.append(self.always)
         if has_body:
             lines.append(b"Content-Length: %d\r\n" % len(body))
         self._keep = self._keep and head.length == 0
@@ -187,6 +192,7 @@ class Exchange:
         out.append(b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason))
         if self.outward is not None:
             out.append(self.outward(head))
+        out.append(self.always)
         if head.length < 0:
             if request.minor == 1:
                 self._chunked = True

@@ -32,7 +32,6 @@ def fields(form_action: str = "'self'", *, script: str = "") -> Fields:
         (b"Cache-Control", b"no-store"),
         (b"Referrer-Policy", b"same-origin"),
         (b"X-Content-Type-Options", b"nosniff"),
-        (b"Cross-Origin-Opener-Policy", b"same-origin"),
         (b"Cross-Origin-Resource-Policy", b"same-origin"),
     ]
 
@@ -107,6 +106,16 @@ def refusal(title: str, text: str, request_id: str, *, home: str) -> bytes:
     :param home: address of the portal's first page: this one may be at an application's.
     """
     return page(title, _refusal(text, request_id, home), home=home)
+
+
+def led_here(text: str, address: str) -> bytes:
+    """What another site's link to an address of the portal's own shows: the same, whatever is there.
+
+    :param address: an absolute URL of the portal's.
+    """
+    shown = escape(address)
+    body = f'<p>{escape(text)}</p><p><code>{shown}</code></p><p><a class="button primary" href="{shown}">Go on</a></p>'
+    return page("A link to the portal", body)
 
 
 def waiting(text: str, request_id: str, *, home: str) -> bytes:
@@ -215,7 +224,7 @@ def tokens(
 _ABOUT: Final = (
     "<p>A token stands for your password in one program, such as a mounted drive: give your login, and the token where "
     "the program asks for a password. It opens what it is for and nothing else, until it expires or you revoke it. "
-    "Give each program no more than it needs: who has a token for jobs, keys or files can do by it all that you can.</p>"
+    "Give each program no more than it needs: who has one for jobs, keys or files can do by it all that you can.</p>"
 )
 _ANOTHER_FORM: Final = (
     '<h2>New token</h2><form class="fields" method="post" action="/tokens"><input type="hidden" name="do" '

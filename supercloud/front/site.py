@@ -29,6 +29,7 @@ from supercloud.errors import (
     AccountClosed,
     Busy,
     Elsewhere,
+    LedHere,
     MethodRefused,
     NotAuthenticated,
     NotFound,
@@ -163,6 +164,10 @@ class Site:
         if isinstance(error, Elsewhere):
             fields = [(b"Location", error.location.encode("ascii")), (b"Cache-Control", b"no-store"), *error.fields]
             exchange.respond(error.status.value, fields)
+            return
+        if isinstance(error, LedHere):
+            address = self._on.hosts.of(head.host).url + head.target.decode("ascii")
+            exchange.respond(error.status.value, pages.FIELDS, pages.led_here(error.public, address))
             return
         if isinstance(error, NotAuthenticated) and self._may_sign_in(exchange, head):
             return

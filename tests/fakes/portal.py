@@ -43,6 +43,7 @@ from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
 from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
+from supercloud.routing.always import Always
 from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
@@ -183,6 +184,7 @@ class FakePortal:
         shared_host: str = TOGETHER,
         shared_ports: tuple[int, ...] = (),
         serves_prefixes: bool = False,
+        hsts: float = 0.0,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -282,6 +284,7 @@ class FakePortal:
         self.pipeline = Pipeline(
             Stages(
                 hosts=self.hosts,
+                always=Always("portal.test", hsts=hsts),
                 authenticator=authenticator,
                 access=access,
                 authorizer=authorizer,

@@ -243,7 +243,7 @@ def test_another_sites_page_cannot_use_what_a_browser_remembers(
 
 
 def test_a_link_from_elsewhere_does_not_either(portal: FakePortal) -> None:
-    assert ask(portal, RIGHT + EVILS_LINK).status == 303  # to sign in
+    assert ask(portal, RIGHT + EVILS_LINK).status == 403  # whether to go on
     assert portal.monitor.started == []
     assert portal.password_check.asked == []
 
