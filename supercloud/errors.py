@@ -17,6 +17,8 @@ class PortalError(Exception):
     :cvar public: what the page says; holds nothing that the viewer may not know.
     :cvar outcome: the last word of the audit line.
     :cvar retry_after: seconds until it may be worth trying again, where the status is 503.
+    :ivar claimed: who was refused says, or showed, that they are this account; for the audit. It is an account's name,
+        or what `authn.claim` made of a text that may be anything; empty where nobody said.
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -24,8 +26,9 @@ class PortalError(Exception):
     outcome: str = "broken"
     retry_after: int = 2
 
-    def __init__(self, log: str = "", *, public: str | None = None) -> None:
+    def __init__(self, log: str = "", *, public: str | None = None, claimed: str = "") -> None:
         super().__init__(log or type(self).__name__)
+        self.claimed = claimed
         if public is not None:
             self.public = public
 
@@ -88,12 +91,13 @@ class OutOfScope(PortalError):
     public = "This token is not for this address."
     outcome = "refused"
 
-    def __init__(self, log: str, need: Sequence[str]) -> None:
+    def __init__(self, log: str, need: Sequence[str], *, claimed: str = "") -> None:
         """:param need: what would do, the least first. What the token is for is its owner's to know."""
         super().__init__(
             log,
             public=f"This token is for something else; this address takes one for {' or '.join(need)}. Make it on the "
             f"portal's page /tokens, or on a login node: supercloud token create --for {need[0]}",
+            claimed=claimed,
         )
 
 

@@ -39,6 +39,8 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     :ivar time: when the exchange began, RFC 3339 in UTC.
     :ivar id: unique over restarts, and short enough to be read out on the telephone: error pages show it.
     :ivar principal: login; empty when nobody was authenticated.
+    :ivar claimed: whom somebody said, or showed, that they are who was refused; see `PortalError`.
+    :ivar credential: what the principal showed: ``session``, ``password`` or ``token`` with its id.
     :ivar address: of the browser.
     :ivar path: without its query, which is cut off when the line is written, as is what is over `MOST_PATH`.
     :ivar target: node and port, or empty.
@@ -53,6 +55,8 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     time: datetime | float = 0.0
     id: str | int = msgspec.field(default_factory=_count.__next__)
     principal: str = ""
+    claimed: str = ""
+    credential: str = ""
     address: str = ""
     method: str | bytes = ""
     origin: str = ""

@@ -86,7 +86,7 @@ class Pipeline:
         audit = exchange.audit
         audit.origin, audit.target = place.origin.host, trodden.target
         exchange.always = self._on.always.of(place.origin)
-        audit.principal = viewer.principal.login
+        audit.principal, audit.credential = viewer.principal.login, viewer.credential.told
         self._count_stream(exchange, uid)
         if kept is None:
             self._drive(exchange, self._carry(exchange, viewer, place, afresh=True))
@@ -178,7 +178,7 @@ class Pipeline:
         viewer = await self._on.authenticator.authenticate(
             exchange.head, origin, exchange.memory, need=need, address=exchange.address
         )
-        exchange.audit.principal = viewer.principal.login
+        exchange.audit.principal, exchange.audit.credential = viewer.principal.login, viewer.credential.told
         self._count_stream(exchange, viewer.principal.uid)
         self._running[exchange] = viewer, None, None
         return viewer

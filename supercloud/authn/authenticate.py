@@ -213,12 +213,14 @@ class Authenticator:
     async def _open(self, sealed: bytes, origin: Origin) -> Viewer:
         visit = await self._sessions.verify(sealed.decode("latin-1"), origin=origin.host)
         if visit is None:
-            raise NotAuthenticated("session cookie refused")
+            raise NotAuthenticated("session cookie refused", claimed=self._sessions.claimed(sealed.decode("latin-1")))
         try:
             principal = await self._accounts.find(visit.session.uid)
         except NoAccount as error:
-            raise NotAuthenticated(str(error)) from None
+            raise NotAuthenticated(str(error), claimed=visit.session.login) from None
         if principal.login != visit.session.login:
             # The uid went to another account since: whoever signed in is not whom it names now.
-            raise NotAuthenticated(f"uid {principal.uid} was {visit.session.login}, is {principal}")
+            raise NotAuthenticated(
+                f"uid {principal.uid} was {visit.session.login}, is {principal}", claimed=visit.session.login
+            )
         return Viewer(principal, visit.session, visit.owner, self._sessions)

@@ -133,7 +133,7 @@ class Board:
         now = self._now()
         if not closed.holds(now):
             return None
-        error = UnderMaintenance("maintenance", public=f"{UnderMaintenance.public} {closed.text}")
+        error = UnderMaintenance("maintenance", public=f"{UnderMaintenance.public} {closed.text}", claimed=login)
         left = MOST_WAIT if closed.ends is None else closed.ends.timestamp() - now
         error.retry_after = max(1, min(MOST_WAIT, int(left)))
         return error

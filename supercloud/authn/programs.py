@@ -74,7 +74,11 @@ class Programs:
             case Basic(login, text) if is_token(text):
                 viewer = await self._by_token(text, need)
                 if viewer.principal.login != login:
-                    raise NotAuthenticated(f"a token of {viewer.principal}'s, as {login[:32]!a}", public=_STALE)
+                    # The other name may be anything, also a password.
+                    raise NotAuthenticated(
+                        f"{viewer.credential.told} under another name than its owner's",
+                        public=_STALE, claimed=viewer.principal.login,
+                    )  # fmt: skip
                 return viewer
             case Basic(login, text) if self._passwords is not None:
                 password = await self._passwords.verify(login, text, address)
@@ -84,9 +88,12 @@ class Programs:
                 raise NotAuthenticated("a credential of a kind that is not taken here")
 
     async def _by_token(self, text: str, need: Need) -> Viewer:
-        token = None if self._tokens is None else await self._tokens.verify(text)
+        token = None if self._tokens is None else await self._tokens.read(text)
         if token is None or self._tokens is None:
-            raise NotAuthenticated("token refused", public=_STALE)
+            raise NotAuthenticated("token refused: it was made for nobody here", public=_STALE)
+        if isinstance(token, TokenRow):
+            over = self._tokens.why_over(token)
+            raise NotAuthenticated(f"token refused: {token.id} is {over}", public=_STALE, claimed=token.login)
         row = token.row
         principal = await self._account(row)
         _check_scope(token, need)
@@ -97,9 +104,9 @@ class Programs:
         try:
             principal = await self._accounts.find(then.uid)
         except NoAccount as error:
-            raise NotAuthenticated(str(error)) from None
+            raise NotAuthenticated(str(error), claimed=then.login) from None
         if principal.login != then.login:
-            raise NotAuthenticated(f"uid {then.uid} was {then.login}, is {principal}")
+            raise NotAuthenticated(f"uid {then.uid} was {then.login}, is {principal}", claimed=then.login)
         return principal
 
 
@@ -107,13 +114,14 @@ def _check_scope(token: Token, need: Need) -> None:
     """:raises PortalError: the token is good, and for something else; says what would do."""
     row = token.row
     if not need.methods and not need.scopes:
-        raise NotFound(f"token {row.id} of {row.login}, where none is taken", public=_NOWHERE)
+        raise NotFound(f"token {row.id}, where none is taken", public=_NOWHERE, claimed=row.login)
     if not need.scopes:
-        error = MethodRefused(f"token {row.id} of {row.login}, with a method that takes none", public=_NOWHERE)
+        error = MethodRefused(f"token {row.id}, with a method that takes none", public=_NOWHERE, claimed=row.login)
         error.allow = ", ".join(need.methods).encode("ascii")
         raise error
     if token.scopes.isdisjoint(need.scopes):
         raise OutOfScope(
             f"token {row.id} of {row.login} is for {row.scope}, not {' or '.join(need.scopes)}",
             need.scopes,
+            claimed=row.login,
         )

@@ -106,11 +106,12 @@ class Standing:
             return AccountClosed(
                 f"{lock.login} is locked by an administrator: {lock.reason or 'no reason given'}",
                 public=f"{_LOCKED} {lock.reason}".rstrip(),
+                claimed=lock.login,
             )
         closed = self._closed.get(uid)
         if closed is not None:
             login, state = closed
-            return AccountClosed(f"{login} is {state}", public=CLOSED[state])
+            return AccountClosed(f"{login} is {state}", public=CLOSED[state], claimed=login)
         return None
 
     def seen(self, principal: Principal) -> None:

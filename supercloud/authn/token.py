@@ -48,6 +48,11 @@ class Token(Credential):
     last_used: float
     written: float
 
+    @property
+    def told(self) -> str:
+        """See `Credential.told`."""
+        return f"token {self.row.id}"
+
 
 class Tokens:
     """The tokens that this process has met, backed by the store; a `Keeper`.
@@ -105,7 +110,12 @@ class Tokens:
         return text, row
 
     async def verify(self, text: str) -> Token | None:
-        """The token with that text; None for what is no token, unknown, revoked or expired.
+        """The token with that text; None for what `read` finds to be none or over; raises as it does."""
+        found = await self.read(text)
+        return found if isinstance(found, Token) else None
+
+    async def read(self, text: str) -> Token | TokenRow | None:
+        """The token with that text; the row of one that is over; None for what is no token, or unknown.
 
         :raises Busy: the store is being asked about many others.
         :raises Exception: when the store has to be asked and cannot be; never for what ``text`` holds.
@@ -113,16 +123,20 @@ class Tokens:
         if not is_token(text):
             return None
         digest = _digest(text)
-        token = self._met.get(digest)
+        token, row = self._met.get(digest), None
         if token is None or not self.is_live(token):
             row = await self._look_up(digest)
             token = self._met.get(digest)
-            if token is None and row is not None:
+            if token is None and row is not None and self._now() < row.ends:
                 token = self._meet(row)
         if token is None or not self.is_live(token):
-            return None
+            return row
         self._met.move_to_end(digest)
         return token
+
+    def why_over(self, row: TokenRow) -> str:
+        """In a word, why what `read` found is no longer good."""
+        return "expired" if abs(row.ends) <= self._now() else "revoked"
 
     def is_live(self, token: Token) -> bool:
         """See `Keeper.is_live`."""
@@ -157,15 +171,14 @@ class Tokens:
                 self._leave(digest, reason)
 
     async def _look_up(self, digest: bytes) -> TokenRow | None:
-        """A token that has not expired; whoever stops waiting does not make room for another look-up."""
+        """A token, also one that is over; whoever stops waiting does not make room for another look-up."""
         if self._looking >= MAX_LOOKING:
             raise Busy(f"{self._looking} tokens are looked up")
         answered: Deferred[TokenRow | None] = Deferred()
         looking = self._offload.run(self._store.find, digest)
         self._looking += 1
         looking.addBoth(self._looked_up, answered)
-        row = await answered
-        return row if row is None or self._now() < row.ends else None
+        return await answered
 
     def _looked_up(self, result: Any, answered: Deferred[TokenRow | None]) -> None:
         self._looking -= 1

@@ -141,6 +141,8 @@ class Exchange:
             return
         self.audit.outcome = error.outcome
         self.audit.reason = str(error)
+        if not self.audit.principal:
+            self.audit.claimed = error.claimed
         if self._responding:
             self.audit.outcome = "timed-out" if error.outcome == "timed-out" else "broken"
             self.break_off()

@@ -231,7 +231,7 @@ class Site:
         viewer = await self._on.authenticator.authenticate(
             exchange.head, origin, exchange.memory, need=need, address=exchange.address, is_leaving=is_leaving
         )
-        exchange.audit.principal = viewer.principal.login
+        exchange.audit.principal, exchange.audit.credential = viewer.principal.login, viewer.credential.told
         return viewer
 
     async def _login(self, exchange: Exchange, query: dict[str, str]) -> None:
@@ -283,6 +283,7 @@ class Site:
     ) -> None:
         if refusal is not None:
             exchange.audit.outcome, exchange.audit.reason = refusal.outcome, str(refusal)
+            exchange.audit.claimed = refusal.claimed
         names = {way.name for way in self._on.ways}
         body = pages.sign_in(
             has_link="link" in names,
