@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from twisted.internet.defer import Deferred, DeferredSemaphore, gatherResults
 from twisted.internet.interfaces import IReactorTime
 
+from supercloud import events
 from supercloud.accounts import Offloaded
 from supercloud.authn.lock_store import LockRow, LockStore
 from supercloud.authn.recurring import Recurring
@@ -120,10 +121,13 @@ class Standing:
 
     async def _poll(self) -> None:
         locks = {row.uid: row for row in await self._storage.run(self._store.all)}
-        new = locks.keys() - self._locks.keys()
+        new, old = locks.keys() - self._locks.keys(), self._locks.keys() - locks.keys()
+        unlocked = [self._locks[uid].login for uid in old]
         self._locks = locks
+        for login in unlocked:
+            events.let_in_again(login)
         for uid in new:
-            self._tell(uid, "locked by an administrator")
+            self._tell(uid, locks[uid].login, "locked by an administrator")
 
     async def _look(self) -> None:
         now = self._clock.seconds()
@@ -140,10 +144,11 @@ class Standing:
         except PortalError:
             return
         if state not in CLOSED:
-            self._closed.pop(uid, None)
+            if self._closed.pop(uid, None) is not None:
+                events.let_in_again(login)
         elif uid not in self._closed:
             self._closed[uid] = login, state
-            self._tell(uid, f"the account is {state}")
+            self._tell(uid, login, f"the account is {state}")
 
     async def _read(self, uid: int, login: str) -> AccountState:
         try:
@@ -152,7 +157,8 @@ class Standing:
             return "unknown"
         return "renamed" if found.login != login else await self._state_of(uid)
 
-    def _tell(self, uid: int, why: str) -> None:
+    def _tell(self, uid: int, login: str, why: str) -> None:
+        events.kept_out(login, why)
         error = self.refusal(uid)
         if error is not None and self._close is not None:
             self._close(error, uid, why, for_good=uid in self._locks)

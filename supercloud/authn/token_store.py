@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -57,6 +58,13 @@ class TokenRow:
     created: float
     ends: float
     last_used: float = 0.0
+
+    @property
+    def told(self) -> str:
+        """What is said of a new one in the audit."""
+        ends = datetime.fromtimestamp(self.ends, UTC)
+        name = f", called {self.name!r}" if self.name else ""
+        return f"token {self.id} for {self.scope}{name}, until {ends:%Y-%m-%d %H:%M} UTC"
 
 
 class TokenStore(Protocol):

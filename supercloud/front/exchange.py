@@ -42,6 +42,7 @@ class Exchange:
     :ivar audit: filled in by the stages; written when the exchange is over.
     :ivar always: field lines that go with whatever is answered, set once the origin is known; see routing.always.
     :ivar outward: rewrites an application's fields for the browser; set by the pipeline.
+    :ivar is_told: whether it leaves a line in the audit.
     :ivar on_over: called once when the exchange is over, whatever happened.
     """
 
@@ -58,6 +59,7 @@ class Exchange:
         "always",
         "audit",
         "head",
+        "is_told",
         "on_over",
         "outward",
         "pending",
@@ -75,6 +77,7 @@ class Exchange:
         self._keep = head.keep_alive and not head.upgrade
         self.head = head
         self.always = APART
+        self.is_told = True
         self.outward: Callable[[ResponseHead], bytes] | None = None
         self.on_over: list[Callable[[], object]] = []
         self.pending: Callable[[], object] | None = None

@@ -75,6 +75,7 @@ class Parts:
     :ivar origins: says what the site's DNS and certificate lack.
     :ivar notices: what the site tells everybody now.
     :ivar links: on top of each page of somebody's; see `supercloud.links`.
+    :ivar acts: leaves a line of what changes who is let in.
     """
 
     hosts: Hosts
@@ -84,6 +85,7 @@ class Parts:
     throttle: Throttle
     ways: tuple[SignIn, ...]
     listing: Callable[[Principal], Awaitable[list[Listed]]]
+    acts: events.Acts
     passwords: Passwords | None = None
     tokens: Tokens | None = None
     opening: Opening | None = None
@@ -98,7 +100,7 @@ class Site:
 
     def __init__(self, parts: Parts) -> None:
         self._on = parts
-        self._token_page = None if parts.tokens is None else TokenPage(parts.tokens, parts.links)
+        self._token_page = None if parts.tokens is None else TokenPage(parts.tokens, parts.acts, parts.links)
 
     async def answer(self, exchange: Exchange, origin: Origin) -> None:
         """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
@@ -136,6 +138,7 @@ class Site:
         elif path == b"/.portal/ticket":
             await self._on.entrance.ticket(exchange, await self._viewer(exchange, origin))
         elif path == b"/healthz":
+            exchange.is_told = False
             exchange.respond(200, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"ok\n")
         else:
             _lead_home(head, origin)

@@ -22,6 +22,7 @@ from supercloud.authn.token import MAX_PER_ACCOUNT, Token, Tokens
 from supercloud.authn.token_store import TokenRow, TooManyTokens
 from supercloud.config_values import Duration
 from supercloud.errors import Elsewhere, MethodRefused, NotFound
+from supercloud.events import Acts
 from supercloud.front import pages
 from supercloud.front.exchange import Exchange
 from supercloud.front.form import read_form
@@ -38,11 +39,13 @@ _JSON: Final = [
 class TokenPage:
     """Answers ``/tokens`` on the portal's own origin.
 
+    :param acts: leaves a line of each token that is made or revoked.
     :param links: on top of the page.
     """
 
-    def __init__(self, tokens: Tokens, links: str = "") -> None:
+    def __init__(self, tokens: Tokens, acts: Acts, links: str = "") -> None:
         self._tokens = tokens
+        self._acts = acts
         self._links = links
 
     async def answer(self, exchange: Exchange, viewer: Viewer, origin: Origin) -> None:
@@ -59,7 +62,8 @@ class TokenPage:
         else:
             form = await read_form(exchange)
             if form.get("do") == "revoke":
-                await self._tokens.revoke(uid, form.get("id", ""))
+                if await self._tokens.revoke(uid, token_id := form.get("id", "")):
+                    self._tell(exchange, viewer.principal, "token-revoked", f"token {token_id}")
                 raise Elsewhere(f"{origin.url}/tokens")
             await self._make(exchange, viewer.principal, form)
 
@@ -79,14 +83,21 @@ class TokenPage:
         try:
             life = Duration.parse(form.get("expires", ""))
             scopes = _scopes(form)
-            text, _ = await self._tokens.create(principal, scopes, life=life, name=form.get("name", "").strip())
+            text, row = await self._tokens.create(principal, scopes, life=life, name=form.get("name", "").strip())
         except ValueError as error:
             await self._show(exchange, principal, note=str(error), status=400)
         except TooManyTokens:
             note = f"You have {MAX_PER_ACCOUNT} tokens, which is the most; revoke one first."
             await self._show(exchange, principal, note=note, status=409)
         else:
+            self._tell(exchange, principal, "token-made", row.told)
             await self._show(exchange, principal, made=pages.MadeToken(text, [(one, describe(one)) for one in scopes]))
+
+    def _tell(self, exchange: Exchange, principal: Principal, act: str, what: str) -> None:
+        self._acts(
+            act, principal.login, by=principal.login, by_uid=principal.uid, way="page", what=what,
+            address=exchange.address,
+        )  # fmt: skip
 
     async def _show(
         self,

@@ -78,7 +78,7 @@ def _hold_answers(lab: Lab, site: PasswordSite, description: dict[str, Any]) -> 
             answered[f"{method.upper()} {path}"] = Counter(
                 line["status"]
                 for line in map(json.loads, site.audit.read_text().splitlines())
-                if line["method"] == method.upper() and pattern.fullmatch(line["path"].partition("?")[0])
+                if line.get("method") == method.upper() and pattern.fullmatch(line["path"].partition("?")[0])
             )
     for operation, statuses in answered.items():
         lab.saw(f"{operation}: {', '.join(f'{status} {number} times' for status, number in sorted(statuses.items()))}")

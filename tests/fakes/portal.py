@@ -26,7 +26,7 @@ from supercloud.authn.token import Tokens
 from supercloud.closing import Closing
 from supercloud.config import Limits
 from supercloud.errors import PortalError
-from supercloud.events import Audit
+from supercloud.events import Acts, Audit
 from supercloud.front.door import Door
 from supercloud.front.entrance import Entrance
 from supercloud.front.live import Live
@@ -199,6 +199,7 @@ class FakePortal:
         self.accounts = FakeAccounts()
         self.offload = FakeOffload()
         self.audit: list[dict[str, Any]] = []
+        audit = Audit(self.clock, self._write)
         sessions: Any = self.sessions
         self.hosts = Hosts(
             "portal.test",
@@ -273,6 +274,7 @@ class FakePortal:
                 throttle=throttle,
                 ways=ways,
                 listing=self._listing,
+                acts=Acts(audit, self.clock.seconds),
                 passwords=self.passwords if takes_programs else None,
                 tokens=self.tokens if takes_programs else None,
                 opening=opening,
@@ -305,7 +307,7 @@ class FakePortal:
                 rule=rule,
             )
         )
-        self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds)
+        self.door = Door(self.clock, limits, audit, now=self.clock.seconds)
         self.door.open(self.pipeline, self.site)
 
     def stop(self) -> None:

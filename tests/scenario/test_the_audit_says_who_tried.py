@@ -137,3 +137,40 @@ def test_who_is_let_in_is_the_principal_by_what_they_showed(portal: FakePortal) 
         browser.leave()
         line = portal.lines()[-1]
         assert (line["principal"], line["claimed"], line["credential"]) == ("alice", "", credential)
+
+
+def test_tokens_made_and_revoked_on_the_page_leave_lines_of_which_and_for_what(portal: FakePortal) -> None:
+    def post(form: bytes) -> None:
+        browser = portal.browser()
+        fields = TYPED + portal.cookie() + b"Content-Length: %d\r\n\r\n" % len(form)
+        browser.send(b"POST /tokens HTTP/1.1\r\nHost: portal.test\r\n" + fields + form)
+        assert browser.status in (200, 303)
+
+    post(b"do=create&for-jobs=on&for-read=on&expires=30d&name=laptop")
+    [row] = portal.token_store.rows.values()
+    post(b"do=revoke&id=" + row.id.encode())
+    post(b"do=revoke&id=of-nobody")
+    made, revoked = (line for line in portal.lines() if "act" in line)
+    assert (made["act"], made["by"], made["account"], made["way"]) == ("token-made", "alice", "alice", "page")
+    assert made["what"].startswith(f"token {row.id} for read,jobs, called 'laptop', until ")
+    assert (revoked["act"], revoked["what"], revoked["by_uid"]) == ("token-revoked", f"token {row.id}", 1001)
+    assert made["address"] == portal.lines()[0]["address"]
+
+
+@pytest.mark.parametrize("path", [b"/healthz", b"/.portal/portal.css", b"/.portal/icon.svg", b"/.portal/workspace.js"])
+def test_what_says_nothing_of_anybody_leaves_no_line_but_counts(portal: FakePortal, path: bytes) -> None:
+    browser = portal.browser()
+    browser.send(b"GET " + path + b" HTTP/1.1\r\nHost: portal.test\r\n\r\n")
+    assert browser.status == 200
+    assert portal.lines() == []
+    browser = portal.browser()
+    browser.send(b"GET " + path + b" HTTP/1.1\r\nHost: portal.test\r\nSec-Fetch-Site: cross-site\r\n\r\n")
+    assert [line["status"] for line in portal.lines()] == [403]
+
+
+def test_an_account_that_is_kept_out_and_let_in_again_is_told_to_the_log(portal: FakePortal, logged: list[str]) -> None:
+    lock(portal)
+    assert "alice is kept out: locked by an administrator" in logged
+    portal.locks.unlock(ALICE.uid)
+    portal.settle(POLL)
+    assert "alice may be used again" in logged

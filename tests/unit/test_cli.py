@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import pwd
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import geteuid
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from supercloud import cli
+from supercloud import cli, cli_acts
 from supercloud.authn.lock_store import LockRow, SqliteLockStore
 from supercloud.authn.store import SessionRow, SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
@@ -26,6 +28,14 @@ from supercloud.identity import Principal
 
 LOGIN = pwd.getpwuid(geteuid()).pw_name
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def syslogged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Lines that were left in the system's log."""
+    left: list[dict[str, Any]] = []
+    monkeypatch.setattr(cli_acts.syslog, "syslog", lambda _priority, line: left.append(json.loads(line)))
+    return left
 
 
 @pytest.fixture
@@ -136,6 +146,45 @@ def test_root_becomes_the_folders_owner_before_it_opens_anything(
     monkeypatch.setattr(cli.Path, "stat", lambda self, **_: SimpleNamespace(st_uid=4711, st_mode=0))
     run("tokens", LOGIN)
     assert became == [owner]
+
+
+def test_what_an_administrator_does_leaves_a_line_each(
+    store: SqliteStore, tokens: SqliteTokenStore, run: Run, syslogged: list[dict[str, Any]]
+) -> None:
+    run("kick", LOGIN, "--session", "first")
+    run("lock", LOGIN, "--reason", "left")
+    run("unlock", LOGIN)
+    run("revoke-tokens", LOGIN)
+    for refused in (("kick", LOGIN, "--session", "none"), ("unlock", LOGIN), ("lock", "nobody-there")):
+        assert run(*refused).exit_code == 1
+    run("locks")
+    assert [(line["act"], line["what"]) for line in syslogged] == [
+        ("kicked", "sessions: first"),
+        ("locked", "left"),
+        ("unlocked", ""),
+        ("tokens-revoked", "tokens: one, two"),
+    ]
+    for line in syslogged:
+        assert (line["account"], line["by"], line["by_uid"], line["way"]) == (LOGIN, LOGIN, geteuid(), "command")
+
+
+def test_they_are_in_the_portals_audit_where_it_has_a_file(
+    store: SqliteStore, tmp_path: Path, syslogged: list[dict[str, Any]]
+) -> None:
+    audit, settings = tmp_path / "audit.jsonl", tmp_path / "portal.toml"
+    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}"\n[front]\naudit = "{audit}"\n')
+    assert CliRunner().invoke(main, ["admin", "--config", str(settings), "kick", LOGIN]).exit_code == 0
+    [line] = map(json.loads, audit.read_text().splitlines())
+    assert (line["act"], line["what"]) == ("kicked", "sessions: first, second")
+    assert syslogged == []
+
+
+def test_where_no_line_can_be_left_that_is_said_and_the_deed_is_done(store: SqliteStore, tmp_path: Path) -> None:
+    settings = tmp_path / "portal.toml"
+    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}"\n[front]\naudit = "{tmp_path}"\n')
+    done = CliRunner().invoke(main, ["admin", "--config", str(settings), "kick", LOGIN])
+    assert (done.exit_code, done.stdout) == (0, "ended 2\n")
+    assert f"done, but no line of it is in {tmp_path}" in done.stderr
 
 
 class FakeDesk:

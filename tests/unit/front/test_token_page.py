@@ -48,6 +48,7 @@ def test_every_field_of_the_forms_has_a_label() -> None:
 def test_whoever_has_no_session_is_refused_by_the_page_itself() -> None:
     exchange: Any = None
     tokens: Any = None
+    acts: Any = None
     viewer = Viewer(ALICE, Credential(), ALICE.uid, tokens)
     with pytest.raises(NotAuthenticated, match="alice without a session"):
-        run(TokenPage(tokens).answer(exchange, viewer, Origin("portal.test")))
+        run(TokenPage(tokens, acts).answer(exchange, viewer, Origin("portal.test")))
