@@ -17,7 +17,7 @@ class Always:
 
     :param hostname: of the portal.
     :param hsts: seconds for which browsers come by HTTPS only (RFC 6797); 0 for not at all. Never said of localhost,
-        and beside applications' own origins of names under the portal's only. Subdomains are not included: below the
+        and not of the host that applications share, where that is in another domain and may serve others too. Subdomains are not included: below the
         portal's name there may be hosts that have nothing to do with it, such as nodes with pages of their own.
     """
 
@@ -25,12 +25,12 @@ class Always:
         is_local = hostname == "localhost" or hostname.endswith(".localhost")
         self._secure = line(b"Strict-Transport-Security", b"max-age=%d" % hsts) if hsts and not is_local else b""
         self._portal = APART + self._secure
-        self._below = f".{hostname}"
+        self._hostname = hostname
 
     def of(self, origin: Origin) -> bytes:
         """The lines for one origin."""
         if origin.is_portal:
             return self._portal
         name = origin.host.partition(":")[0]
-        is_label = origin.application is not None or origin.forward is not None
-        return self._secure if self._secure and (is_label or name.endswith(self._below)) else b""
+        is_ours = not origin.is_shared or name == self._hostname or name.endswith(f".{self._hostname}")
+        return self._secure if is_ours else b""

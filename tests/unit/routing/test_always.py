@@ -23,10 +23,17 @@ def test_the_portals_own_parts_with_who_opened_it_and_is_secure() -> None:
         Origin("node1-8888.fh.portal.test", JUPYTER),
         Origin("alice-tb.fn.portal.test:8443", forward="alice-tb"),
         Origin("node1-8888.fh.apps.test", JUPYTER, 1002),  # a domain of their own
+        Origin("apps.portal.test", is_shared=True),
+        Origin("portal.test:8444", is_shared=True),
     ],
 )
 def test_an_application_is_secure_and_its_windows_are_its_own(origin: Origin) -> None:
     assert Always("portal.test", hsts=YEAR).of(origin) == HSTS
+
+
+def test_a_host_of_another_domain_that_applications_share_may_be_others_too() -> None:
+    assert Always("portal.test", hsts=YEAR).of(Origin("apps.other.test", is_shared=True)) == b""
+    assert Always("portal.test", hsts=YEAR).of(Origin("notportal.test", is_shared=True)) == b""
 
 
 def test_a_site_can_leave_it_out() -> None:
