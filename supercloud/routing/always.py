@@ -17,9 +17,8 @@ class Always:
 
     :param hostname: of the portal.
     :param hsts: seconds for which browsers come by HTTPS only (RFC 6797); 0 for not at all. Never said of localhost,
-        nor of a host that applications share in another domain, which may serve others too. Subdomains are not included:
-        below the portal's name there may be hosts that have nothing to do with it, such as nodes with pages of their
-        own.
+        nor of a host that applications share in another domain: it may serve others too. Subdomains are not included:
+        below the portal's name there may be hosts that have nothing to do with it, such as nodes with their own pages.
     """
 
     def __init__(self, hostname: str, *, hsts: float = 0.0) -> None:
