@@ -24,7 +24,7 @@ DAV: Final = Scope("dav")
 
 # What each lets a program do, as it is shown where a token is made: the least first.
 ABOUT: Final[dict[Scope, str]] = {
-    READ: "read what the workspace tells, and change nothing",
+    READ: "read what the workspace tells and jobs print, and change nothing",
     JOBS: "start, watch and end jobs, as the commands at a workstation do",
     FORWARDS: "make, share and remove forwards",
     KEYS: "add and remove SSH keys, which go on when the token is over",

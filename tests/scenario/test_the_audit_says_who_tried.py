@@ -10,6 +10,7 @@ import pytest
 from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from supercloud.authn.lock_store import LockRow
+from supercloud.authn.notices import Maintenance, Notices
 from supercloud.authn.scope import JOBS
 from supercloud.authn.standing import POLL
 from supercloud.authn.token_store import KEPT
@@ -106,6 +107,21 @@ def test_a_revoked_token_says_whose_it_was_also_when_another_took_its_place(port
         assert line["reason"] == f"token refused: {row.id} is revoked"
     portal.token_store.forget(row.ends + KEPT + 1)
     assert ask(portal, bearer(token))["claimed"] == ""
+
+
+def test_who_is_gone_from_the_account_database_is_named_too(portal: FakePortal) -> None:
+    token, cookie = portal.token(), portal.cookie()
+    del portal.accounts.known[ALICE.uid]
+    for extra in (bearer(token), cookie):
+        line = ask(portal, extra)
+        assert (line["claimed"], line["principal"], line["status"]) == ("alice", "", 401)
+
+
+def test_whom_maintenance_keeps_out_is_named(portal: FakePortal) -> None:
+    portal.board._notices = Notices(maintenance=Maintenance(text="Back soon."))
+    for extra in (bearer(portal.token()), portal.cookie()):
+        line = ask(portal, extra)
+        assert (line["claimed"], line["status"]) == ("alice", 503)
 
 
 def test_a_made_up_token_is_nobodys(portal: FakePortal) -> None:
