@@ -42,13 +42,15 @@ class Claims:
         self._key = secrets.token_bytes(32)
 
     def of(self, text: str) -> Claim:
-        """Of what was typed. Nobody waits for the look-up: by how long an answer took it could be told which accounts
-        there are.
+        """Of what was typed; not looked up yet."""
+        return Claim(f"?{hashlib.blake2b(text.encode(errors='replace'), key=self._key, digest_size=4).hexdigest()}")
+
+    def look_up(self, claim: Claim, text: str) -> None:
+        """Find out whether it is an account's name. Nobody waits for that: by how long an answer took it could be told
+        which accounts there are. Whoever calls this has bounded how many may ask.
         """
-        claim = Claim(f"?{hashlib.blake2b(text.encode(errors='replace'), key=self._key, digest_size=4).hexdigest()}")
         if is_login(text):
             events.watch(Deferred.fromCoroutine(self._look_up(claim, text)), "looking for an account that was named")
-        return claim
 
     async def _look_up(self, claim: Claim, text: str) -> None:
         try:

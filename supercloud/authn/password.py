@@ -171,6 +171,7 @@ class Passwords:
         claim = self._claims.of(login)
         try:
             await self._throttle.admit(address, login)
+            self._claims.look_up(claim, login)
             outcome = await self._outcome(login, password, address)
         except PortalError as error:
             error.claimed = claim.shown
