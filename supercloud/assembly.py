@@ -31,6 +31,7 @@ from supercloud.config import Front, Settings
 from supercloud.config_values import Listen
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
+from supercloud.events import Acts
 from supercloud.forward_files import is_there
 from supercloud.front.entrance import Entrance
 from supercloud.front.listing import Listing
@@ -50,6 +51,7 @@ from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.owners import Owners
 from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
+from supercloud.routing.always import Always
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.origin_rule import OriginRule
@@ -70,6 +72,7 @@ class Surroundings:
     :ivar storage: one thread, for what is kept in the state folder.
     :ivar only: the embedded portal's one account.
     :ivar ways: to sign in, for these accounts.
+    :ivar acts: leaves a line of what changes who is let in.
     """
 
     reactor: Any
@@ -82,6 +85,7 @@ class Surroundings:
     acting: Acting
     only: int | None
     ways: Callable[[Accounts], list[SignIn]]
+    acts: Acts
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +129,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         throttle=throttle,
         state=settings.state,
         storage=on.storage,
+        acts=on.acts,
         clock=reactor,
         now=on.now,
     )
@@ -207,6 +212,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             throttle=throttle,
             ways=ways,
             listing=listing.of,
+            acts=on.acts,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
             opening=opening,
@@ -219,6 +225,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     pipeline = Pipeline(
         Stages(
             hosts=hosts,
+            always=Always(front.hostname, hsts=float(front.hsts)),
             authenticator=authenticator,
             access=access,
             authorizer=authorizer,

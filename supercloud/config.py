@@ -71,6 +71,7 @@ class Front(Section, frozen=True):
         ``"portal"``: they are served there, and whatever runs in their pages can do what their viewer can here.
     :ivar public_port: the port in the portal's own links; 0 means that of the first listener.
     :ivar private_key: readable by the front's group, so that a reload works without root.
+    :ivar hsts: for which browsers come by HTTPS only to the portal and to each application; ``"0s"``: not said.
     :ivar account: whom the front runs as once its ports are bound; ``""`` means whoever started it.
     :ivar stop_within: for exchanges under way when the portal stops.
     :ivar notices: TOML file of what the site tells everybody, and of maintenance; ``""``: none; see authn.notices.
@@ -89,6 +90,7 @@ class Front(Section, frozen=True):
     public_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     certificate: Path = Path("/etc/supercloud/tls/fullchain.pem")
     private_key: Path = Path("/etc/supercloud/tls/key.pem")
+    hsts: Duration = Duration(365 * 86400)
     account: str = "supercloud"
     stop_within: Duration = Duration(10)
     notices: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = "/etc/supercloud/notices.toml"

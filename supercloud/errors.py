@@ -6,6 +6,7 @@ browser and says what to do next. They are never the same text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 
@@ -16,6 +17,8 @@ class PortalError(Exception):
     :cvar public: what the page says; holds nothing that the viewer may not know.
     :cvar outcome: the last word of the audit line.
     :cvar retry_after: seconds until it may be worth trying again, where the status is 503.
+    :ivar claimed: who was refused says, or showed, that they are this account; for the audit. It is an account's name,
+        or what `authn.claim` made of a text that may be anything; empty where nobody said.
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -23,8 +26,9 @@ class PortalError(Exception):
     outcome: str = "broken"
     retry_after: int = 2
 
-    def __init__(self, log: str = "", *, public: str | None = None) -> None:
+    def __init__(self, log: str = "", *, public: str | None = None, claimed: str = "") -> None:
         super().__init__(log or type(self).__name__)
+        self.claimed = claimed
         if public is not None:
             self.public = public
 
@@ -87,11 +91,15 @@ class TooSlow(BadMessage):
 
 
 class MethodRefused(PortalError):
-    """A method that a gateway does not carry (CONNECT, TRACE)."""
+    """A method that a gateway does not carry (CONNECT, TRACE), or that is not taken at this address.
+
+    :ivar allow: those that are.
+    """
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
     public = "This method is not carried by the portal."
     outcome = "refused"
+    allow: bytes = b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 
 
 class Misdirected(PortalError):
@@ -114,8 +122,17 @@ class OutOfScope(PortalError):
     """A token that is good, but not for this address (RFC 6750 section 3.1)."""
 
     status = HTTPStatus.FORBIDDEN
-    public = "This token is not for this address. Make one that is: supercloud token create --help"
+    public = "This token is not for this address."
     outcome = "refused"
+
+    def __init__(self, log: str, need: Sequence[str], *, claimed: str = "") -> None:
+        """:param need: what would do, the least first. What the token is for is its owner's to know."""
+        super().__init__(
+            log,
+            public=f"This token is for something else; this address takes one for {' or '.join(need)}. Make it on the "
+            f"portal's page /tokens, or on a login node: supercloud token create --for {need[0]}",
+            claimed=claimed,
+        )
 
 
 class BodyTooLarge(PortalError):
@@ -155,6 +172,14 @@ class CrossSite(PortalError):
 
     status = HTTPStatus.FORBIDDEN
     public = "Another site's page asked for this in your name, so it was not passed on."
+    outcome = "refused"
+
+
+class LedHere(PortalError):
+    """A link of another site's leads to an address of the portal's own; a page asks first whether to go on."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "Another site's page led here. Go on if you meant to open this address of the portal."
     outcome = "refused"
 
 

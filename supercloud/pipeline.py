@@ -18,7 +18,7 @@ from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.programs import is_program, looks_for_files, shows_token
-from supercloud.authn.scope import EVENTS, Scope, forward_scope, needed_scope
+from supercloud.authn.scope import EVENTS, TOKEN, Need, forward_scope, needed
 from supercloud.authn.session import Session
 from supercloud.drive import drive
 from supercloud.errors import (
@@ -87,7 +87,8 @@ class Pipeline:
             return False
         audit = exchange.audit
         audit.origin, audit.target = place.origin.host, trodden.target
-        audit.principal = viewer.principal.login
+        exchange.always = self._on.always.of(place.origin)
+        audit.principal, audit.credential = viewer.principal.login, viewer.credential.told
         self._count_stream(exchange, uid)
         if kept is None:
             self._drive(exchange, self._carry(exchange, viewer, place, afresh=True))
@@ -122,6 +123,7 @@ class Pipeline:
             raise CookieTwice(twice)
         origin = on.hosts.of(head.host)
         exchange.audit.origin = origin.host
+        exchange.always = on.always.of(origin)
         provenance.check(head, origin)
         if head.get(b"service-worker") is not None and (origin.is_portal or origin.is_shared or origin.is_unowned):
             on.pages.end_service_worker(exchange)
@@ -137,7 +139,7 @@ class Pipeline:
             await self._lead_apart(exchange, origin, place)
             return
         if isinstance(place, ByName):
-            need = forward_scope(place.name) if shows_token(head) else None
+            need = Need((forward_scope(place.name),)) if shows_token(head) else None
             viewer = await self._viewer(exchange, origin, need)
             place = place.leading_to(await on.access.find(viewer.principal, place.name))
             self._running[exchange] = viewer, place.forward, None
@@ -162,23 +164,25 @@ class Pipeline:
     async def _serve_own(self, exchange: Exchange, origin: Origin) -> None:
         """Answer what leads to no application: from the viewer's worker, or from here."""
         on, path = self._on, exchange.head.path
-        if on.worker is None or not origin.is_portal or not leads_to_worker(path) or looks_for_files(exchange.head):
+        provenance.hold(exchange.head, origin)
+        is_own = path == TOKEN or looks_for_files(exchange.head)
+        if on.worker is None or not origin.is_portal or not leads_to_worker(path) or is_own:
             await on.pages.answer(exchange, origin)
             return
         # An application's script that asks for /api/x means its own; the workspace's pages are under no prefix.
         if path != b"/" and is_of_workspace(path) and (home := home_of(exchange.head, origin)) is not None:
             raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
-        viewer = await self._viewer(exchange, origin, needed_scope(path))
+        viewer = await self._viewer(exchange, origin, needed(exchange.head.method, path))
         if path == EVENTS and on.updates is not None:
             on.updates.begin(exchange, viewer)
         else:
             await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
 
-    async def _viewer(self, exchange: Exchange, origin: Origin, need: Scope | None = None) -> Viewer:
+    async def _viewer(self, exchange: Exchange, origin: Origin, need: Need | None = None) -> Viewer:
         viewer = await self._on.authenticator.authenticate(
             exchange.head, origin, exchange.memory, need=need, address=exchange.address
         )
-        exchange.audit.principal = viewer.principal.login
+        exchange.audit.principal, exchange.audit.credential = viewer.principal.login, viewer.credential.told
         self._count_stream(exchange, viewer.principal.uid)
         self._running[exchange] = viewer, None, None
         return viewer

@@ -22,6 +22,7 @@ from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import Downstream
 from supercloud.relay.rewriting import Rewriters
+from supercloud.routing.always import Always
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.origin_rule import OriginRule
 from supercloud.routing.place import Outward, Place, Trailers
@@ -37,6 +38,7 @@ class Exchange(Downstream, Protocol):
 
     head: RequestHead
     audit: events.AuditLine
+    always: bytes
     outward: Callable[[ResponseHead], bytes] | None
     on_over: list[Callable[[], object]]
     pending: Callable[[], object] | None
@@ -108,6 +110,7 @@ class Stages:
     """
 
     hosts: Hosts
+    always: Always
     authenticator: Authenticator
     access: Access
     authorizer: Authorizer

@@ -113,11 +113,12 @@ class Standing:
             return AccountClosed(
                 f"{lock.login} is locked by an administrator: {lock.reason or 'no reason given'}",
                 public=f"{_LOCKED} {lock.reason}".rstrip(),
+                claimed=lock.login,
             )
         closed = self._closed.get(uid)
         if closed is not None:
             login, state = closed
-            return AccountClosed(f"{login} is {state}", public=CLOSED[state])
+            return AccountClosed(f"{login} is {state}", public=CLOSED[state], claimed=login)
         return None
 
     async def learn(self, principal: Principal) -> None:
@@ -143,10 +144,13 @@ class Standing:
 
     async def _poll(self) -> None:
         locks = {row.uid: row for row in await self._storage.run(self._store.all)}
-        new = locks.keys() - self._locks.keys()
+        new, old = locks.keys() - self._locks.keys(), self._locks.keys() - locks.keys()
+        unlocked = [self._locks[uid].login for uid in old]
         self._locks = locks
+        for login in unlocked:
+            events.let_in_again(login)
         for uid in new:
-            self._tell(uid, "locked by an administrator")
+            self._tell(uid, locks[uid].login, "locked by an administrator")
 
     async def _look(self) -> None:
         now = self._clock.seconds()
@@ -172,10 +176,11 @@ class Standing:
         finally:
             self._asked[uid] = self._clock.seconds()
         if state not in CLOSED:
-            self._closed.pop(uid, None)
+            if self._closed.pop(uid, None) is not None:
+                events.let_in_again(login)
         elif uid not in self._closed:
             self._closed[uid] = login, state
-            self._tell(uid, f"the account is {state}")
+            self._tell(uid, login, f"the account is {state}")
 
     async def _read(self, uid: int, login: str) -> AccountState:
         try:
@@ -184,7 +189,8 @@ class Standing:
             return "unknown"
         return "renamed" if found.login != login else await self._state_of(uid)
 
-    def _tell(self, uid: int, why: str) -> None:
+    def _tell(self, uid: int, login: str, why: str) -> None:
+        events.kept_out(login, why)
         error = self.refusal(uid)
         if error is not None and self._close is not None:
             self._close(error, uid, why, for_good=uid in self._locks)

@@ -13,6 +13,7 @@ from supercloud.events import AuditLine
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.fields import line
 from supercloud.message.head import Field, RequestHead, ResponseHead
+from supercloud.routing.always import APART
 
 if TYPE_CHECKING:
     from supercloud.front.channel import Channel
@@ -39,7 +40,9 @@ class Exchange:
 
     :ivar head: a glimpse for a message that could not be read, which is refused at once.
     :ivar audit: filled in by the stages; written when the exchange is over.
+    :ivar always: field lines that go with whatever is answered, set once the origin is known; see routing.always.
     :ivar outward: rewrites an application's fields for the browser; set by the pipeline.
+    :ivar is_told: whether it leaves a line in the audit.
     :ivar on_over: called once when the exchange is over, whatever happened.
     """
 
@@ -53,8 +56,10 @@ class Exchange:
         "_relay",
         "_responding",
         "_started",
+        "always",
         "audit",
         "head",
+        "is_told",
         "on_over",
         "outward",
         "pending",
@@ -71,6 +76,8 @@ class Exchange:
         self._is_over = False
         self._keep = head.keep_alive and not head.upgrade
         self.head = head
+        self.always = APART
+        self.is_told = True
         self.outward: Callable[[ResponseHead], bytes] | None = None
         self.on_over: list[Callable[[], object]] = []
         self.pending: Callable[[], object] | None = None
@@ -117,6 +124,7 @@ class Exchange:
         has_body = status not in (204, 304)
         lines = [b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b""))]
         lines += [line(name, value) for name, value in fields]
+        lines.append(self.always)
         if has_body:
             lines.append(b"Content-Length: %d\r\n" % len(body))
         self._keep = self._keep and head.length == 0
@@ -136,6 +144,8 @@ class Exchange:
             return
         self.audit.outcome = error.outcome
         self.audit.reason = str(error)
+        if not self.audit.principal:
+            self.audit.claimed = error.claimed
         if self._responding:
             self.audit.outcome = "timed-out" if error.outcome == "timed-out" else "broken"
             self.break_off()
@@ -187,6 +197,7 @@ class Exchange:
         out.append(b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason))
         if self.outward is not None:
             out.append(self.outward(head))
+        out.append(self.always)
         if head.length < 0:
             if request.minor == 1:
                 self._chunked = True

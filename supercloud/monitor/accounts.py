@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from supercloud.identity import Principal
 from supercloud.monitor.shadow import Shadow, is_locked, read_shadow
 from supercloud.monitor.shells import LISTED_IN, Shells, has_shell
 from supercloud.monitor.wire import AccountState, Task
@@ -121,12 +120,3 @@ def may_sign_in(login: str, min_uid: int) -> pwd.struct_passwd | None:
     if entry.pw_name != login or entry.pw_uid == 0 or entry.pw_uid < min_uid:
         return None
     return entry
-
-
-def is_login(text: str) -> bool:
-    """What an account can be called at all; nothing else comes near PAM."""
-    try:
-        Principal(text, 0, 0, frozenset())
-    except ValueError:
-        return False
-    return True

@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from supercloud.errors import NoWorker, PortalError, Undecided
-from supercloud.monitor.accounts import is_login
+from supercloud.identity import is_login
 from supercloud.monitor.passwords import MOST_PASSWORD
 from supercloud.monitor.wire import (
     AccountRead,

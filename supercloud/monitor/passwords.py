@@ -8,7 +8,8 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from supercloud.monitor.accounts import NOLOGIN, is_closed, is_login, may_sign_in, state_of_entry
+from supercloud.identity import is_login
+from supercloud.monitor.accounts import NOLOGIN, is_closed, may_sign_in, state_of_entry
 from supercloud.monitor.shadow import Shadow, read_shadow
 from supercloud.monitor.shells import Shells
 from supercloud.monitor.wire import PasswordOutcome

@@ -9,7 +9,8 @@ a script could do everything that alice can. So the front, and not the worker, s
 - An address that ends with a slash is a folder's. The page for it is the portal's own and has the portal's own script,
   which is named by its whole address: ``'self'`` would let ``/dav/…/evil.js`` run too. The worker answers no such
   address with a file. If one could be had there all the same, what it says could not run, send a form or load a frame;
-  it could bring the portal's script only, which does nothing that nobody clicks on.
+  it could bring the portal's script only, which does nothing that nobody clicks on. What is no HTML there (a folder as
+  one file, to be saved) is as inert as a file.
 - Anywhere else it is a file: in a sandbox, that is, without scripts, forms and pop-ups, and as an origin of its own, so
   that what it asks for counts as another site's (`supercloud.authn.provenance`). It loads nothing from anywhere.
 - Kinds that cannot run are not put into a sandbox, as browsers fetch sound and film in a second request, which would be
@@ -79,9 +80,7 @@ _WORKSPACE_POLICY: Final = (
     b"style-src https://%b/.portal/; img-src 'self' data:; connect-src 'self'; form-action %b"
 )
 _HTML: Final = re.compile(rb"text/html(?:\s*;\s*charset=[\w-]+)?", re.IGNORECASE)
-_PAGE_ALWAYS: Final = (
-    b"Cache-Control: no-store\r\nCross-Origin-Opener-Policy: same-origin\r\nReferrer-Policy: same-origin\r\n"
-)
+_PAGE_ALWAYS: Final = b"Cache-Control: no-store\r\nReferrer-Policy: same-origin\r\n"
 _FILE_ALWAYS: Final = b"Cache-Control: private, no-cache\r\nVary: Cookie\r\n"
 _NEVER_KEPT: Final = b"Cache-Control: no-store\r\n"
 _ALWAYS: Final = b"X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
@@ -200,7 +199,7 @@ def _keeping(head: ResponseHead, path: bytes) -> bytes:
 
 def policy(head: ResponseHead, *, path: bytes, host: bytes) -> bytes:
     """What the browser may let an answer do (Content Security Policy Level 3)."""
-    if path.endswith(b"/"):
+    if path.endswith(b"/") and _is_of_kind(head, _HTML):
         return _PAGE_POLICY % (host, host, host)
     return _inert_policy(head)
 

@@ -27,6 +27,8 @@ _OUTWARD_DROPPED = HOP_BY_HOP | {b"cross-origin-resource-policy", b"strict-trans
 _OF_AN_ORIGIN = frozenset(
     {
         b"clear-site-data",
+        b"cross-origin-opener-policy",
+        b"cross-origin-opener-policy-report-only",
         b"nel",
         b"reporting-endpoints",
         b"report-to",

@@ -61,7 +61,7 @@ def test_a_refusal_at_an_applications_address_leads_home_and_not_into_the_applic
 
 
 def test_links_are_on_the_pages_of_whoever_is_signed_in() -> None:
-    for page in (pages.tokens("alice", [], links="<nav>"), pages.home("alice", [], links="<nav>")):
+    for page in (pages.tokens("alice", [], (), links="<nav>"), pages.home("alice", [], links="<nav>")):
         assert b"<nav>" in page and b'<a class="skip" href="#main">' in page and b'<main id="main">' in page
     assert b"skip" not in pages.signed_out()
 

@@ -273,9 +273,8 @@ def test_every_address_of_the_api_is_described(here: FakeWorkspace) -> None:
         (method, rule.rule)
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
-        if rule.rule != "/api/openapi.json"
     }
-    assert described == there
+    assert described - {("GET", "/api/token")} == there  # that one the front tells
 
 
 def test_the_last_job_on_a_node_is_told_to_the_front(here: FakeWorkspace) -> None:

@@ -52,6 +52,7 @@ def test_what_could_run_is_in_a_sandbox(kind: bytes) -> None:
 
 def test_what_has_no_kind_or_two_is_in_a_sandbox() -> None:
     assert b"sandbox" in policy(b"")
+    assert b"sandbox" in policy(b"Content-Type: application/x-tar\r\n", b"/dav/folder/")
     assert b"sandbox" in policy(b"Content-Type: text/plain\r\nContent-Type: text/html\r\n")
 
 
