@@ -41,6 +41,21 @@ def cookie(fields: list[Field], name: bytes) -> bytes | None:
     return None
 
 
+def reserved_twice(fields: list[Field]) -> tuple[bytes, ...]:
+    """Names of the portal's own cookies of which a request has several: whose each is cannot be told."""
+    once: set[bytes] = set()
+    twice: dict[bytes, None] = {}
+    for lower, _, value in fields:
+        if lower == b"cookie" and RESERVED_COOKIE in value.lower():
+            for pair in value.split(b";"):
+                name = pair.partition(b"=")[0].strip(b" \t")
+                if name.lower().startswith(RESERVED_COOKIE):
+                    if name in once:
+                        twice[name] = None
+                    once.add(name)
+    return tuple(twice)
+
+
 def without_reserved(value: bytes) -> bytes:
     """A Cookie field's value without the portal's own cookies, in any spelling; may come out empty."""
     if RESERVED_COOKIE not in value.lower():

@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess  # noqa: TID251 - starts the monitor
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Final, cast
 
 import msgspec
@@ -15,14 +15,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from supercloud.errors import Busy, NoWorker, PortalError, Undecided
+from supercloud.identity import is_login
 from supercloud.lane import Lane
-from supercloud.monitor.accounts import is_login
 from supercloud.monitor.passwords import MOST_PASSWORD
 from supercloud.monitor.wire import (
     AccountRead,
     AccountState,
     Answer,
     CheckPassword,
+    FindForward,
     ForwardRead,
     HoldersRead,
     PasswordChecked,
@@ -48,7 +49,7 @@ PASSWORDS_WAITING: Final = 50  # for their turn; more are refused
 ACCOUNT_WITHIN: Final = 15.0
 WORKER_WITHIN: Final = 60.0
 HOLDERS_WITHIN: Final = 10.0
-FORWARD_WITHIN: Final = 6.0
+FORWARD_WITHIN: Final = 8.0
 # Questions of one kind that the monitor has at once, of all accounts and of one, and how many more of that one wait:
 # an account's own requests (front.per_principal) are fewer.
 AT_ONCE: Final = 500
@@ -92,13 +93,13 @@ class _Asked:
     :ivar timer: runs while somebody waits.
     """
 
-    __slots__ = ("answered", "kinds", "lane", "timer", "uid")
+    __slots__ = ("answered", "kinds", "lane", "timer", "who")
 
-    def __init__(self, kinds: tuple[type[Answer], ...], lane: Lane, uid: int, timer: IDelayedCall) -> None:
+    def __init__(self, kinds: tuple[type[Answer], ...], lane: Lane, who: Hashable, timer: IDelayedCall) -> None:
         self.answered: Deferred[Any] | None = Deferred(self._cancelled)
         self.kinds = kinds
         self.lane = lane
-        self.uid = uid
+        self.who = who
         self.timer = timer
 
     def take(self) -> Deferred[Any] | None:
@@ -149,6 +150,7 @@ class Monitor:
         self._workers = Lane("workers", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
         self._holders = Lane("sockets", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
         self._forwards = Lane("forwards", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
+        self._finds = Lane("states of forwards", most=AT_ONCE, of_one=OF_ONE, waiting=OF_ONE_WAITING)
         self._link = PacketLink(reactor, connected, Answer, self._received, self._lost, most_waiting=None)
 
     async def check_password(self, login: str, password: bytes | bytearray, address: str) -> PasswordOutcome:
@@ -227,21 +229,31 @@ class Monitor:
             raise Undecided(f"socket {inode}: not all processes were seen in time")
         return answer
 
-    async def read_forward(self, name: str, *, asker: int) -> ForwardRead:
-        """What does a forward's file hold?
+    async def find_forward(self, name: str) -> ForwardRead:
+        """In which state is a forward's file? It has a line of its own for each name.
 
         :param name: of the grammar of forwards; see target.is_forward_name.
-        :param asker: uid of whoever wants to know, in whose line the question waits.
         :raises NoWorker: the monitor is gone.
-        :raises Busy: too many of the asker's wait.
+        :raises Busy: too many ask about it.
         """
-        await self._turn(self._forwards, asker)
-        request = ReadForward(self._new_id(), name)
+        return await self._ask_about_forward(FindForward(self._new_id(), name), self._finds, name)
+
+    async def read_forward(self, uid: int, name: str) -> ForwardRead:
+        """May an account use a forward, and what does its file hold?
+
+        :param name: of the grammar of forwards; see target.is_forward_name.
+        :raises NoWorker: the monitor is gone.
+        :raises Busy: too many of the account wait.
+        """
+        return await self._ask_about_forward(ReadForward(self._new_id(), name, uid), self._forwards, uid)
+
+    async def _ask_about_forward(self, request: FindForward | ReadForward, lane: Lane, who: Hashable) -> ForwardRead:
+        await self._turn(lane, who)
         try:
-            answer: ForwardRead = await self._ask(request, (ForwardRead,), FORWARD_WITHIN, self._forwards, asker)
+            answer: ForwardRead = await self._ask(request, (ForwardRead,), FORWARD_WITHIN, lane, who)
             return answer
         except TimeoutError:
-            return ForwardRead(request.id, "slow", None)
+            return ForwardRead(request.id, "slow", None, None)
 
     def close(self) -> None:
         """End the monitor, and with it all workers; ``lost`` is not called."""
@@ -253,14 +265,14 @@ class Monitor:
         self._last = next(self._ids)
         return self._last
 
-    async def _turn(self, lane: Lane, uid: int) -> None:
+    async def _turn(self, lane: Lane, who: Hashable) -> None:
         """Wait for a place, which the question then has until it is answered.
 
         :raises NoWorker: the monitor is gone. :raises Busy: too many of the account wait.
         """
         if self._is_lost:
             raise NoWorker("the monitor is gone")
-        await lane.enter(uid)
+        await lane.enter(who)
 
     def _ask(
         self,
@@ -268,18 +280,18 @@ class Monitor:
         kinds: tuple[type[Answer], ...],
         seconds: float,
         lane: Lane,
-        uid: int,
+        who: Hashable,
         descriptors: Sequence[int] = (),
     ) -> Deferred[Any]:
         """Send what has its place."""
         timer = self._clock.callLater(seconds, self._expire, request.id)
-        asked = self._asked[request.id] = _Asked(kinds, lane, uid, timer)
+        asked = self._asked[request.id] = _Asked(kinds, lane, who, timer)
         answered = cast("Deferred[Any]", asked.answered)
         try:
             self._send(request, descriptors)
         except ValueError:
             self._asked.pop(request.id).take()
-            lane.leave(uid)
+            lane.leave(who)
             raise
         return answered
 
@@ -314,7 +326,7 @@ class Monitor:
             self._link.close("the monitor answered something else")
         elif answered is None and isinstance(answer, WorkerStarted):  # nobody waits for it any more
             self.stop_worker(answer.worker)
-        asked.lane.leave(asked.uid)
+        asked.lane.leave(asked.who)
         if answered is None:
             return
         if is_fitting:
@@ -330,12 +342,12 @@ class Monitor:
         self._tell_lost(why)
 
     def _fail_all(self, why: str) -> None:
-        for lane in (self._passwords, self._accounts, self._workers, self._holders, self._forwards):
+        for lane in (self._passwords, self._accounts, self._workers, self._holders, self._forwards, self._finds):
             lane.close(_gone(why))
         while self._asked:
             _, asked = self._asked.popitem()
             answered = asked.take()
-            asked.lane.leave(asked.uid)
+            asked.lane.leave(asked.who)
             if answered is not None:
                 answered.errback(_gone(why))
 

@@ -156,7 +156,7 @@ def test_a_front_that_went_mad_gets_answers_or_ends_the_monitor(tmp_path: Path) 
                 StartWorker(3, 1001, "alice"),
                 StopWorker(4, 1),
                 ReadHolders(5, 4711, 1001),
-                ReadForward(6, "alice-tb"),
+                ReadForward(6, "alice-tb", 1001),
             ]
         )
     )

@@ -27,7 +27,7 @@ from supercloud.monitor.wire import (
     AccountRead,
     Answer,
     CheckPassword,
-    ForwardFile,
+    FindForward,
     ForwardRead,
     Holder,
     HoldersRead,
@@ -42,6 +42,7 @@ from supercloud.monitor.wire import (
     WorkerStarted,
 )
 from supercloud.packets import close_all
+from supercloud.target import Reservation
 from supercloud.upstream.http11 import Connection
 from supercloud.workers.wire import Born, Ended, Ready, Refused
 from tests.fakes.holders import Site as Holders
@@ -55,7 +56,8 @@ REQUESTS = (
     StartWorker(3, 1001, "alice"),
     StopWorker(4, 1),
     ReadHolders(5, 4711, 1001),
-    ReadForward(6, "alice-tb"),
+    ReadForward(6, "alice-tb", 1001),
+    FindForward(7, "alice-tb"),
 )
 ANSWERS = (
     PasswordChecked(1, "good"),
@@ -64,7 +66,7 @@ ANSWERS = (
     WorkerRefused(3, "good", "no room"),
     WorkerEnded(3, 1, "signal 9"),
     HoldersRead(5, (Holder(1, 1001, 1001, (5,)),), is_complete=True),
-    ForwardRead(6, "read", ForwardFile(1, 2, 3, 1001, 1001, 0o700, b"http://node1:8080/")),
+    ForwardRead(6, "read", Reservation(1, 2, 3, 1001, 1001, 0o700), b"http://node1:8080/"),
 )
 REPORTS = (Born(os.getpid()), Ready(4711), Refused("locked", "no"), Ended("exit 0"))
 RESPONSES = (
@@ -96,6 +98,8 @@ class Answers:
         close_all(descriptors)
         done(self._answer(asked))
 
+    find = ask
+
 
 class Workers:
     def __init__(self, answer: Callable[[Answer], object]) -> None:
@@ -121,7 +125,7 @@ class MonitorPlayed:
             Answers(lambda asked: PasswordChecked(asked.id, "bad")),  # type: ignore[arg-type]
             Answers(lambda asked: AccountRead(asked.id, "good")),  # type: ignore[arg-type]
             Answers(lambda asked: HoldersRead(asked.id, (), is_complete=True)),  # type: ignore[arg-type]
-            Answers(lambda asked: ForwardRead(asked.id, "absent", None)),  # type: ignore[arg-type]
+            Answers(lambda asked: ForwardRead(asked.id, "absent", None, None)),  # type: ignore[arg-type]
         )
         front.start(Table(kinds, Workers(front.answer), front.answer).serve)
 
@@ -179,7 +183,7 @@ def test_a_monitor_that_answers_anything_is_heard_or_lost_and_never_taken_for_a_
             monitor.read_account(1001),
             monitor.start_worker(1001, "alice"),
             monitor.read_holders(4711, 1001),
-            monitor.read_forward("alice-tb", asker=1001),
+            monitor.read_forward(1001, "alice-tb"),
         ):
             Deferred.fromCoroutine(asking).addBoth(got.append)
         with theirs:

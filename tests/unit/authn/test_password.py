@@ -358,3 +358,25 @@ def test_an_account_with_very_many_addresses_makes_nobody_elses_be_forgotten(
     desk.clock.advance(REMEMBERED)
     desk.verify("bob")
     assert list(desk.passwords._of) == [BOB.uid]
+
+
+def test_only_who_is_admitted_has_a_name_looked_up() -> None:
+    """Guesses that have to wait must not ask the account database meanwhile, which others need."""
+    asked: list[str] = []
+
+    class Accounts(FakeAccounts):
+        async def exists(self, login: str) -> bool:
+            asked.append(login)
+            return True
+
+    clock = Clock()
+    passwords = Passwords(check=FakePasswordCheck(), accounts=Accounts(), throttle=Throttle(clock), clock=clock)
+    waiting = [
+        Deferred.fromCoroutine(passwords.check("alice", Secret(b"guess-%d" % n), "192.0.2.9")) for n in range(40)
+    ]
+    for one in waiting:
+        one.addErrback(lambda _failure: None)
+    at_once = len(asked)
+    assert 0 < at_once < 20
+    clock.advance(600.0)
+    assert len(asked) > at_once

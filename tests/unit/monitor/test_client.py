@@ -30,7 +30,7 @@ from supercloud.monitor.client import (
 from supercloud.monitor.wire import (
     AccountRead,
     CheckPassword,
-    ForwardFile,
+    FindForward,
     ForwardRead,
     Holder,
     HoldersRead,
@@ -46,6 +46,7 @@ from supercloud.monitor.wire import (
     WorkerStarted,
 )
 from supercloud.packets import Gone, Packets
+from supercloud.target import Reservation
 from tests.fakes.awaiting import run
 
 T = TypeVar("T")
@@ -236,15 +237,20 @@ def test_a_search_that_is_not_complete_decides_nothing(site: Site) -> None:
 
 
 def test_a_forward_is_read(site: Site) -> None:
-    got = site.ask(site.monitor.read_forward("alice-tb", asker=1001))
-    assert site.asked() == ReadForward(1, "alice-tb")
-    answer = ForwardRead(1, "read", ForwardFile(1, 2, 3, 1001, 1001, 0o700, b"http://node1:8080/"))
+    state = Reservation(1, 2, 4, 1001, 1001, 0o700)
+    got = site.ask(site.monitor.read_forward(1002, "alice-tb"))
+    assert site.asked() == ReadForward(1, "alice-tb", 1002)
+    answer = ForwardRead(1, "read", state, b"http://node1:8080/")
     site.answer(answer)
     assert got == [answer]
+    found = site.ask(site.monitor.find_forward("alice-tb"))
+    assert site.asked() == FindForward(2, "alice-tb")
+    site.answer(ForwardRead(2, "found", state, None))
+    assert found == [ForwardRead(2, "found", state, None)]
 
 
 def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
-    got = site.ask(site.monitor.read_forward("alice-tb", asker=1001))
+    got = site.ask(site.monitor.read_forward(1001, "alice-tb"))
     site.reactor.advance(FORWARD_WITHIN)
     assert [one.outcome for one in got] == ["slow"]
 
@@ -253,7 +259,9 @@ def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
 def test_a_name_that_is_no_forwards_does_not_reach_the_monitor(site: Site, name: str) -> None:
     """It would end the monitor, and so the portal."""
     with pytest.raises(ValueError):
-        run(site.monitor.read_forward(name, asker=1001))
+        run(site.monitor.read_forward(1001, name))
+    with pytest.raises(ValueError):
+        run(site.monitor.find_forward(name))
     with pytest.raises(BlockingIOError):
         site.theirs.receive()
 
@@ -323,42 +331,42 @@ def drained(site: Site) -> list[Request]:
 def test_questions_of_three_accounts_in_one_turn_do_not_end_the_portal(site: Site) -> None:
     """500 requests of each (front.per_principal): more than the kernel holds, and than a link of others' lets wait."""
     got = {
-        (uid, number): site.ask(site.monitor.read_forward(f"of-{uid}-{number}", asker=uid))
+        (uid, number): site.ask(site.monitor.read_forward(uid, f"of-{uid}-{number}"))
         for uid in (1001, 1002, 1003)
         for number in range(500)
     }
     assert site.lost == []
     while waiting := drained(site):
         for request in waiting:
-            site.answer(ForwardRead(request.id, "absent", None))
+            site.answer(ForwardRead(request.id, "absent", None, None))
     assert site.lost == []
     assert all([one.outcome for one in answers] == ["absent"] for answers in got.values())
 
 
 def test_nobody_waits_behind_all_that_another_one_asks(site: Site) -> None:
     for number in range(500):
-        site.ask(site.monitor.read_forward(f"alices-{number}", asker=1001))
-    bobs = site.ask(site.monitor.read_forward("bobs", asker=1002))
+        site.ask(site.monitor.read_forward(1001, f"alices-{number}"))
+    bobs = site.ask(site.monitor.read_forward(1002, "bobs"))
     [*_, last] = asked = drained(site)
     assert len(asked) == OF_ONE + 1
-    site.answer(ForwardRead(last.id, "absent", None))
+    site.answer(ForwardRead(last.id, "absent", None, None))
     assert len(bobs) == 1
 
 
 def test_whose_line_is_full_is_told_what_to_do(site: Site) -> None:
-    got = [site.ask(site.monitor.read_forward("x", asker=1001)) for _ in range(OF_ONE + OF_ONE_WAITING + 1)]
+    got = [site.ask(site.monitor.read_forward(1001, "x")) for _ in range(OF_ONE + OF_ONE_WAITING + 1)]
     error = error_of(got[-1])
     assert isinstance(error, Busy)
     assert "Send fewer at once" in error.public
-    assert site.ask(site.monitor.read_forward("x", asker=1002)) == []
+    assert site.ask(site.monitor.read_forward(1002, "x")) == []
 
 
 def test_a_monitor_that_stands_still_is_asked_no_more_than_its_places(site: Site) -> None:
     """Whoever gives up waiting leaves its place taken: the monitor has not answered yet."""
     for _ in range(20):
         for uid in range(1000, 1100):
-            Deferred.fromCoroutine(site.monitor.read_forward("x", asker=uid)).addErrback(lambda _: None).cancel()
-            site.ask(site.monitor.read_forward("x", asker=uid))
+            Deferred.fromCoroutine(site.monitor.read_forward(uid, "x")).addErrback(lambda _: None).cancel()
+            site.ask(site.monitor.read_forward(uid, "x"))
         site.reactor.advance(FORWARD_WITHIN)
     assert len(site.monitor._asked) == AT_ONCE
     waiting = site.ask(site.monitor.read_account(1001))
@@ -366,14 +374,14 @@ def test_a_monitor_that_stands_still_is_asked_no_more_than_its_places(site: Site
         site.answer(
             AccountRead(request.id, "good")
             if isinstance(request, ReadAccount)
-            else ForwardRead(request.id, "absent", None)
+            else ForwardRead(request.id, "absent", None, None)
         )
     assert waiting == ["good"]
     assert site.lost == []
 
 
 def test_who_waits_for_a_turn_hears_that_the_monitor_is_gone(site: Site) -> None:
-    got = [site.ask(site.monitor.read_forward("x", asker=1001)) for _ in range(OF_ONE + 50)]
+    got = [site.ask(site.monitor.read_forward(1001, "x")) for _ in range(OF_ONE + 50)]
     site.theirs.socket.close()
     site.turn()
     assert all(isinstance(error_of(one), NoWorker) for one in got)
