@@ -124,7 +124,7 @@ def test_the_search_finds_what_is_there(head: Head) -> None:
 
 
 @pytest.mark.parametrize("pieces", ["one", "two", "many"])
-@pytest.mark.parametrize(("password", "status"), [(PASSWORD, 303), (WRONG, 401)])
+@pytest.mark.parametrize(("password", "status"), [(PASSWORD, 303), (WRONG, 401)], ids=["right", "wrong"])
 def test_by_the_form(head: Head, login: str, pieces: str, password: str, status: int) -> None:
     fields, body = form(head, login, password)
     sent = {
