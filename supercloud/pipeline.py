@@ -175,6 +175,7 @@ class Pipeline:
             exchange.head, origin, exchange.memory, need=need, address=exchange.address
         )
         exchange.audit.principal = viewer.principal.login
+        exchange.charge(viewer.principal.uid)
         self._count_stream(exchange, viewer.principal.uid)
         self._running[exchange] = viewer, None, None
         return viewer
@@ -218,7 +219,7 @@ class Pipeline:
             return last if last.version == version else replace_of(last, version=version)
         login, via = viewer.principal.login, b"1.1 " + on.pseudonym
         inward = inward_fields(head, place, login=login, address=exchange.address, via=via, handed=handed)
-        rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
+        rewriters = Rewriters(Responses(place.links, head)) if place.has_links_rewritten else None
         shown = place
         if owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)

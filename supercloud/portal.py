@@ -37,7 +37,8 @@ from supercloud.ident2.lookup import HolderSearch
 from supercloud.identity import NoAccount, Principal
 from supercloud.offload import Offload
 from supercloud.ownership.listeners import Listeners
-from supercloud.turns import quicken
+from supercloud.shares import Shares
+from supercloud.turns import quicken, take_turns
 from supercloud.workers.become import become
 
 LINGER: Final = 10.0  # seconds for workers and threads to end, once connections have
@@ -84,6 +85,7 @@ class Portal(Service):
         # One thread: SQLite writes one after the other anyway, and nobody's DNS time-out shall delay a sign-in.
         self._storage = Offload(reactor, name="supercloud-storage", threads=1, waiting=room)
         self._doors: list[Door] = []
+        self._shares = Shares(reactor)
         self._audit = self._make_audit()
         self._stop: list[Callable[[], Any]] = []
         self._metrics: Any = None  # its IListeningPort
@@ -132,6 +134,7 @@ class Portal(Service):
             door = self._door()
             factory = TlsFactory(self._materials[asks], door, self._reactor)
             port = self._listen(one, factory, given.pop((one.address, one.port), None))
+            take_turns(port)
             self._ports.append(port)
             bound = port.getHost()
             self._own.add(bound.host, bound.port)
@@ -161,7 +164,7 @@ class Portal(Service):
         :raises WrongSettings: twistd has become another account.
         """
         super().startService()  # type: ignore[no-untyped-call]
-        quicken(self._reactor)
+        quicken(self._reactor, self._shares)
         self._leave_root()
         self._offload.start()
         self._storage.start()
@@ -225,7 +228,7 @@ class Portal(Service):
 
     def _door(self) -> Door:
         admits = None if self._only is None else self._admission()
-        return Door(self._reactor, self._front.limits, self._audit, now=self._now, admits=admits)
+        return Door(self._reactor, self._front.limits, self._audit, now=self._now, shares=self._shares, admits=admits)
 
     def _bind_metrics(self, at: TcpAddress) -> None:
         """A portal that cannot be measured serves all the same."""
@@ -273,6 +276,7 @@ class Portal(Service):
             offload=self._offload,
             storage=self._storage,
             acting=self._acting,
+            shares=self._shares,
             only=self._only,
             ways=self._ways,
         )

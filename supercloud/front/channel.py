@@ -22,12 +22,16 @@ from supercloud.errors import BadMessage, HeadTooLarge, PortalError, TooSlow
 from supercloud.front.exchange import Exchange
 from supercloud.message.body import Body, Malformed, reader_for
 from supercloud.message.head import UNREADABLE, RequestHead, parse_like, parse_request
-from supercloud.relay.leg import Transport
+from supercloud.relay.leg import Transport, charge
+from supercloud.shares import Later, Share, Shares, network_of
 
 # Pipelined bytes that are kept while an exchange is under way; beyond it the browser waits.
 MAX_AHEAD: Final = 64 * 1024
 # Seconds for the rest of a request that was answered early, and for a browser to close after we did.
 LINGER: Final = 5.0
+
+# Requests that were sent ahead and are begun in one turn.
+MAX_HEADS: Final = 8
 
 # Bytes of a request's head that a connection remembers, to know the next one again.
 MAX_REMEMBERED: Final = 8 * 1024
@@ -40,6 +44,7 @@ class Door(Protocol):
 
     limits: Limits
     clock: IReactorTime
+    shares: Shares
     is_stopping: bool
 
     def serve(self, exchange: Exchange) -> None: ...
@@ -54,10 +59,12 @@ class Channel(TwistedProtocol):
     """One downstream connection.
 
     :ivar address: of the browser, as text.
+    :ivar share: whose time it takes: that of the account that signed in on it last, or of its address's network.
     :ivar memory: what stages remember about this connection, each under a key of its own, to save looking twice.
     """
 
     transport: Transport  # type: ignore[assignment]
+    share: Share
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -72,6 +79,9 @@ class Channel(TwistedProtocol):
         self._seen = 0  # bytes of it that were looked at
         self._holds = False  # the exchange takes no body for now
         self._is_ahead = False  # more was sent ahead than is kept
+        self._is_paused = False  # nothing is read
+        self._turn: Later | None = None  # in which it goes on
+        self._heads = 0  # begun in this turn
         self._last = UNREADABLE
         self._exchange: Exchange | None = None
         self._body: Body | None = None
@@ -83,6 +93,7 @@ class Channel(TwistedProtocol):
         """A connection; over TLS the handshake may still be under way."""
         self.is_open = True
         self.address = self.transport.getPeer().host
+        self._charge(self.door.shares.of(network_of(self.address)))
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.transport.registerProducer(self, True)
@@ -92,12 +103,13 @@ class Channel(TwistedProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the browser."""
         self._buffer = self._buffer + data if self._buffer else data
-        if not self._is_working:
+        if not self._is_working and self._turn is None:
             self._work()
 
     def readConnectionLost(self) -> None:
         """The browser finished sending (plain TCP only)."""
         if self._step == self._in_tunnel and self._exchange is not None:
+            self._hear_out()
             self._exchange.tunnel_finished()
         elif self._exchange is None:
             self.close()
@@ -111,6 +123,8 @@ class Channel(TwistedProtocol):
         """The connection is gone."""
         self.is_open = False
         self._deadline.cancel()
+        self._leave_turn()
+        self._hear_out()
         self._step = self._at_end
         self._buffer = b""
         exchange, self._exchange = self._exchange, None
@@ -137,19 +151,21 @@ class Channel(TwistedProtocol):
 
     # What an exchange calls.
 
+    def charge(self, uid: int) -> None:
+        """An account has signed in on it."""
+        self._charge(self.door.shares.of(uid))
+
     def hold_body(self) -> None:
         """Take no more of the request's body for now."""
         if not self._holds:
             self._holds = True
-            self.transport.pauseProducing()
+            self._pause()
 
     def take_body(self) -> None:
         """Go on with the request's body."""
         if self._holds:
             self._holds = False
-            self.transport.resumeProducing()
-            if not self._is_working:
-                self._work()
+            self._read_on()
 
     def exchange_over(self, *, keep: bool) -> None:
         """The response is written.
@@ -178,14 +194,12 @@ class Channel(TwistedProtocol):
         self._last = UNREADABLE
         self.memory.clear()
         self._deadline.clear()
-        if self._is_ahead:
-            self._is_ahead = False
-            self.transport.resumeProducing()
-        if self._buffer and not self._is_working:
-            self._work()
+        self._is_ahead = False
+        self._read_on()
 
     def close(self) -> None:
         """End the connection once what was written has left; what still arrives is dropped."""
+        self._leave_turn()
         self._step = self._at_end
         self._buffer = b""
         if self.is_open:
@@ -218,6 +232,7 @@ class Channel(TwistedProtocol):
 
     def _work(self) -> None:
         self._is_working = True
+        self._heads = 0
         try:
             while self._buffer and self._step():
                 pass
@@ -225,16 +240,53 @@ class Channel(TwistedProtocol):
             self._is_working = False
 
     def _go_on(self) -> None:
-        if self._holds or self._is_ahead:
-            self._holds = self._is_ahead = False
+        self._holds = self._is_ahead = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Take what the browser sends, unless something stands against it."""
+        if self._holds or self._is_ahead or self._turn is not None:
+            return
+        if self._is_paused:
+            self._is_paused = False
             self.transport.resumeProducing()
-        if not self._is_working and self._buffer:
+        if self._buffer and not self._is_working:
             self._work()
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def _wait(self) -> bool:
+        """Leave the rest of what came for a later turn."""
+        if self._turn is None:
+            self._pause()
+            self._turn = self.share.later(self._take_turn)
+        return False
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._read_on()
+
+    def _hear_out(self) -> None:
+        """Nothing more comes: take what a tunnel left for later turns."""
+        while self._buffer and self._step == self._in_tunnel and self._exchange is not None:
+            self._buffer = self._exchange.tunnel_received(self._buffer)
+
+    def _leave_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.cancel()
+
+    def _charge(self, share: Share) -> None:
+        self.share = share
+        charge(self.transport, share)
 
     def _at_head(self) -> bool:
         if self.is_choked:  # who reads no answers gets no more of them
             self._is_ahead = True
-            self.transport.pauseProducing()
+            self._pause()
             return False
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
@@ -258,6 +310,10 @@ class Channel(TwistedProtocol):
                 self._is_partial = True
                 self._deadline.set(limits.head_time)
             return False
+        if self._heads >= MAX_HEADS:
+            self._buffer = buffer
+            return self._wait()
+        self._heads += 1
         self._is_partial = False
         self._seen = 0
         raw, self._buffer = buffer[: end + 4], buffer[end + 4 :]
@@ -302,21 +358,23 @@ class Channel(TwistedProtocol):
             if body.is_done and self._step == self._in_body:
                 self._step = self._in_wait
                 exchange.body_ended(body.trailers)
-        if body.is_done and self._exchange is None and self._step != self._at_end:
+        if not body.is_done:
+            return self._wait() if self._buffer and self._step == self._in_body else False
+        if self._exchange is None and self._step != self._at_end:
             self._step = self._at_head
         return True
 
     def _in_wait(self) -> bool:
         if len(self._buffer) > MAX_AHEAD:
             self._is_ahead = True
-            self.transport.pauseProducing()
+            self._pause()
         return False
 
     def _in_tunnel(self) -> bool:
         data, self._buffer = self._buffer, b""
         if self._exchange is not None:
-            self._exchange.tunnel_received(data)
-        return True
+            self._buffer = self._exchange.tunnel_received(data)
+        return self._wait() if self._buffer else True
 
     def _at_end(self) -> bool:
         self._buffer = b""

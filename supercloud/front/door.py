@@ -15,6 +15,7 @@ from supercloud.deadline import Deadline
 from supercloud.errors import PortalError
 from supercloud.front.channel import Channel
 from supercloud.front.exchange import Exchange
+from supercloud.shares import Shares
 
 ABORTED: Final = 1.0  # seconds for connections that were broken off to be gone
 
@@ -34,6 +35,7 @@ class Refuses(Protocol):
 class Door(Factory):
     """Makes a channel for each connection.
 
+    :param shares: of the reactor's time.
     :param admits: asked about the peer before a byte is read; the embedded portal lets in its own account only.
     :param now: unix time, for audit lines.
     """
@@ -47,10 +49,12 @@ class Door(Factory):
         audit: events.Audit,
         *,
         now: Callable[[], float],
+        shares: Shares,
         admits: Callable[[IAddress], bool] | None = None,
     ) -> None:
         self.clock = clock
         self.limits = limits
+        self.shares = shares
         self.is_stopping = False
         self._audit = audit
         self._pipeline: Serves | None = None

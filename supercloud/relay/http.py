@@ -110,10 +110,11 @@ class HttpRelay:
             upstream.write(last_chunk(trailers))
         upstream.finish()
 
-    def tunnel_sent(self, data: bytes) -> None:
-        """Bytes of the browser's through the tunnel."""
+    def tunnel_sent(self, data: bytes) -> bytes:
+        """Bytes of the browser's through the tunnel; none is left over."""
         if self._upstream is not None:
             self._upstream.write(data)
+        return b""
 
     def downstream_ended(self) -> None:
         """The browser finished sending through the tunnel (never over TLS: Twisted's cannot half-close)."""
@@ -160,9 +161,9 @@ class HttpRelay:
             if not self._upgrade:
                 self._give_up(Unreachable("101 that nobody asked for"))
                 return
-            self._tunnel = True
             self._answered = True
             self._downstream.begin_tunnel(head)
+            self._tunnel = True
             return
         self._answered = self._answered or not head.is_interim
         self._retry = None
@@ -201,9 +202,10 @@ class HttpRelay:
         """The application has room again."""
         self._downstream.resume_request()
 
-    def tunnel_received(self, data: bytes) -> None:
-        """Bytes of the application's through the tunnel."""
+    def tunnel_received(self, data: bytes) -> bytes:
+        """Bytes of the application's through the tunnel; none is left over."""
         self._downstream.tunnel_write(data)
+        return b""
 
     def tunnel_ended(self) -> None:
         """The application finished sending: over TLS that ends the tunnel, once everything has left."""

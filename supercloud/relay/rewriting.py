@@ -9,18 +9,22 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
 from supercloud.errors import PortalError, Unreachable
 from supercloud.message.head import ResponseHead
 from supercloud.rewrite.body import Body
 from supercloud.rewrite.coding import BadCoding
 from supercloud.rewrite.response import Responses, kept_trailers
+from supercloud.shares import Later, Share
 
 
 class Browser(Protocol):
-    """The browser's side; see relay.http.Downstream."""
+    """The browser's side; see relay.http.Downstream.
 
+    :ivar share: whose time the rewriting takes.
+    """
+
+    @property
+    def share(self) -> Share: ...
     def carry(self, relay: Any) -> None: ...
     def respond_head(self, head: ResponseHead) -> None: ...
     def respond_body(self, payload: bytes) -> None: ...
@@ -50,11 +54,10 @@ class Rewriters:
     :param responses: says which, for requests with the same fields.
     """
 
-    __slots__ = ("_clock", "_responses")
+    __slots__ = ("_responses",)
 
-    def __init__(self, responses: Responses, clock: IReactorTime) -> None:
+    def __init__(self, responses: Responses) -> None:
         self._responses = responses
-        self._clock = clock
 
     def passes(self, head: ResponseHead) -> bool:
         """Whether a response is known to be one that is not rewritten."""
@@ -70,18 +73,18 @@ class Rewriters:
             return head, browser
         if rewritten.body is None:
             return rewritten.head, browser
-        return rewritten.head, Rewriting(rewritten.body, relay, browser, self._clock)
+        return rewritten.head, Rewriting(rewritten.body, relay, browser)
 
 
 class Rewriting:
     """Rewrites one response: the relay's downstream, and the browser's relay."""
 
-    def __init__(self, body: Body, relay: Carried, browser: Browser, clock: IReactorTime) -> None:
+    def __init__(self, body: Body, relay: Carried, browser: Browser) -> None:
         self._body = body
         self._relay = relay
         self._browser = browser
-        self._clock = clock
-        self._turn: IDelayedCall | None = None
+        self._share = browser.share
+        self._turn: Later | None = None
         self._is_choked = False
         self._is_held = False  # the application waits
         self._is_over = False
@@ -154,7 +157,7 @@ class Rewriting:
         """The browser has room again."""
         self._is_choked = False
         if self._turn is None and not self._is_over:
-            self._turn = self._clock.callLater(0, self._later)
+            self._turn = self._share.later(self._later)
 
     # One slice after the other.
 
@@ -180,7 +183,7 @@ class Rewriting:
             self._hold()
         elif has_more:
             self._hold()
-            self._turn = self._clock.callLater(0, self._later)
+            self._turn = self._share.later(self._later)
         else:
             self._release()
 

@@ -47,6 +47,7 @@ from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.origin_rule import OriginRule
+from supercloud.shares import Shares
 from supercloud.stages import Stages
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
@@ -186,6 +187,7 @@ class FakePortal:
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
+        self.shares = Shares(self.clock)
         self.owners = FakeOwners()
         self.owners.listeners = {
             PORT: SocketOwner(1001, 1001, 11, 1001, True),
@@ -240,7 +242,7 @@ class FakePortal:
             offload=self.offload,
             now=self.clock.seconds,
         )
-        self.pool: Pool[Grant] = Pool(self.clock, most=connections)
+        self.pool: Pool[Grant] = Pool(self.clock, self.shares, most=connections)
         self.watch = Watch(self.clock, forwards=access, pool=self.pool, refusal=self.standing.refusal)
         self.watch.start()
         self.worker_dialer = FakeWorkerDialer(self.clock)
@@ -249,7 +251,7 @@ class FakePortal:
         self.membership.start()
         closing = Closing(sessions, (self.tokens, self.passwords), self.watch, self.workers.end)
         self.standing.start(lambda: self.workers.in_use | self.watch.in_use, closing)
-        self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
+        self.workers_pool: Pool[One] = Pool(self.clock, self.shares, most=connections)
         way = WayToWorker(
             self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns,
             notices=self.board.field,
@@ -302,7 +304,7 @@ class FakePortal:
                 rule=rule,
             )
         )
-        self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds)
+        self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds, shares=self.shares)
         self.door.open(self.pipeline, self.site)
 
     def stop(self) -> None:

@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
+from supercloud.shares import Shares
 from supercloud.turns import quicken
 
 
@@ -42,7 +43,7 @@ class Reader(FileDescriptor):
 @pytest.fixture
 def reactor(ends: tuple[socket.socket, socket.socket]) -> Iterator[Any]:
     made = EPollReactor()
-    quicken(made)
+    quicken(made, Shares(Clock()))
     yield made
     for each in list(made._selectables.values()):
         made.removeReader(each)
@@ -142,12 +143,12 @@ def test_a_signal_ends_a_turn_early_and_nothing_else(reactor: Any, monkeypatch: 
             raise InterruptedError(4, os.strerror(4))
 
     monkeypatch.setattr(reactor, "_poller", Interrupted())
-    quicken(reactor)
+    quicken(reactor, Shares(Clock()))
     reactor.doIteration(0)
     monkeypatch.undo()
 
 
 def test_other_reactors_are_left_alone() -> None:
     clock = Clock()
-    quicken(clock)
+    quicken(clock, Shares(clock))
     assert not hasattr(clock, "doIteration")

@@ -15,6 +15,7 @@ from supercloud.authn.credential import Credential
 from supercloud.errors import AccountClosed, Busy, ForwardChanged, ForwardDisabled, NotAuthenticated, PortalError
 from supercloud.identity import Principal
 from supercloud.ownership.authorize import Grant
+from supercloud.shares import Shares
 from supercloud.target import Application, Forward, Reservation
 from supercloud.upstream.pool import Pool
 from supercloud.watch import AT_ONCE, PATIENCE, TICK, Watch
@@ -49,7 +50,7 @@ class Bench:
         self._waiting: list[Deferred[None]] = []
         self.answer: Forward | PortalError | None = FORWARD
         self.refused: dict[int, AccountClosed] = {}
-        self.pool: Pool[Grant] = Pool(self.clock, most=10)
+        self.pool: Pool[Grant] = Pool(self.clock, Shares(self.clock), most=10)
         self.watch = Watch(self.clock, forwards=self, pool=self.pool, refusal=self.refused.get)
         self.watch.start()
 

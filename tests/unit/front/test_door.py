@@ -6,6 +6,7 @@ from twisted.internet.task import Clock
 from supercloud.config import Limits
 from supercloud.events import Audit
 from supercloud.front.door import Door
+from supercloud.shares import Shares
 from tests.fakes.portal import FakePortal
 
 _ADDRESS = IPv4Address("TCP", "127.0.0.1", 1)
@@ -13,7 +14,7 @@ _ADDRESS = IPv4Address("TCP", "127.0.0.1", 1)
 
 def _door(**options: object) -> Door:
     clock = Clock()
-    return Door(clock, Limits(), Audit(clock, lambda lines: None), now=clock.seconds, **options)
+    return Door(clock, Limits(), Audit(clock, lambda lines: None), now=clock.seconds, shares=Shares(clock), **options)
 
 
 def test_before_the_stages_are_made_nobody_is_let_in() -> None:
