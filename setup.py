@@ -33,8 +33,6 @@ setup(
         "cheroot==11.1.2",
         "python-lolhtml==0.1.0",
         "Automat>=25.4",
-        "backports.zstd>=1.0",
-        "brotli>=1.2",
         "defusedxml>=0.7",
         "Flask>=3.1",
         "Jinja2>=3.1",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from typing import Final, NewType
-from urllib.parse import unquote_to_bytes
+
+from supercloud.message.paths import has_dots
 
 Scope = NewType("Scope", str)
 
@@ -16,7 +17,6 @@ _FORWARD = re.compile(r"forward:(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,255}")
 _BY_PREFIX: Final = {b"dav": DAV, b"api": LAUNCH}
 # Where a page is told what changes; only for people at their browsers.
 EVENTS: Final = b"/api/events"
-_DOTS: Final = frozenset({b".", b".."})
 
 
 def parse_scope(text: str) -> Scope:
@@ -43,6 +43,6 @@ def needed_scope(path: bytes) -> Scope | None:
     if path == EVENTS:
         return None
     scope = _BY_PREFIX.get(path.split(b"/", 2)[1])
-    if scope is None or not _DOTS.isdisjoint(unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")):
+    if scope is None or has_dots(path):
         return None
     return scope

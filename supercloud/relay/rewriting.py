@@ -7,14 +7,21 @@ nobody up.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from supercloud.errors import PortalError, Unreachable
+from supercloud.errors import PortalError, TooMany, Unreachable
 from supercloud.message.head import ResponseHead
 from supercloud.rewrite.body import Body
 from supercloud.rewrite.coding import BadCoding
 from supercloud.rewrite.response import Responses, kept_trailers
 from supercloud.shares import Later, Share
+
+# Pages and style sheets of one account at once. One takes 40 KB as a rule and 1 MB at most, and a browser asks for six.
+MAX_PAGES: Final = 64
+_TOO_MANY: Final = (
+    f"{MAX_PAGES} pages of yours are loading at once through an address where the portal rewrites links. "
+    "Close some, or open the application at an address of its own."
+)
 
 
 class Browser(Protocol):
@@ -65,7 +72,11 @@ class Rewriters:
         return passed is not None and (head is passed or head.raw == passed.raw)
 
     def begin(self, head: ResponseHead, relay: Carried, browser: Any) -> tuple[ResponseHead, Any]:
-        """The head that the browser gets, and to whom the relay hands the body."""
+        """The head that the browser gets, and to whom the relay hands the body.
+
+        :raises TooMany: the account has `MAX_PAGES` under way.
+        :raises Unreachable: see `Responses`.
+        """
         if head.is_interim:
             return head, browser
         rewritten = self._responses(head)
@@ -73,6 +84,8 @@ class Rewriters:
             return head, browser
         if rewritten.body is None:
             return rewritten.head, browser
+        if browser.share.pages >= MAX_PAGES:
+            raise TooMany(f"{MAX_PAGES} pages are being rewritten", public=_TOO_MANY)
         return rewritten.head, Rewriting(rewritten.body, relay, browser)
 
 
@@ -84,6 +97,7 @@ class Rewriting:
         self._relay = relay
         self._browser = browser
         self._share = browser.share
+        self._share.pages += 1
         self._turn: Later | None = None
         self._is_choked = False
         self._is_held = False  # the application waits
@@ -202,6 +216,8 @@ class Rewriting:
             self._relay.downstream_drained()
 
     def _stop(self) -> None:
+        if not self._is_over:
+            self._share.pages -= 1
         self._is_over = True
         self._body.leave()
         if self._turn is not None:

@@ -31,11 +31,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from supercloud.errors import BadAddress, NotPassive
 from supercloud.message.fields import HOP_BY_HOP, line, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
+from supercloud.message.paths import has_dots
 from supercloud.notice import FIELD
 from supercloud.routing.place import PORTAL_DROPPED, TOLD_BEGINNINGS, TOLD_BY_US
 
@@ -45,7 +45,6 @@ _PREFIX: Final = b"/dav"
 _API: Final = b"api"
 # First segments of the workspace's addresses; the empty one is that of ``/``.
 _WORKSPACE: Final = frozenset({b"", b"launch", b"jobs", b"forwards", b"keys", _API})
-_DOTS: Final = frozenset({b".", b".."})
 # Of a page's fields, what passes beside those of the framing.
 _PAGE_FIELDS: Final = frozenset(
     b"content-length content-type content-disposition content-language content-encoding content-range accept-ranges "
@@ -101,7 +100,7 @@ def check_path(path: bytes) -> None:
 
     :raises BadAddress: it has dots as a segment, in any spelling.
     """
-    if is_of_workspace(path) and not _DOTS.isdisjoint(unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")):
+    if is_of_workspace(path) and has_dots(path):
         raise BadAddress(f"path {path[:100]!r}")
 
 

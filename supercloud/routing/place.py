@@ -10,9 +10,11 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+from supercloud.errors import Unreachable
 from supercloud.message.authorization import holds_token
-from supercloud.message.fields import HOP_BY_HOP, line, rewrite_set_cookie, without_reserved
+from supercloud.message.fields import HOP_BY_HOP, MAX_PARTS, line, parts_in, rewrite_set_cookie, without_reserved
 from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
+from supercloud.rewrite.coding import asked_coding
 from supercloud.rewrite.links import Links, below
 from supercloud.target import Application, Forward, Origin
 
@@ -52,6 +54,10 @@ _REFRESH = re.compile(rb"\s*+[0-9.]++\s*+[;,]\s*+(?:url\s*+=\s*+)?", re.IGNORECA
 # Where the paper rewrites links. Open OnDemand, whose /node/ and /rnode/ are, does not, and its applications expect it.
 REWRITING: Final = (b"/fw/", b"/fw2/", b"/dbfw/")
 _LINK = re.compile(rb"<([^<>]*)>")
+_TOO_MANY: Final = (
+    f"The application's answer has more than {MAX_PARTS} links and cookie attributes in its head. "
+    "Name fewer in the fields Link and Set-Cookie."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +137,13 @@ def inward_fields(
     :param handed: what lets the viewer into their own application, for requests that bear nothing of the kind.
     """
     out = [b" HTTP/1.1\r\nHost: %b\r\n" % place.inside]
+    if is_read := place.has_links_rewritten:
+        out.append(line(b"Accept-Encoding", asked_coding(head.get_all(b"accept-encoding"))))
     options = head.options
     for lower, name, value in head.fields:
         if lower in _INWARD_DROPPED or lower in options or (lower[0] == _X and lower.startswith(TOLD_BEGINNINGS)):
+            continue
+        if is_read and lower == b"accept-encoding":
             continue
         if lower in _INWARD_REWRITTEN:
             value = _rewrite_inward(lower, value, place)
@@ -180,14 +190,21 @@ def _referer(value: bytes, place: Place) -> bytes:
 
 
 def outward(head: ResponseHead, place: Place) -> list[bytes]:
-    """The field lines that the browser gets, without those of the framing."""
+    """The field lines that the browser gets, without those of the framing.
+
+    :raises Unreachable: they have too many parts to be rewritten.
+    """
     out: list[bytes] = []
     dropped = PORTAL_DROPPED if place.origin.has_prefixes or place.is_inert else _OUTWARD_DROPPED
+    parts = 0
     options = head.options
     for lower, name, value in head.fields:
         if lower in dropped or (lower in options and lower != b"content-length"):
             continue
         if lower in _REWRITTEN:
+            parts += parts_in(lower, value)
+            if parts > MAX_PARTS:
+                raise Unreachable(f"more than {MAX_PARTS} links and cookie attributes in a response", public=_TOO_MANY)
             written = _rewrite(lower, value, place)
             if written is None:
                 continue
@@ -265,4 +282,5 @@ def names_via(head: RequestHead, pseudonym: bytes) -> bool:
     """Whether a message has passed a gateway of that name (RFC 9110 section 7.6.3)."""
     if b"via" not in head.first:
         return False
-    return any(pseudonym in entry.split() for value in head.get_all(b"via") for entry in value.split(b","))
+    named = re.compile(rb"(?:\A|[\s,])" + re.escape(pseudonym) + rb"(?:[\s,]|\Z)")
+    return any(named.search(value) for value in head.get_all(b"via"))

@@ -152,7 +152,7 @@ class Connection(TwistedProtocol):
         except Malformed as error:
             self._fail(Unreachable(f"response body: {error}"))
             return
-        except Unreachable as error:
+        except PortalError as error:
             self._fail(error)
             return
         if self._sink is not sink:
