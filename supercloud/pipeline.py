@@ -175,7 +175,6 @@ class Pipeline:
             exchange.head, origin, exchange.memory, need=need, address=exchange.address
         )
         exchange.audit.principal = viewer.principal.login
-        exchange.charge(viewer.principal.uid)
         self._count_stream(exchange, viewer.principal.uid)
         self._running[exchange] = viewer, None, None
         return viewer
@@ -332,6 +331,7 @@ class Pipeline:
         if streams.get(uid, 0) >= self._on.streams:
             raise TooMany(f"uid {uid} has {self._on.streams} requests under way")
         streams[uid] = streams.get(uid, 0) + 1
+        exchange.charge(uid)
 
         def over() -> None:
             streams[uid] -= 1

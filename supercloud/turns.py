@@ -8,10 +8,11 @@ time a request before, 90 after.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from twisted.internet.epollreactor import EPollReactor
+from twisted.internet.tcp import Port
 
 from supercloud import events
 from supercloud.shares import Ready, Share, Shares
@@ -61,11 +62,13 @@ def quicken(reactor: Any, shares: Shares) -> None:
 
 
 def take_turns(port: Any) -> None:
-    """Have a listener take `ACCEPTS` connections in a turn at most (relies on ``numberAccepts`` of Twisted's)."""
-    accept = port.doRead
+    """Have a listener of Twisted's take `ACCEPTS` connections in a turn at most (relies on its ``numberAccepts``)."""
+    if not isinstance(port, Port):
+        return
+    accept: Callable[[], Any] = port.doRead
 
     def accept_some() -> Any:
         port.numberAccepts = min(port.numberAccepts, ACCEPTS)
         return accept()
 
-    port.doRead = accept_some
+    port.doRead = accept_some  # type: ignore[method-assign]

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from supercloud.config import Limits
 from supercloud.deadline import Deadline
 from supercloud.errors import BadMessage, HeadTooLarge, PortalError, TooSlow
 from supercloud.front.exchange import Exchange
+from supercloud.front.listener import Door
 from supercloud.message.body import Body, Malformed, reader_for
 from supercloud.message.head import UNREADABLE, RequestHead, parse_like, parse_request
 from supercloud.relay.leg import Transport, charge
-from supercloud.shares import Later, Share, Shares, network_of
+from supercloud.shares import Later, Share, network_of
 
 # Pipelined bytes that are kept while an exchange is under way; beyond it the browser waits.
 MAX_AHEAD: Final = 64 * 1024
@@ -39,22 +39,7 @@ MAX_REMEMBERED: Final = 8 * 1024
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 
 
-class Door(Protocol):
-    """What a channel needs of the listener that it came through."""
-
-    limits: Limits
-    clock: IReactorTime
-    shares: Shares
-    is_stopping: bool
-
-    def serve(self, exchange: Exchange) -> None: ...
-    def refuse(self, exchange: Exchange, error: PortalError) -> None: ...
-    def exchange_over(self, exchange: Exchange) -> None: ...
-    def opened(self, channel: Channel) -> None: ...
-    def closed(self, channel: Channel) -> None: ...
-
-
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Channel(TwistedProtocol):
     """One downstream connection.
 
@@ -90,15 +75,20 @@ class Channel(TwistedProtocol):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
-        """A connection; over TLS the handshake may still be under way."""
+        """A connection, whose handshake is still under way."""
         self.is_open = True
         self.address = self.transport.getPeer().host
-        self._charge(self.door.shares.of(network_of(self.address)))
+        self.share = charge(self.transport, self.door.shares.of(network_of(self.address)))
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.transport.registerProducer(self, True)
-        self._deadline.set(self.door.limits.head_time)
+        self._deadline.set(self.door.limits.handshake_time)
         self.door.opened(self)
+
+    def handshakeCompleted(self) -> None:
+        """TLS has begun."""
+        self._deadline.set(self.door.limits.head_time)
+        self.door.places.idle(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the browser."""
@@ -123,10 +113,8 @@ class Channel(TwistedProtocol):
         """The connection is gone."""
         self.is_open = False
         self._deadline.cancel()
-        self._leave_turn()
         self._hear_out()
-        self._step = self._at_end
-        self._buffer = b""
+        self._end()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandoned()
@@ -152,8 +140,10 @@ class Channel(TwistedProtocol):
     # What an exchange calls.
 
     def charge(self, uid: int) -> None:
-        """An account has signed in on it."""
-        self._charge(self.door.shares.of(uid))
+        """A request of an account's is under way on it."""
+        if self.share.key != uid:
+            self.share = charge(self.transport, self.door.shares.of(uid))
+        self.door.places.busy(self)
 
     def hold_body(self) -> None:
         """Take no more of the request's body for now."""
@@ -173,6 +163,7 @@ class Channel(TwistedProtocol):
         :param keep: whether the connection may carry another exchange.
         """
         self._exchange = None
+        self.door.places.idle(self)
         if not keep or self.door.is_stopping:
             self.close()
             return
@@ -199,9 +190,7 @@ class Channel(TwistedProtocol):
 
     def close(self) -> None:
         """End the connection once what was written has left; what still arrives is dropped."""
-        self._leave_turn()
-        self._step = self._at_end
-        self._buffer = b""
+        self._end()
         if self.is_open:
             # A browser that reads slowly has the end of its response still before it.
             self._deadline.set(self.door.limits.idle if self.is_choked else LINGER)
@@ -211,8 +200,7 @@ class Channel(TwistedProtocol):
 
     def abort(self) -> None:
         """End the connection at once, so that the browser sees a broken response and not a short one."""
-        self._step = self._at_end
-        self._buffer = b""
+        self._end()
         if self.is_open:
             self.transport.unregisterProducer()
             self.transport.abortConnection()
@@ -274,14 +262,12 @@ class Channel(TwistedProtocol):
         while self._buffer and self._step == self._in_tunnel and self._exchange is not None:
             self._buffer = self._exchange.tunnel_received(self._buffer)
 
-    def _leave_turn(self) -> None:
-        turn, self._turn = self._turn, None
-        if turn is not None:
-            turn.cancel()
-
-    def _charge(self, share: Share) -> None:
-        self.share = share
-        charge(self.transport, share)
+    def _end(self) -> None:
+        self._step = self._at_end
+        self._buffer = b""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
 
     def _at_head(self) -> bool:
         if self.is_choked:  # who reads no answers gets no more of them

@@ -116,7 +116,7 @@ class Exchange:
             relay.downstream_choked()
 
     def charge(self, uid: int) -> None:
-        """An account is signed in: from here on the connection is its."""
+        """The request is an account's, and from here on the connection is."""
         self._channel.charge(uid)
 
     def respond(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes = b"") -> None:

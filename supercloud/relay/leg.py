@@ -26,14 +26,16 @@ class Transport(Protocol):
     def getHost(self) -> Any: ...
 
 
-def charge(transport: Any, share: Share) -> None:
+def charge(transport: Any, share: Share) -> Share:
     """Have the events of a connection's socket count as an account's; see `turns`.
 
     :param transport: of its protocol; TLS is looked through.
+    :returns: that share.
     """
     while (below := getattr(transport, "transport", None)) is not None:
         transport = below
     transport.share = share
+    return share
 
 
 def send(transport: Any, data: bytes | memoryview) -> None:

@@ -243,8 +243,7 @@ class Connection(TwistedProtocol):
 
     def charge(self, share: Share) -> None:
         """Have what this connection costs count as an account's."""
-        self._share = share
-        charge(self.transport, share)
+        self._share = charge(self.transport, share)
 
     def remember(self, method: bytes, head: ResponseHead | None) -> None:
         """A head that answered such a request: the same bytes need not be read again."""

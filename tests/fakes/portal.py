@@ -33,6 +33,7 @@ from supercloud.front.live import Live
 from supercloud.front.opening import Opening
 from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
+from supercloud.front.places import Places
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.identity import Principal
@@ -112,12 +113,13 @@ class FakeTls:
 class Browser:
     """The other end of one downstream connection."""
 
-    def __init__(self, portal: FakePortal, room: int | None) -> None:
+    def __init__(self, portal: FakePortal, room: int | None, peer: str) -> None:
         channel = portal.door.buildProtocol(None)
         assert channel is not None
         self.channel = channel
-        self.transport = FakeTransport(portal.clock, channel, room=room)
+        self.transport = FakeTransport(portal.clock, channel, room=room, peer=peer)
         channel.makeConnection(self.transport)
+        channel.handshakeCompleted()
         self._clock = portal.clock
 
     def send(self, data: bytes) -> None:
@@ -304,7 +306,15 @@ class FakePortal:
                 rule=rule,
             )
         )
-        self.door = Door(self.clock, limits, Audit(self.clock, self._write), now=self.clock.seconds, shares=self.shares)
+        self.places = Places(most=limits.connections, greeting=limits.handshakes)
+        self.door = Door(
+            self.clock,
+            limits,
+            Audit(self.clock, self._write),
+            now=self.clock.seconds,
+            shares=self.shares,
+            places=self.places,
+        )
         self.door.open(self.pipeline, self.site)
 
     def stop(self) -> None:
@@ -323,8 +333,8 @@ class FakePortal:
     def _write(self, lines: bytes) -> None:
         self.audit += [json.loads(line) for line in lines.splitlines()]
 
-    def browser(self, *, room: int | None = None) -> Browser:
-        return Browser(self, room)
+    def browser(self, *, room: int | None = None, peer: str = "192.0.2.7") -> Browser:
+        return Browser(self, room, peer)
 
     def cookie(self, principal: Principal = ALICE, *, origin: str = "portal.test", owner: int | None = None) -> bytes:
         """A Cookie field line of somebody who is signed in on an origin."""
