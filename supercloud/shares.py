@@ -70,7 +70,7 @@ class Share:
         self._spent = 0.0  # of that turn
         self._over = -_RECENT - 1  # the last turn in which it was used up
         self._served = 0  # the last turn in which what had waited was served
-        self._left: frozenset[int] = frozenset()  # descriptors that were not
+        self._left: dict[int, int] = {}  # descriptors that were not, each with its place in the line
         self._queue: deque[Later] = deque()
         self._is_waiting = False
 
@@ -182,16 +182,17 @@ class Shares:
         end = before + ROUND
         for share in sorted(late, key=lambda one: one._served):
             if before >= end:
-                return
+                share._over = self.turn  # and goes on waiting
+                continue
             share._served = self.turn
-            left = share._left
-            waiting = deque(sorted(late[share], key=lambda one: one[0] not in left) if left else late[share])
+            left, last = share._left, len(share._left)
+            waiting = deque(sorted(late[share], key=lambda one: left.get(one[0], last)))
             while waiting and not share.is_spent:
                 do(waiting.popleft())
                 now = seconds()
                 share.spend(now - before)
                 before = now
-            share._left = frozenset(one[0] for one in waiting)
+            share._left = {one[0]: place for place, one in enumerate(waiting)}
 
     def _call(self) -> None:
         if not self._is_called:

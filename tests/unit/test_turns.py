@@ -13,11 +13,12 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Port
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
-from supercloud.shares import Shares
-from supercloud.turns import quicken
+from supercloud.shares import BUDGET, Shares
+from supercloud.turns import ACCEPTS, quicken, take_turns
 
 
 class Reader(FileDescriptor):
@@ -152,3 +153,68 @@ def test_other_reactors_are_left_alone() -> None:
     clock = Clock()
     quicken(clock, Shares(clock))
     assert not hasattr(clock, "doIteration")
+
+
+def test_who_has_used_up_a_turn_is_told_again_in_the_next_one(ends: tuple[socket.socket, socket.socket]) -> None:
+    """Forty downloads of one account, each with its event in the same turn, are not served in that turn."""
+    now = [0.0]
+    shares = Shares(Clock(), lambda: now[0])
+    reactor: Any = EPollReactor()
+    quicken(reactor, shares)
+    got: list[str] = []
+
+    def costly(name: str) -> Any:
+        def read(data: bytes) -> None:
+            now[0] += 2 * BUDGET
+            got.append(name)
+
+        return read
+
+    pairs = [socket.socketpair() for _ in range(4)]
+    readers = [Reader(reactor, pair[0], costly(f"greedy {number}")) for number, pair in enumerate(pairs)]
+    modest = Reader(reactor, ends[0], costly("modest"))
+    greedy = shares.of(1001)
+    for each in readers:
+        each.share = greedy  # type: ignore[attr-defined]
+        reactor.addReader(each)
+    modest.share = shares.of(1002)  # type: ignore[attr-defined]
+    reactor.addReader(modest)
+    for pair in (*pairs, ends):
+        pair[1].send(b"x")
+    counts = []
+    for _ in range(4):
+        got.clear()
+        reactor.doIteration(0)
+        counts.append((sum(one.startswith("greedy") for one in got), "modest" in got))
+    assert counts == [(1, True), (1, False), (1, False), (1, False)]
+    for each in list(reactor._selectables.values()):
+        reactor.removeReader(each)
+    reactor._poller.close()
+    for waker in reactor._internalReaders:
+        waker.connectionLost(None)
+    for pair in pairs:
+        pair[0].close()
+        pair[1].close()
+
+
+def test_a_listener_takes_a_few_connections_in_a_turn_however_many_wait() -> None:
+    taken: list[int] = []
+
+    class Listening(Port):
+        def __init__(self) -> None:
+            self.numberAccepts = 100
+
+        def doRead(self) -> None:
+            taken.append(self.numberAccepts)
+            self.numberAccepts += 20  # as Twisted does when it took all
+
+    port = Listening()
+    take_turns(port)
+    port.doRead()
+    port.doRead()
+    assert taken == [ACCEPTS, ACCEPTS]
+    take_turns(object())
+
+
+def test_twisted_asks_a_listener_how_many_it_takes() -> None:
+    assert "numberAccepts" in Port.doRead.__code__.co_names
