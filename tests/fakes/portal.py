@@ -166,6 +166,7 @@ class FakePortal:
     """A portal at ``https://portal.test`` for alice, bob and carol.
 
     :param takes_programs: it takes passwords and tokens, at its form and from programs.
+    :param shares: of the reactor's time; without any, work that waits is done in the next `settle`.
     :param has_workers: it has workers, which answer ``/`` among others.
     :param has_wildcards, shared_host, shared_ports, serves_prefixes: see `Hosts`.
     """
@@ -186,10 +187,11 @@ class FakePortal:
         shared_host: str = TOGETHER,
         shared_ports: tuple[int, ...] = (),
         serves_prefixes: bool = False,
+        shares: Shares | None = None,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
-        self.shares = Shares(self.clock)
+        self.shares = shares or Shares(self.clock)
         self.owners = FakeOwners()
         self.owners.listeners = {
             PORT: SocketOwner(1001, 1001, 11, 1001, True),
