@@ -78,7 +78,10 @@ class Channel(TwistedProtocol):
         """A connection, whose handshake is still under way."""
         self.is_open = True
         self.address = self.transport.getPeer().host
-        self.share = charge(self.transport, self.door.shares.of(network_of(self.address)))
+        network = network_of(self.address)
+        self.share = self.door.shares.of(network)
+        # Handshakes cost most, and anybody may begin them: who has done with theirs does not wait behind others'.
+        charge(self.transport, self.door.shares.of(("handshakes", network)))
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.transport.registerProducer(self, True)
@@ -87,6 +90,7 @@ class Channel(TwistedProtocol):
 
     def handshakeCompleted(self) -> None:
         """TLS has begun."""
+        charge(self.transport, self.share)
         self._deadline.set(self.door.limits.head_time)
         self.door.places.idle(self)
 

@@ -16,6 +16,7 @@ from supercloud.rewrite.body import SLICE
 from supercloud.shares import Shares
 from tests.fakes.portal import OK, FakePortal, get
 from tests.fakes.reactor import Turning
+from tests.fakes.transport import FakeTransport
 
 _TINY = b"1\r\nx\r\n"
 _HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -224,6 +225,18 @@ def test_an_application_that_is_read_costs_its_viewer(portal: FakePortal) -> Non
     assert browser.channel.share is account
     assert browser.transport.share is account  # type: ignore[attr-defined]
     assert portal.dialer[0].transport.share is account  # type: ignore[attr-defined]
+
+
+def test_handshakes_of_a_network_do_not_hold_up_those_who_have_done_with_theirs(portal: FakePortal) -> None:
+    channel = portal.door.buildProtocol(None)
+    assert channel is not None
+    transport = FakeTransport(portal.clock, channel)
+    channel.makeConnection(transport)
+    greeting = transport.share  # type: ignore[attr-defined]
+    assert greeting is not portal.shares.of("192.0.2.7")
+    assert greeting is portal.shares.of(("handshakes", "192.0.2.7"))
+    channel.handshakeCompleted()
+    assert transport.share is portal.shares.of("192.0.2.7")  # type: ignore[attr-defined]
 
 
 def test_a_worker_costs_its_user_whoever_asks_it(portal: FakePortal) -> None:
