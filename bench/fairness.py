@@ -18,7 +18,7 @@ from bench.traffic import Client
 
 _SAMPLES = 200
 _PAUSE = 0.005  # seconds between two
-_SETTLE = 1.0  # seconds until an attack is under way, and until what it left is gone
+_SETTLE = 2.0  # seconds until an attack is under way, and until what it left is gone
 _MOST = 50.0  # milliseconds
 _MOST_WORK = 10.0
 
