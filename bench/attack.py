@@ -1,4 +1,4 @@
-"""One account's browsers that ask for all they can get: python -m bench.attack PORT CA COOKIE UPSTREAM NAME."""
+"""One account's browsers that ask for all they can get: python -m bench.attack PORT CA HOST COOKIE UPSTREAM NAME."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _BLOCK = 48_000
 
 
 class _Attacker:
-    def __init__(self, port: int, ca: str, cookie: str, upstream: int, name: str) -> None:
+    def __init__(self, port: int, ca: str, host: str, cookie: str, upstream: int, name: str) -> None:
         self._port, self._name = port, name
         self._context = ssl.create_default_context(cafile=ca)
         self._path = f"/fw2/localhost:{upstream}/{name}"
-        self._fields = f"Host: localhost:{port}\r\nCookie: {cookie}\r\n"
+        self._fields = f"Host: {host}\r\nCookie: {cookie}\r\n"
 
     async def run(self) -> None:
         while True:
@@ -82,8 +82,8 @@ async def _pour(writer: asyncio.StreamWriter, block: bytes) -> None:
 
 
 async def _main() -> None:
-    port, ca, cookie, upstream, name = sys.argv[1:]
-    attacker = _Attacker(int(port), ca, cookie, int(upstream), name)
+    port, ca, host, cookie, upstream, name = sys.argv[1:]
+    attacker = _Attacker(int(port), ca, host, cookie, int(upstream), name)
     await asyncio.gather(*(attacker.run() for _ in range(ATTACKS[name])))
 
 

@@ -66,7 +66,8 @@ def _tail(values: list[float]) -> float:
 def _attack(portal: Portal, upstream: int, name: str, place: Place, waits: _Waits) -> None:
     """Take samples during an attack."""
     ca = str(portal.state / "tls/ca.pem")
-    argv = ["nice", sys.executable, "-m", "bench.attack", str(portal.port), ca, portal.proxy.headers["Cookie"],
+    signed_in = portal.proxy.headers
+    argv = ["nice", sys.executable, "-m", "bench.attack", str(portal.port), ca, signed_in["Host"], signed_in["Cookie"],
             str(upstream), name]  # fmt: skip
     attackers = place.start(argv, f"attack-{name}", cwd=ROOT)
     try:

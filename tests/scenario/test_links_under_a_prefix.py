@@ -123,7 +123,7 @@ def test_an_account_has_so_many_pages_rewritten_at_once_and_is_told(portal: Fake
     portal.dialer[1].send(b"0\r\n\r\n")
     assert browsers[1].received.endswith(b"0\r\n\r\n")
     last = portal.browser()
-    last.send(get(portal, PREFIX + b"/", origin="portal.test"))
+    last.send(get(portal, PREFIX + b"/", origin=TOGETHER))
     portal.dialer[1].send(head)  # which was kept
     assert last.status == 200
 

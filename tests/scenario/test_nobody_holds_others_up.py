@@ -14,7 +14,7 @@ from supercloud.message.head import parse_response
 from supercloud.relay.frames import MAX_FRAMES
 from supercloud.rewrite.body import SLICE
 from supercloud.shares import Shares
-from tests.fakes.portal import OK, FakePortal, get
+from tests.fakes.portal import OK, TOGETHER, FakePortal, get
 from tests.fakes.reactor import Turning
 from tests.fakes.transport import FakeTransport
 
@@ -165,7 +165,7 @@ def test_pages_of_one_account_share_a_turn_and_anothers_has_one_of_its_own(porta
     browsers = []
     for _ in range(40):
         browser = portal.browser()
-        browser.send(get(portal, _APPLICATION, origin="portal.test"))
+        browser.send(get(portal, _APPLICATION, origin=TOGETHER))
         portal.dialer.upstreams[-1].send(page)
         browsers.append(browser)
     before = [len(browser.received) for browser in browsers]

@@ -6,7 +6,7 @@ import pytest
 
 from supercloud.config import Limits
 from tests.fakes.accounts import BOB
-from tests.fakes.portal import OK, ORIGIN, FakePortal, get
+from tests.fakes.portal import OK, FakePortal, get
 from tests.fakes.transport import FakeTransport
 
 _HEALTH = b"GET /healthz HTTP/1.1\r\nHost: portal.test\r\n\r\n"
@@ -92,13 +92,12 @@ def test_a_connection_without_a_handshake_has_ten_seconds(portal: FakePortal) ->
 
 
 def test_bob_works_while_alice_holds_all_that_an_account_may(portal: FakePortal) -> None:
-    portal.owners.listeners[8081] = portal.owners.listeners[9090]
     for _ in range(_MOST // 2):
         portal.browser().send(get(portal))  # its application never answers
     for _ in range(2 * _MOST):
         portal.browser()
     bobs = portal.browser(peer="198.51.100.7")
-    origin = ORIGIN.replace("8080", "8081")
+    origin = "localhost-9090-u1002.fh.portal.test"
     cookie = portal.cookie(BOB, origin=origin)
     bobs.send(b"GET / HTTP/1.1\r\nHost: " + origin.encode() + b"\r\n" + cookie + b"\r\n")
     portal.dialer.upstreams[-1].send(OK)
