@@ -25,8 +25,9 @@ BUDGET: Final = 0.001  # seconds of one turn for one account
 ROUND: Final = 0.003  # seconds of one turn for all those who were over their share
 _RECENT: Final = 2  # turns for which that counts
 
-# Descriptor, what is ready about it, and whose it is to the reactor.
-Ready = tuple[int, int, Any]
+_Ready = tuple[int, int, Any]  # descriptor, what is ready about it, what it is to the reactor
+Find = Callable[[int], Any]
+Do = Callable[[Any, int, int], object]
 
 
 class Later:
@@ -97,11 +98,6 @@ class Share:
         """Whether nothing is left in this turn."""
         return self._over == self._shares.turn
 
-    @property
-    def is_late(self) -> bool:
-        """Whether others come first: it was used up, in this turn or lately."""
-        return self._over >= self._shares.turn - _RECENT
-
     def work(self, seconds: Callable[[], float], now: float) -> float:
         """Do what waits, as far as the share goes.
 
@@ -152,30 +148,36 @@ class Shares:
         self._waiting.append(share)
         self._call()
 
-    def serve(self, ready: Iterable[tuple[Share | None, Ready]], do: Callable[[Ready], object]) -> None:
+    def serve(self, ready: Iterable[tuple[int, int]], find: Find, do: Do) -> None:
         """Serve the events of one turn, except those for which their share does not last.
 
-        :param ready: each with whose it is; the portal's own are nobody's, and always served.
+        :param ready: descriptors, each with what is ready about it.
+        :param find: what a descriptor is to the reactor now; whose it is says its ``share``. What has none is the
+            portal's own, and always served.
         """
         self.turn += 1
-        seconds = self._seconds
-        late: dict[Share, list[Ready]] = {}
+        seconds, recent = self._seconds, self.turn - _RECENT
+        late: dict[Share, list[_Ready]] = {}
         before = seconds()
-        for share, one in ready:
+        for descriptor, event in ready:
+            what = find(descriptor)
+            if what is None:
+                continue  # it ended in this very turn
+            share: Share | None = getattr(what, "share", None)
             if share is None:
-                do(one)
+                do(what, descriptor, event)
                 before = seconds()
-            elif share.is_late:
-                late.setdefault(share, []).append(one)
+            elif share._over >= recent:
+                late.setdefault(share, []).append((descriptor, event, what))
             else:
-                do(one)
+                do(what, descriptor, event)
                 now = seconds()
                 share.spend(now - before)
                 before = now
         if late:
-            self._serve_late(late, do)
+            self._serve_late(late, find, do)
 
-    def _serve_late(self, late: dict[Share, list[Ready]], do: Callable[[Ready], object]) -> None:
+    def _serve_late(self, late: dict[Share, list[_Ready]], find: Find, do: Do) -> None:
         """Whoever waits longest first, and of their events those that were left the last time."""
         seconds = self._seconds
         before = seconds()
@@ -188,7 +190,9 @@ class Shares:
             left, last = share._left, len(share._left)
             waiting = deque(sorted(late[share], key=lambda one: left.get(one[0], last)))
             while waiting and not share.is_spent:
-                do(waiting.popleft())
+                descriptor, event, what = waiting.popleft()
+                if find(descriptor) is what:
+                    do(what, descriptor, event)
                 now = seconds()
                 share.spend(now - before)
                 before = now

@@ -8,14 +8,14 @@ time a request before, 90 after.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.tcp import Port
 
 from supercloud import events
-from supercloud.shares import Ready, Share, Shares
+from supercloud.shares import Shares
 
 # Connections that one listener takes in a turn; each costs as much as a request. Twisted takes 20 more each time.
 ACCEPTS: Final = 8
@@ -34,16 +34,7 @@ def quicken(reactor: Any, shares: Shares) -> None:
     chosen: Any = reactor
     poll, selectables, serve = chosen._poller.poll, chosen._selectables, chosen._doReadOrWrite
 
-    def whose(ready: list[tuple[int, int]]) -> Iterator[tuple[Share | None, Ready]]:
-        for descriptor, event in ready:
-            selectable = selectables.get(descriptor)  # None for one that ended in this very turn
-            if selectable is not None:
-                yield getattr(selectable, "share", None), (descriptor, event, selectable)
-
-    def do(one: Ready) -> None:
-        descriptor, event, selectable = one
-        if selectables.get(descriptor) is not selectable:
-            return  # it ended while it waited
+    def do(selectable: Any, descriptor: int, event: int) -> None:
         try:
             serve(selectable, descriptor, event)
         except Exception:
@@ -56,7 +47,7 @@ def quicken(reactor: Any, shares: Shares) -> None:
             if error.errno == errno.EINTR:
                 return
             raise
-        shares.serve(whose(ready), do)
+        shares.serve(ready, selectables.get, do)
 
     chosen.doIteration = turn
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Protocol
 
 from supercloud.shares import Share
@@ -21,19 +22,29 @@ class Guest(Protocol):
     def abort(self) -> None: ...
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Held:
-    """What one account or network could give up, each the longest first.
+    """What one account or network has, each in the order of becoming it, with its number in the order of all.
 
     :ivar greeting: connections without a finished handshake.
     :ivar idle: those on which nothing of an account's is under way.
+    :ivar guests: all of its connections.
     """
 
-    greeting: dict[Guest, None] = field(default_factory=dict)
-    idle: dict[Guest, None] = field(default_factory=dict)
+    share: Share
+    greeting: dict[Guest, int] = field(default_factory=dict)
+    idle: dict[Guest, int] = field(default_factory=dict)
+    guests: int = 0
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Connections that it could give up."""
         return len(self.greeting) + len(self.idle)
+
+    @property
+    def first(self) -> Guest | None:
+        """Which of them it gives up first."""
+        return next(iter(self.greeting or self.idle), None)
 
 
 class Places:
@@ -46,10 +57,10 @@ class Places:
     def __init__(self, *, most: int, greeting: int) -> None:
         self._most = most
         self._most_greeting = greeting
-        self._guests: dict[Guest, Share] = {}
-        self._greeting = 0
-        # The order is that in which they came to hold anything, so that the longest idle goes where all hold as much.
+        self._guests: dict[Guest, _Held] = {}
         self._held: dict[Share, _Held] = {}
+        self._greeting = 0
+        self._number = count()
 
     def __len__(self) -> int:
         """Connections that have a place."""
@@ -58,61 +69,70 @@ class Places:
     def make_room(self) -> bool:
         """Whether another connection may come; somebody else's may go for it."""
         if self._greeting >= self._most_greeting:
-            self._give_up(lambda held: len(held.greeting))
-        return len(self._guests) < self._most or self._give_up(len)
+            self._give_up(lambda held: (len(held.greeting), -next(iter(held.greeting.values()), 0)))
+        return len(self._guests) < self._most or self._give_up(_by_size)
 
     def enter(self, guest: Guest) -> None:
         """A connection has begun its handshake."""
-        self._guests[guest] = guest.share
-        self._held_by(guest.share).greeting[guest] = None
+        self._join(guest).greeting[guest] = next(self._number)
         self._greeting += 1
 
     def idle(self, guest: Guest) -> None:
         """Nothing of an account's is under way on it, from now on."""
-        if guest in self._guests:
-            self._leave_order(guest)
-            self._guests[guest] = guest.share
-            self._held_by(guest.share).idle[guest] = None
+        held = self._take_out(guest)
+        if held is not None:
+            held.idle[guest] = next(self._number)
 
     def busy(self, guest: Guest) -> None:
         """Something of an account's is under way on it."""
-        if guest in self._guests:
-            self._leave_order(guest)
-            self._guests[guest] = guest.share
+        self._take_out(guest)
 
     def leave(self, guest: Guest) -> None:
         """It is gone."""
-        if guest in self._guests:
-            self._leave_order(guest)
-            del self._guests[guest]
+        if self._take_out(guest) is not None:
+            self._part(guest)
 
-    def _give_up(self, size: Callable[[_Held], int]) -> bool:
+    def _give_up(self, key: Callable[[_Held], tuple[int, int]]) -> bool:
         """End one connection of whoever has most; a handshake before anything else.
 
         :returns: whether there was one.
         """
-        held = max(self._held.values(), key=size, default=None)
-        if held is None:
+        held = max(self._held.values(), key=key, default=None)
+        guest = None if held is None else held.first
+        if guest is None:
             return False
-        guest = next(iter(held.greeting or held.idle))
         self.leave(guest)
         guest.abort()
         return True
 
-    def _held_by(self, share: Share) -> _Held:
-        held = self._held.get(share)
+    def _take_out(self, guest: Guest) -> _Held | None:
+        """Out of what could be given up; None for one that has no place."""
+        held = self._guests.get(guest)
         if held is None:
-            held = self._held[share] = _Held()
+            return None
+        held.idle.pop(guest, None)
+        if held.greeting and held.greeting.pop(guest, None) is not None:
+            self._greeting -= 1
+        if held.share is not guest.share:
+            self._part(guest)
+            held = self._join(guest)
         return held
 
-    def _leave_order(self, guest: Guest) -> None:
-        share = self._guests[guest]
-        held = self._held.get(share)
+    def _join(self, guest: Guest) -> _Held:
+        held = self._held.get(guest.share)
         if held is None:
-            return
-        if guest in held.greeting:
-            del held.greeting[guest]
-            self._greeting -= 1
-        held.idle.pop(guest, None)
-        if not held.greeting and not held.idle:
-            del self._held[share]
+            held = self._held[guest.share] = _Held(guest.share)
+        held.guests += 1
+        self._guests[guest] = held
+        return held
+
+    def _part(self, guest: Guest) -> None:
+        held = self._guests.pop(guest)
+        held.guests -= 1
+        if not held.guests:
+            del self._held[held.share]
+
+
+def _by_size(held: _Held) -> tuple[int, int]:
+    """Of those that have as many, the one whose first has waited longest."""
+    return held.size, -next(iter((held.greeting or held.idle).values()), 0)

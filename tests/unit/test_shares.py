@@ -9,11 +9,16 @@ from typing import Any
 import pytest
 from twisted.logger import LogEvent
 
-from supercloud.shares import BUDGET, ROUND, Ready, Share, Shares, network_of
+from supercloud.shares import BUDGET, ROUND, Share, Shares, network_of
 from tests.fakes.reactor import Turning
 
 COST = BUDGET / 4  # of one event
 A_TURN = 4  # events of one account
+
+
+class Socket:
+    def __init__(self, share: Share | None) -> None:
+        self.share = share
 
 
 class Site:
@@ -22,16 +27,16 @@ class Site:
         self.shares = Shares(self.clock, lambda: self.now)
         self.done: list[Any] = []
 
-    def do(self, one: Any) -> None:
+    def do(self, name: Any) -> None:
         self.now += COST
-        self.done.append(one)
+        self.done.append(name)
 
     def serve(self, *ready: tuple[Share | None, int]) -> list[int]:
         """Descriptors that a turn served."""
         self.done.clear()
-        events: list[tuple[Share | None, Ready]] = [(share, (number, 1, None)) for share, number in ready]
-        self.shares.serve(events, self.do)
-        return [one[0] for one in self.done]
+        sockets = {number: Socket(share) for share, number in ready}
+        self.shares.serve([(number, 1) for number in sockets], sockets.get, lambda _, number, event: self.do(number))
+        return list(self.done)
 
     def work(self, name: Any) -> Callable[[], None]:
         return lambda: self.do(name)
@@ -84,7 +89,7 @@ def test_however_many_accounts_are_over_a_turn_does_not_grow(site: Site) -> None
         began = site.now
         site.serve(*ready, (None, -1))
         assert site.now - began <= ROUND + BUDGET + 2 * COST
-        assert site.done[0][0] == -1
+        assert site.done[0] == -1
 
 
 def test_accounts_that_are_over_take_turns(site: Site) -> None:
@@ -101,11 +106,12 @@ def test_accounts_that_are_over_take_turns(site: Site) -> None:
 def test_an_event_that_takes_long_delays_no_more_than_itself(site: Site) -> None:
     slow, modest = site.shares.of(1), site.shares.of(2)
 
-    def do(one: Ready) -> None:
-        site.now += 1.0 if one[0] < 10 else COST
-        site.done.append(one[0])
+    def do(what: Socket, number: int, event: int) -> None:
+        site.now += 1.0 if what.share is slow else COST
+        site.done.append(number)
 
-    site.shares.serve([(slow, (1, 1, None)), (slow, (2, 1, None)), (modest, (10, 1, None))], do)
+    sockets = {1: Socket(slow), 2: Socket(slow), 10: Socket(modest)}
+    site.shares.serve([(number, 1) for number in sockets], sockets.get, do)
     assert site.done == [1, 10]
 
 
@@ -186,3 +192,18 @@ def test_an_account_has_one_share_while_anybody_holds_it(site: Site) -> None:
 )
 def test_what_counts_as_one_network(one: str, other: str, is_same: bool) -> None:
     assert (network_of(one) == network_of(other)) is is_same
+
+
+def test_a_descriptor_that_became_another_while_it_waited_is_not_served(site: Site) -> None:
+    """Its number is given to the next connection at once."""
+    greedy = site.shares.of(1)
+    site.serve(*((greedy, number) for number in range(10)))
+    sockets = {number: Socket(greedy) for number in (1, 2)}
+
+    def do(what: Socket, number: int, event: int) -> None:
+        site.done.append(number)
+        sockets[2] = Socket(greedy)
+
+    site.done.clear()
+    site.shares.serve([(1, 1), (2, 1), (3, 1)], sockets.get, do)
+    assert site.done == [1]
