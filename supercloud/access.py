@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from supercloud.errors import NotFound, PortalError
 from supercloud.identity import Principal
 from supercloud.ownership.authorize import Authorizer, Permit
-from supercloud.routing.forwards import Forwards
+from supercloud.routing.forwards import Forwards, Look
 from supercloud.routing.nodes import Nodes
 from supercloud.target import Application, Forward
 
@@ -30,18 +30,18 @@ class Access:
 
         :raises PortalError: see `Forwards.find`.
         """
-        if self.forwards is None:
-            raise NotFound(f"forward {name}: this site has none")
-        return await self.forwards.find(principal, name)
+        return await self._forwards(name).find(principal, name)
+
+    async def look_again(self, principal: Principal, forward: Forward) -> Look:
+        """See `Forwards.look_again`."""
+        return await self._forwards(forward.name).look_again(principal, forward)
 
     async def find_again(self, principal: Principal, forward: Forward) -> Forward:
         """The same for a forward that the principal was let use before, asked anew.
 
         :raises PortalError: see `Forwards.find`.
         """
-        if self.forwards is None:
-            raise NotFound(f"forward {forward.name}: this site has none")
-        return await self.forwards.again(principal, forward)
+        return await self._forwards(forward.name).find_again(principal, forward)
 
     def believes(self, principal: Principal, forward: Forward | None) -> bool:
         """Whether what was found about a forward still counts."""
@@ -60,3 +60,8 @@ class Access:
             if forward is None or self.forwards is None:
                 raise
             raise await self.forwards.explained(error, forward, principal) from None
+
+    def _forwards(self, name: str) -> Forwards:
+        if self.forwards is None:
+            raise NotFound(f"forward {name}: this site has none")
+        return self.forwards

@@ -59,3 +59,11 @@ class Accounts:
         elif principal.uid == 0 or principal.uid < self._min_uid:
             raise NoAccount(f"{principal} has uid {principal.uid}, below {self._min_uid}")
         return principal
+
+    async def exists(self, login: str) -> bool:
+        """Whether this host has such an account, admitted or not."""
+        try:
+            await self._offload.run(read_account, login)
+        except NoAccount:
+            return False
+        return True

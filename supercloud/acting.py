@@ -17,6 +17,7 @@ from supercloud.accounts import Accounts
 from supercloud.config import Front, Settings, WrongSettings
 from supercloud.ident2.processes import Process
 from supercloud.identity import Principal
+from supercloud.message.claims import Claims
 from supercloud.monitor.client import Monitor, start_monitor
 from supercloud.monitor.wire import VERSION, Task, Workspace
 from supercloud.offload import Offload
@@ -29,6 +30,7 @@ from supercloud.workers.pool import One, Workers
 from supercloud.workers.way import WayToWorker
 
 _PAM_FOLDERS: Final = ("/etc/pam.d", "/usr/lib/pam.d", "/usr/etc/pam.d")
+_DUMPABLE: Final = Path("/proc/sys/fs/suid_dumpable")
 _STOP: Final = 5.0  # seconds for the monitor to end, and with it all workers, before the portal does without it
 
 Start = Callable[[Task], tuple[socket.socket, "subprocess.Popen[bytes]"]]
@@ -94,7 +96,8 @@ class Acting:
         workers.start()
         pool: Pool[One] = Pool(reactor, shares, most=front.per_principal.connections)
         dialer = UnixDialer(reactor, timeout=float(front.limits.connect))
-        self._way = WayToWorker(workers, dialer, pool, applications=self._applications, notices=notices)
+        claims = Claims(front.identity_fields)
+        self._way = WayToWorker(workers, dialer, pool, applications=self._applications, notices=notices, claims=claims)
         self._asking = Asking(workers, self._way, reactor)
         return self._way
 
@@ -162,6 +165,7 @@ class Acting:
             front_uid=os.geteuid() if self._account is None else self._account.uid,
             only_uid=self._only,
             min_uid=settings.authn.min_uid,
+            shells=settings.authn.shells,
             pam_service=settings.authn.password.pam_service,
             run=str(settings.run),
             desk=str(settings.run / "portal.sock"),
@@ -181,7 +185,7 @@ class Acting:
             self._workers.ended(number, how)
 
 
-def check(settings: Settings, *, folders: Sequence[str] = _PAM_FOLDERS) -> None:
+def check(settings: Settings, *, folders: Sequence[str] = _PAM_FOLDERS, dumpable: Path = _DUMPABLE) -> None:
     """Whether what acting needs is there.
 
     :raises WrongSettings: says what is wrong and what would be right.
@@ -194,6 +198,12 @@ def check(settings: Settings, *, folders: Sequence[str] = _PAM_FOLDERS) -> None:
                 "the portal as root with front.account set"
             )
         return
+    # proc(5): with 1 whoever a process becomes can look into it and change it, until it has forbidden that.
+    if dumpable.is_file() and dumpable.read_text("ascii").strip() == "1":
+        raise WrongSettings(
+            "fs.suid_dumpable is 1 on this host, so people could take over the processes that are about to act as "
+            "them; set it to 0 or 2: sysctl -w fs.suid_dumpable=0"
+        )
     if "password" in settings.authn.schemes and not service:
         raise WrongSettings('authn.password.pam_service: must name a service, because authn.schemes has "password"')
     if service and ("/" in service or not any(Path(folder, service).is_file() for folder in folders)):

@@ -31,6 +31,7 @@ from supercloud.config import Front, Settings
 from supercloud.config_values import Listen
 from supercloud.credentials import Credentials
 from supercloud.desk.make import make_desk
+from supercloud.events import Acts
 from supercloud.forward_files import is_there
 from supercloud.front.entrance import Entrance
 from supercloud.front.listing import Listing
@@ -42,6 +43,7 @@ from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
 from supercloud.links import navigation
 from supercloud.membership import Membership
+from supercloud.message.claims import Claims
 from supercloud.offload import Offload
 from supercloud.origin_check import Name, advice, has_wildcards, look
 from supercloud.ownership.authorize import Authorizer, Grant
@@ -49,6 +51,7 @@ from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.owners import Owners
 from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
+from supercloud.routing.always import Always
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.origin_rule import OriginRule
@@ -71,6 +74,7 @@ class Surroundings:
     :ivar storage: one thread, for what is kept in the state folder.
     :ivar only: the embedded portal's one account.
     :ivar ways: to sign in, for these accounts.
+    :ivar acts: leaves a line of what changes who is let in.
     """
 
     reactor: Any
@@ -84,6 +88,7 @@ class Surroundings:
     shares: Shares
     only: int | None
     ways: Callable[[Accounts], list[SignIn]]
+    acts: Acts
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         throttle=throttle,
         state=settings.state,
         storage=on.storage,
+        acts=on.acts,
         clock=reactor,
         now=on.now,
     )
@@ -209,6 +215,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             throttle=throttle,
             ways=ways,
             listing=listing.of,
+            acts=on.acts,
             passwords=credentials.passwords,
             tokens=credentials.tokens,
             opening=opening,
@@ -221,6 +228,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     pipeline = Pipeline(
         Stages(
             hosts=hosts,
+            always=Always(front.hostname, hsts=float(front.hsts)),
             authenticator=authenticator,
             access=access,
             authorizer=authorizer,
@@ -239,6 +247,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             updates=Live(on.acting.asking, reactor),
             recalling=opening,
             rule=rule,
+            claims=Claims(front.identity_fields),
         )
     )
     looking = (board.stop, standing.stop, certificates.stop, membership.stop, watch.stop)

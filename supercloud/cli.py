@@ -16,8 +16,10 @@ from supercloud import config
 from supercloud.accounts import read_account
 from supercloud.authn.lock_store import FILE as LOCKS
 from supercloud.authn.lock_store import MAX_REASON, LockRow, SqliteLockStore
+from supercloud.authn.scope import ABOUT, READ, describe, shown_scopes, stored_scopes
 from supercloud.authn.store import SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
+from supercloud.cli_acts import Leaves
 from supercloud.cli_forward import forward
 from supercloud.cli_jobs import COMMANDS
 from supercloud.config import WrongSettings
@@ -30,6 +32,7 @@ from supercloud.identity import NoAccount
 from supercloud.workers.become import become
 
 _SOCKET: Final = "/run/supercloud/portal.sock"
+_LEAVES: Final = "supercloud.leaves"  # in click's memory of a command: what leaves a line of it
 _DESK: Final = "supercloud.desk"  # in click's memory of a command: the socket of the portal that is administered
 A = TypeVar("A", bound=Message)
 
@@ -55,18 +58,24 @@ def token(context: click.Context, path: str | None) -> None:
 
 
 @token.command()
-@click.option("--for", "scope", required=True, help="dav, launch or forward:NAME.")
+@click.option("--for", "scope", default=READ, show_default=True, help=f"{', '.join(ABOUT)} or forward:NAME; or A,B.")
 @click.option("--expires", default="30d", show_default=True, help="As 12h or 30d.")
 @click.option("--name", default="", help="A note, such as the program that is to have it.")
 @click.pass_obj
 def create(desk: Desk, scope: str, expires: str, name: str) -> None:
-    """Make a token. It is printed now and never again; give it where a program asks for your password."""
+    """Make a token. It is printed now and never again; give it where a program asks for your password.
+
+    It opens what it is for and nothing else. A drive needs dav; launch, jobs, logs and their like at a workstation need
+    jobs. Who has a token for jobs, keys or dav can do by it all that you can.
+    """
     try:
         life = float(Duration.parse(expires))
     except ValueError as error:
         raise click.ClickException(str(error)) from None
     made = _ask(desk, CreateToken(scope, life, name), TokenCreated)
-    click.echo(f"token {made.id} for {scope}, ends {_when(made.ends)} UTC:", err=True)
+    for scope in stored_scopes(made.scope):
+        click.echo(f"it lets a program {describe(scope)} ({scope})", err=True)
+    click.echo(f"token {made.id} for {made.scope}, ends {_when(made.ends)} UTC:", err=True)
     click.echo(made.text)
 
 
@@ -96,6 +105,8 @@ def admin(context: click.Context, file: Path | None, state: Path | None) -> None
         settings = None if file is None else config.read(file)
         context.obj = settings.state if settings is not None else state or _embedded_state()
         context.meta[_DESK] = (context.obj / "run" if settings is None else settings.run) / "portal.sock"
+        audit = settings.front.audit if settings is not None and settings.front is not None else ""
+        context.meta[_LEAVES] = Leaves.of_this_process(audit)
         _become_owner(context.obj)
     except (WrongSettings, NoAccount, OSError) as error:
         raise click.ClickException(str(error)) from None
@@ -129,11 +140,14 @@ def kick(folder: Path, login: str, session: str | None) -> None:
         rows = store.of_account(_uid(login))
         if session is None:
             store.end_all(_uid(login), "ended by an administrator")
+            ended = [row.id for row in rows]
         elif session in {row.id for row in rows}:
             store.end(session, "ended by an administrator")
+            ended = [session]
         else:
             raise click.ClickException(f"{login} has no session {session!r}; see: supercloud admin sessions {login}")
-    click.echo(f"ended {len(rows) if session is None else 1}")
+    _leave("kicked", login, f"sessions: {', '.join(ended) or 'none'}")
+    click.echo(f"ended {len(ended)}")
 
 
 @admin.command()
@@ -152,6 +166,7 @@ def lock(folder: Path, login: str, reason: str) -> None:
     with _opened(_sessions(folder)) as store, _opened(SqliteLockStore(folder / LOCKS)) as locks:
         locks.lock(LockRow(uid, login, reason, wall_clock()))
         store.end_all(uid, "locked by an administrator")
+    _leave("locked", login, reason)
     click.echo(f"{login} is locked")
 
 
@@ -165,6 +180,7 @@ def unlock(folder: Path, login: str) -> None:
         found = [row.uid for row in locks.all() if row.login == login] or [_uid(login)]
         if True not in [locks.unlock(uid) for uid in found]:
             raise click.ClickException(f"{login} is not locked; see: supercloud admin locks")
+    _leave("unlocked", login)
     click.echo(f"{login} is not locked any more")
 
 
@@ -195,7 +211,10 @@ def tokens(folder: Path, login: str) -> None:
 def revoke_tokens(folder: Path, login: str) -> None:
     """End all tokens of LOGIN; running portals notice within 2 seconds."""
     with _opened(_tokens(folder)) as store:
-        click.echo(f"revoked {store.revoke_all(_uid(login))}")
+        rows = store.of_account(_uid(login))
+        count = store.revoke_all(_uid(login))
+    _leave("tokens-revoked", login, f"tokens: {', '.join(row.id for row in rows) or 'none'}")
+    click.echo(f"revoked {count}")
 
 
 @admin.command()
@@ -215,6 +234,11 @@ def why(context: click.Context, login: str, url: str) -> None:
         click.echo(f"{stage:{width}}  {words}")
     click.echo(f"refused: {told.refused}" if told.refused else "allowed")
     context.exit(1 if told.refused else 0)
+
+
+def _leave(act: str, account: str, what: str = "") -> None:
+    """Leave a line of what was done."""
+    click.get_current_context().meta[_LEAVES](act, account, what)
 
 
 def _become_owner(folder: Path) -> None:
@@ -273,7 +297,8 @@ def _show(rows: Sequence[TokenRow | Listed], none: str) -> None:
     for row in rows:
         used = _when(row.last_used) if row.last_used else "never"
         note = f"  {row.name}" if row.name else ""
-        click.echo(f"{row.id}  {row.scope}  made {_when(row.created)}  used {used}  ends {_when(row.ends)} UTC{note}")
+        times = f"made {_when(row.created)}  used {used}  ends {_when(row.ends)} UTC"
+        click.echo(f"{row.id}  {shown_scopes(row.scope)}  {times}{note}")
     if not rows:
         click.echo(none)
 

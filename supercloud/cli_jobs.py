@@ -35,9 +35,9 @@ _NUMBERS: Final[dict[str, Callable[[int], str]]] = {"integer": str, "size": size
     help="The site's own authority, a file in PEM format; that of make run: ~/.local/state/supercloud/tls/ca.pem",
 )
 def login(url: str, ca: Path | None) -> None:
-    """Use the portal at URL from here, by a token for launching.
+    """Use the portal at URL from here, by a token for jobs.
 
-    Make the token on the portal's page /tokens, or on a login node: supercloud token create --for launch. It is asked
+    Make the token on the portal's page /tokens, or on a login node: supercloud token create --for jobs. It is asked
     for, or read from standard input where there is no terminal. To be logged in no more, revoke it.
     """
     with _telling():
@@ -45,10 +45,12 @@ def login(url: str, ca: Path | None) -> None:
         bare = Entry(url, "", str(ca.absolute()) if ca is not None else "")
         Workstation(Https(bare).send, url).look()
         entry = Entry(url, parse_token(_read_token(url), url), bare.ca)
-        Workstation(Https(entry).send, url).apps()
+        workstation = Workstation(Https(entry).send, url)
+        workstation.apps()
+        opens = workstation.token().opens
         file = entry_file(os.environ)
         write_entry(file, entry)
-        _tell(f"you are logged in at {url}; the token is kept in {file}")
+        _tell(f"you are logged in at {url}; the token is for {_plain(', '.join(opens))}, and is kept in {file}")
 
 
 @click.command()
@@ -198,7 +200,7 @@ def _telling() -> Iterator[None]:
 def _read_token(url: str) -> str:
     if not _is_terminal():
         return sys.stdin.readline(_MOST_TOKEN).strip()
-    click.echo(f"Make a token for launching at {url}/tokens, and paste it here; it is not shown.", err=True)
+    click.echo(f"Make a token for jobs at {url}/tokens, and paste it here; it is not shown.", err=True)
     given: str = click.prompt("Token", hide_input=True, err=True)
     return given.strip()
 

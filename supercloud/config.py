@@ -16,6 +16,7 @@ from supercloud.config_values import Duration, Listen, Network, TcpAddress, UdpA
 Port = Annotated[int, msgspec.Meta(ge=1, le=65535)]
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Bytes = Annotated[int, msgspec.Meta(ge=1)]
+FieldName = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9-]{1,64}\*?$")]
 Uid = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
 
 
@@ -75,6 +76,7 @@ class Front(Section, frozen=True):
         ``"portal"``: they are served there, and whatever runs in their pages can do what their viewer can here.
     :ivar public_port: the port in the portal's own links; 0 means that of the first listener.
     :ivar private_key: readable by the front's group, so that a reload works without root.
+    :ivar hsts: for which browsers come by HTTPS only to the portal and to each application; ``"0s"``: not said.
     :ivar account: whom the front runs as once its ports are bound; ``""`` means whoever started it.
     :ivar stop_within: for exchanges under way when the portal stops.
     :ivar notices: TOML file of what the site tells everybody, and of maintenance; ``""``: none; see authn.notices.
@@ -82,6 +84,7 @@ class Front(Section, frozen=True):
     :ivar metrics: where ``/metrics`` is, for Prometheus: numbers alone, without TLS; ``""``: nowhere.
     :ivar paths_for_others: node names whose applications may be served under path prefixes even when somebody else
         owns them. It hands that owner whatever the viewer can do at the other applications there.
+    :ivar identity_fields: that the site's applications believe, beside `message.claims`; ``NAME*``: all that begin so.
     """
 
     listen: Annotated[tuple[Listen, ...], msgspec.Meta(min_length=1)] = (Listen.parse("tls:0.0.0.0:443"),)
@@ -92,12 +95,14 @@ class Front(Section, frozen=True):
     public_port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 0
     certificate: Path = Path("/etc/supercloud/tls/fullchain.pem")
     private_key: Path = Path("/etc/supercloud/tls/key.pem")
+    hsts: Duration = Duration(365 * 86400)
     account: str = "supercloud"
     stop_within: Duration = Duration(10)
     notices: Annotated[str, msgspec.Meta(pattern=r"^(/.*)?$")] = "/etc/supercloud/notices.toml"
     audit: str = ""
     metrics: TcpAddress = TcpAddress.parse("127.0.0.1:9446")
     paths_for_others: tuple[str, ...] = ()
+    identity_fields: tuple[FieldName, ...] = ()
     per_principal: PerPrincipal = PerPrincipal()
     limits: Limits = Limits()
 
@@ -140,10 +145,13 @@ class Authn(Section, frozen=True):
 
     :ivar schemes: how people and programs may say who they are.
     :ivar min_uid: accounts below it are not let in.
+    :ivar shells: "etc-shells" lets in accounts whose shell is in this host's /etc/shells and is neither ``nologin`` nor
+        ``false``; "any" lets in all others too.
     """
 
     schemes: tuple[str, ...] = ("session", "certificate", "password", "token")
     min_uid: Uid = 1000
+    shells: Literal["etc-shells", "any"] = "etc-shells"
     certificate: CertificateScheme = CertificateScheme()
     password: PasswordScheme = PasswordScheme()
     session: SessionLife = SessionLife()
@@ -370,17 +378,15 @@ def _doubts(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "forwards.certificate", "and forwards.private_key go together; name both files, or neither"
     if forwards.certificate and forwards.verify and not forwards.ca:
         yield "forwards.certificate", "is shown to nobody: name the authorities of applications in forwards.ca too"
-    front = settings.front
-    if front is None:
+    if (front := settings.front) is None:
         return
     if "session" not in settings.authn.schemes:
         yield "authn.schemes", 'must hold "session", which carries people from page to page'
     yield from _doubts_of_origins(front)
     if any(one.asks_certificate for one in front.listen):
-        if not settings.authn.certificate.ca:
-            yield "authn.certificate.ca", "must name a PEM file, because front.listen has a tls-cert listener"
-        if not settings.authn.certificate.map:
-            yield "authn.certificate.map", "must name a TOML file, because front.listen has a tls-cert listener"
+        for key, kind in (("ca", "PEM"), ("map", "TOML")):
+            if not getattr(settings.authn.certificate, key):
+                yield f"authn.certificate.{key}", f"must name a {kind} file; front.listen has a tls-cert listener"
     if settings.authn.session.idle > settings.authn.session.absolute:
         yield "authn.session.idle", "is longer than authn.session.absolute; make it shorter"
 

@@ -18,6 +18,7 @@ from supercloud.config import Authn
 from supercloud.desk.service import Handler
 from supercloud.desk.token_service import TokenService
 from supercloud.desk.wire import Message
+from supercloud.events import Acts
 
 FILE: Final = "tokens.sqlite"  # in the state folder
 
@@ -31,6 +32,7 @@ class Credentials:
     :param check: the monitor that is root; None without one.
     :param state: the state folder.
     :param storage: where the file of tokens is used.
+    :param acts: leaves a line of each token that is made or revoked at the desk.
     :param now: Unix seconds.
     :raises Exposed: see `SqliteTokenStore.open`.
     """
@@ -44,6 +46,7 @@ class Credentials:
         throttle: Throttle,
         state: Path,
         storage: Offloaded,
+        acts: Acts,
         clock: IReactorTime,
         now: Callable[[], float],
     ) -> None:
@@ -51,6 +54,7 @@ class Credentials:
         self.tokens: Tokens | None = None
         self.programs: Programs | None = None
         self._accounts = accounts
+        self._acts = acts
         self._store: SqliteTokenStore | None = None
         if "password" in authn.schemes and check is not None:
             self.passwords = Passwords(check=check, accounts=accounts, throttle=throttle, clock=clock)
@@ -65,7 +69,7 @@ class Credentials:
     @property
     def handlers(self) -> Mapping[type[Message], Handler]:
         """For the desk."""
-        return {} if self.tokens is None else TokenService(self.tokens, self._accounts).handlers
+        return {} if self.tokens is None else TokenService(self.tokens, self._accounts, self._acts).handlers
 
     def forget(self, uid: int, reason: str) -> None:
         """End what memory has of an account, and what depends on it."""

@@ -86,7 +86,7 @@ def parse_token(text: str, url: str) -> str:
     :raises Failed: it is none; the text does not hold it.
     """
     if not is_token(text):
-        raise Failed(f"this is no token: one begins with scp_. Make one for launching at {url}/tokens")
+        raise Failed(f"this is no token: one begins with scp_. Make one for jobs at {url}/tokens")
     return text
 
 

@@ -6,6 +6,7 @@ browser and says what to do next. They are never the same text.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from http import HTTPStatus
 
 
@@ -16,6 +17,8 @@ class PortalError(Exception):
     :cvar public: what the page says; holds nothing that the viewer may not know.
     :cvar outcome: the last word of the audit line.
     :cvar retry_after: seconds until it may be worth trying again, where the status is 503.
+    :ivar claimed: who was refused says, or showed, that they are this account; for the audit. It is an account's name,
+        or what `authn.claim` made of a text that may be anything; empty where nobody said.
     """
 
     status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -23,8 +26,9 @@ class PortalError(Exception):
     outcome: str = "broken"
     retry_after: int = 2
 
-    def __init__(self, log: str = "", *, public: str | None = None) -> None:
+    def __init__(self, log: str = "", *, public: str | None = None, claimed: str = "") -> None:
         super().__init__(log or type(self).__name__)
+        self.claimed = claimed
         if public is not None:
             self.public = public
 
@@ -44,6 +48,40 @@ class HeadTooLarge(BadMessage):
     public = "The head of this request is too large. Clearing this site's cookies usually helps."
 
 
+class PlantedCookies(BadMessage):
+    """The request came with cookies that its viewer did not get here; the answer ends them.
+
+    :ivar names: of those to be ended, as far as they were seen.
+    """
+
+    title = "Cookies of this site were cleared"
+    public = (
+        "A page of somebody else's has left cookies for this site in your browser with which no request of yours can "
+        "be read. All cookies of this site were cleared, so you are signed out here. Sign in again. If this comes "
+        "back, clear them in your browser's settings, and tell the site which application you had open."
+    )
+
+    def __init__(self, log: str, names: tuple[bytes, ...], status: HTTPStatus) -> None:
+        super().__init__(log)
+        self.names = names
+        self.status = status
+
+
+class CookieTwice(PlantedCookies):
+    """Several cookies of the portal's by one name: one may name somebody else as the viewer."""
+
+    public = (
+        "Your browser has sent two cookies by the same name, of which the portal has set one. The other was planted by "
+        "a page of somebody else's, to have you act as them, so nothing was done. All cookies of this site were "
+        "cleared. Sign in again, and look as whom you are signed in. If this comes back, clear them in your browser's "
+        "settings, and tell the site which application you had open."
+    )
+
+    def __init__(self, names: tuple[bytes, ...]) -> None:
+        told = ", ".join(name[:80].decode("ascii", "backslashreplace") for name in names[:3])
+        super().__init__(f"several cookies {told}", names, HTTPStatus.BAD_REQUEST)
+
+
 class TooSlow(BadMessage):
     """The head did not arrive in time."""
 
@@ -53,11 +91,15 @@ class TooSlow(BadMessage):
 
 
 class MethodRefused(PortalError):
-    """A method that a gateway does not carry (CONNECT, TRACE)."""
+    """A method that a gateway does not carry (CONNECT, TRACE), or that is not taken at this address.
+
+    :ivar allow: those that are.
+    """
 
     status = HTTPStatus.METHOD_NOT_ALLOWED
     public = "This method is not carried by the portal."
     outcome = "refused"
+    allow: bytes = b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"
 
 
 class Misdirected(PortalError):
@@ -80,8 +122,17 @@ class OutOfScope(PortalError):
     """A token that is good, but not for this address (RFC 6750 section 3.1)."""
 
     status = HTTPStatus.FORBIDDEN
-    public = "This token is not for this address. Make one that is: supercloud token create --help"
+    public = "This token is not for this address."
     outcome = "refused"
+
+    def __init__(self, log: str, need: Sequence[str], *, claimed: str = "") -> None:
+        """:param need: what would do, the least first. What the token is for is its owner's to know."""
+        super().__init__(
+            log,
+            public=f"This token is for something else; this address takes one for {' or '.join(need)}. Make it on the "
+            f"portal's page /tokens, or on a login node: supercloud token create --for {need[0]}",
+            claimed=claimed,
+        )
 
 
 class BodyTooLarge(PortalError):
@@ -121,6 +172,14 @@ class CrossSite(PortalError):
 
     status = HTTPStatus.FORBIDDEN
     public = "Another site's page asked for this in your name, so it was not passed on."
+    outcome = "refused"
+
+
+class LedHere(PortalError):
+    """A link of another site's leads to an address of the portal's own; a page asks first whether to go on."""
+
+    status = HTTPStatus.FORBIDDEN
+    public = "Another site's page led here. Go on if you meant to open this address of the portal."
     outcome = "refused"
 
 
@@ -173,6 +232,10 @@ class Unreachable(PortalError):
     status = HTTPStatus.BAD_GATEWAY
     public = "The application did not answer as it should. Its own log may say why."
     outcome = "unreachable"
+
+
+class Unanswered(Unreachable):
+    """The connection closed before a single byte of an answer came: the application need not have seen the request."""
 
 
 class Undecided(Unreachable):

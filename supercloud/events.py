@@ -39,6 +39,8 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     :ivar time: when the exchange began, RFC 3339 in UTC.
     :ivar id: unique over restarts, and short enough to be read out on the telephone: error pages show it.
     :ivar principal: login; empty when nobody was authenticated.
+    :ivar claimed: whom somebody said, or showed, that they are who was refused; see `PortalError`.
+    :ivar credential: what the principal showed: ``session``, ``password`` or ``token`` with its id.
     :ivar address: of the browser.
     :ivar path: without its query, which is cut off when the line is written, as is what is over `MOST_PATH`.
     :ivar target: node and port, or empty.
@@ -53,6 +55,8 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
     time: datetime | float = 0.0
     id: str | int = msgspec.field(default_factory=_count.__next__)
     principal: str = ""
+    claimed: str = ""
+    credential: str = ""
     address: str = ""
     method: str | bytes = ""
     origin: str = ""
@@ -77,6 +81,34 @@ class AuditLine(msgspec.Struct, omit_defaults=False):
         return self.id if isinstance(self.id, str) else f"{_run}-{self.id:x}"
 
 
+class ActLine(msgspec.Struct):
+    """Something that changed who is let in, as one line of JSON among those of exchanges.
+
+    :ivar time: RFC 3339 in UTC.
+    :ivar act: ``token-made``, ``token-revoked``, ``tokens-revoked``, ``locked``, ``unlocked`` or ``kicked``.
+    :ivar account: login of whose access it is.
+    :ivar by: login of who did it, and ``by_uid``: signed in, or as the kernel says of who asked.
+    :ivar way: ``page``, ``socket`` (the portal's own) or ``command`` (an administrator's, on the state folder).
+    :ivar what: which token or session, for what; an administrator's reason.
+    :ivar address: of the browser.
+    :ivar login_uid: as whom the administrator's login began, whatever sudo made of it (loginuid, proc(5)).
+    """
+
+    time: datetime
+    act: str
+    account: str
+    by: str
+    by_uid: int
+    way: str
+    what: str = ""
+    address: str = ""
+    login_uid: int | None = None
+
+    def line(self) -> bytes:
+        """As it is written."""
+        return msgspec.json.encode(self) + b"\n"
+
+
 class Audit:
     """Collects lines and writes them in batches.
 
@@ -88,13 +120,24 @@ class Audit:
         self._clock = clock
         self._write = write
         self.outcomes: Counter[str] = Counter()
-        self._lines: list[AuditLine] = []
+        self._lines: list[AuditLine | ActLine] = []
         self._call: IDelayedCall | None = None
         self._encoder = msgspec.json.Encoder()
 
-    def add(self, line: AuditLine) -> None:
-        """Keep a line for the next batch."""
+    def add(self, line: AuditLine, *, is_told: bool = True) -> None:
+        """Count an exchange, and keep its line for the next batch.
+
+        :param is_told: false for what says nothing of anybody, as a style sheet.
+        """
         self.outcomes[line.outcome] += 1
+        if is_told:
+            self._keep(line)
+
+    def act(self, line: ActLine) -> None:
+        """Keep a line for the next batch."""
+        self._keep(line)
+
+    def _keep(self, line: AuditLine | ActLine) -> None:
         self._lines.append(line)
         if self._call is None:
             self._call = self._clock.callLater(FLUSH_AFTER, self.flush)
@@ -106,9 +149,27 @@ class Audit:
         self._call = None
         lines, self._lines = self._lines, []
         for line in lines:
-            _write_out(line)
+            if isinstance(line, AuditLine):
+                _write_out(line)
         if lines:
             self._write(self._encoder.encode_lines(lines))
+
+
+class Acts:
+    """Leaves a line of each; see `ActLine`.
+
+    :param now: unix time.
+    """
+
+    def __init__(self, audit: Audit, now: Callable[[], float]) -> None:
+        self._audit = audit
+        self._now = now
+
+    def __call__(
+        self, act: str, account: str, *, by: str, by_uid: int, way: str, what: str = "", address: str = ""
+    ) -> None:
+        """Somebody did it."""
+        self._audit.act(ActLine(datetime.fromtimestamp(self._now(), UTC), act, account, by, by_uid, way, what, address))
 
 
 def _write_out(line: AuditLine) -> None:
@@ -161,6 +222,21 @@ def login_failed(scheme: str, address: str, reason: str) -> None:
 def signed_in(scheme: str, login: str, address: str) -> None:
     """Somebody was signed in."""
     _log.info("{login} signed in by {scheme} from {address}", scheme=scheme, login=login, address=address)
+
+
+def kept_out(login: str, why: str) -> None:
+    """An account may not be used from now on, and what it had open has ended."""
+    _log.warn("{login} is kept out: {why}", login=login, why=why)
+
+
+def let_in_again(login: str) -> None:
+    """An account may be used again."""
+    _log.info("{login} may be used again", login=login)
+
+
+def maintenance(what: str) -> None:
+    """The site said, or took back, for whom the portal is closed."""
+    _log.warn("maintenance: {what}", what=what)
 
 
 def worker_started(login: str, number: int, pid: int) -> None:

@@ -9,6 +9,11 @@ from dataclasses import dataclass
 _LOGIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,255}\$?")
 
 
+def is_login(text: str) -> bool:
+    """What an account can be called at all."""
+    return _LOGIN.fullmatch(text) is not None
+
+
 @dataclass(frozen=True, slots=True)
 class Principal:
     """The POSIX account that was authenticated.
@@ -22,7 +27,7 @@ class Principal:
     groups: frozenset[int]
 
     def __post_init__(self) -> None:
-        if not _LOGIN.fullmatch(self.login):
+        if not is_login(self.login):
             raise ValueError(f"login {self.login!r} is not a POSIX account name")
         if self.uid < 0 or self.gid < 0:
             raise ValueError(f"{self.login}: uid {self.uid}, gid {self.gid}")

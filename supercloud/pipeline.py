@@ -18,10 +18,11 @@ from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.programs import is_program, looks_for_files, shows_token
-from supercloud.authn.scope import EVENTS, Scope, forward_scope, needed_scope
+from supercloud.authn.scope import EVENTS, TOKEN, Need, forward_scope, needed
 from supercloud.authn.session import Session
 from supercloud.drive import drive
 from supercloud.errors import (
+    CookieTwice,
     CrossSite,
     Elsewhere,
     LoopNoticed,
@@ -32,6 +33,7 @@ from supercloud.errors import (
     TooMany,
     Unreachable,
 )
+from supercloud.message.fields import reserved_twice
 from supercloud.message.head import RequestHead
 from supercloud.ownership.authorize import Grant, Permit
 from supercloud.relay.http import REPEATABLE, HttpRelay
@@ -42,7 +44,7 @@ from supercloud.routing.homeward import home_of
 from supercloud.routing.locate import ByName, leads_into, place_of
 from supercloud.routing.origin_rule import inside
 from supercloud.routing.own_worker import is_of_workspace, leads_to_worker
-from supercloud.routing.place import Outward, Place, inward_fields, inward_target, names_via
+from supercloud.routing.place import Outward, Place, Trailers, inward_fields, inward_target, names_via
 from supercloud.stages import Exchange, Recalling, Stages, Trodden
 from supercloud.target import Application, Forward, Origin
 from supercloud.upstream.pool import Kept, Key
@@ -85,7 +87,8 @@ class Pipeline:
             return False
         audit = exchange.audit
         audit.origin, audit.target = place.origin.host, trodden.target
-        audit.principal = viewer.principal.login
+        exchange.always = self._on.always.of(place.origin)
+        audit.principal, audit.credential = viewer.principal.login, viewer.credential.told
         self._count_stream(exchange, uid)
         if kept is None:
             self._drive(exchange, self._carry(exchange, viewer, place, afresh=True))
@@ -116,8 +119,11 @@ class Pipeline:
         on, head = self._on, exchange.head
         if head.method in _NEVER:
             raise MethodRefused(head.method.decode("ascii"))
+        if twice := reserved_twice(head.fields):
+            raise CookieTwice(twice)
         origin = on.hosts.of(head.host)
         exchange.audit.origin = origin.host
+        exchange.always = on.always.of(origin)
         provenance.check(head, origin)
         if head.get(b"service-worker") is not None and (origin.is_portal or origin.is_shared or origin.is_unowned):
             on.pages.end_service_worker(exchange)
@@ -133,7 +139,7 @@ class Pipeline:
             await self._lead_apart(exchange, origin, place)
             return
         if isinstance(place, ByName):
-            need = forward_scope(place.name) if shows_token(head) else None
+            need = Need((forward_scope(place.name),)) if shows_token(head) else None
             viewer = await self._viewer(exchange, origin, need)
             place = place.leading_to(await on.access.find(viewer.principal, place.name))
             self._running[exchange] = viewer, place.forward, None
@@ -158,23 +164,25 @@ class Pipeline:
     async def _serve_own(self, exchange: Exchange, origin: Origin) -> None:
         """Answer what leads to no application: from the viewer's worker, or from here."""
         on, path = self._on, exchange.head.path
-        if on.worker is None or not origin.is_portal or not leads_to_worker(path) or looks_for_files(exchange.head):
+        provenance.hold(exchange.head, origin)
+        is_own = path == TOKEN or looks_for_files(exchange.head)
+        if on.worker is None or not origin.is_portal or not leads_to_worker(path) or is_own:
             await on.pages.answer(exchange, origin)
             return
         # An application's script that asks for /api/x means its own; the workspace's pages are under no prefix.
         if path != b"/" and is_of_workspace(path) and (home := home_of(exchange.head, origin)) is not None:
             raise Elsewhere(home, status=HTTPStatus.TEMPORARY_REDIRECT)
-        viewer = await self._viewer(exchange, origin, needed_scope(path))
+        viewer = await self._viewer(exchange, origin, needed(exchange.head.method, path))
         if path == EVENTS and on.updates is not None:
             on.updates.begin(exchange, viewer)
         else:
             await on.worker.carry(exchange, viewer, lambda carrying: self._drive(exchange, carrying))
 
-    async def _viewer(self, exchange: Exchange, origin: Origin, need: Scope | None = None) -> Viewer:
+    async def _viewer(self, exchange: Exchange, origin: Origin, need: Need | None = None) -> Viewer:
         viewer = await self._on.authenticator.authenticate(
             exchange.head, origin, exchange.memory, need=need, address=exchange.address
         )
-        exchange.audit.principal = viewer.principal.login
+        exchange.audit.principal, exchange.audit.credential = viewer.principal.login, viewer.credential.told
         self._count_stream(exchange, viewer.principal.uid)
         self._running[exchange] = viewer, None, None
         return viewer
@@ -183,13 +191,14 @@ class Pipeline:
         on, head = self._on, exchange.head
         # The handshake of a WebSocket could be sent again, but its relay does not; few are sent, and each lasts.
         must_be_fresh = not _may_repeat(head) or bool(head.upgrade)
-        kept = None if afresh else on.pool.take(_key(viewer, place), must_be_fresh=must_be_fresh)
+        key, version = self._key(viewer, place), on.handed.version
+        kept = None if afresh else on.pool.take(key, must_be_fresh=must_be_fresh)
         is_kept = kept is not None
         if kept is None:
             permit = await on.access.permit(viewer.principal, place.application, place.forward)
             _note(exchange, permit, "listener")
             self._settle(head, viewer, place, permit.owner.uid)
-            kept = await self._connect(permit, _key(viewer, place), place.forward)
+            kept = await self._connect(permit, key, place.forward)
         else:
             try:
                 self._settle(head, viewer, place, kept.grant.permit.owner.uid)
@@ -200,37 +209,49 @@ class Pipeline:
         _note(exchange, grant, "kept" if is_kept else grant.basis)
         if on.recalling is not None and self._may_be_handed(viewer, place, grant):
             await self._recall(on.recalling, kept, viewer, place.application)
+            if not key.shown:  # nothing was shown on it so far; perhaps it was remembered what to show
+                kept.key, version = self._key(viewer, place), on.handed.version
         if exchange.is_over:
             kept.connection.released(kept.connection)
             return
-        trodden = self._tread(exchange, viewer, place, grant)
+        trodden = self._tread(exchange, viewer, place, kept, version)
         if head.upgrade == b"websocket":
             self._relay_websocket(exchange, kept, trodden)
         else:
             exchange.memory["trodden"] = trodden
             self._relay(exchange, kept, trodden, is_kept=is_kept)
 
-    def _tread(self, exchange: Exchange, viewer: Viewer, place: Place, grant: Grant) -> Trodden:
+    def _tread(self, exchange: Exchange, viewer: Viewer, place: Place, kept: Kept[Grant], version: int) -> Trodden:
         """What a request's fields come to; the last one's if it took the very same way."""
-        on, head, last, owner = self._on, exchange.head, exchange.memory.get("trodden"), grant.permit.owner.uid
-        handed, version = self._handed(viewer, place, grant), on.handed.version
-        if isinstance(last, Trodden) and last.goes(head.fields, viewer, place, owner) and last.handed == handed:
+        on, head, last, key, grant = self._on, exchange.head, exchange.memory.get("trodden"), kept.key, kept.grant
+        owner = grant.permit.owner.uid
+        handed = b""
+        if isinstance(key.shown, bytes) and self._may_be_handed(viewer, place, grant):
+            handed = key.shown
+        if isinstance(last, Trodden) and last.goes(head.fields, viewer, place, key, owner) and last.handed == handed:
             return last if last.version == version else replace_of(last, version=version)
         login, via = viewer.principal.login, b"1.1 " + on.pseudonym
-        inward = inward_fields(head, place, login=login, address=exchange.address, via=via, handed=handed)
+        inward = inward_fields(
+            head, place, login=login, address=exchange.address, via=via, handed=handed, claims=on.claims
+        )
         rewriters = Rewriters(Responses(place.links, head)) if place.has_links_rewritten else None
         shown = place
         if owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
         return Trodden(
-            head.fields, viewer, place, _key(viewer, place), owner, _may_repeat(head), inward, Outward(shown),
-            rewriters, str(place.forward or place.application), handed, version,
+            head.fields, viewer, place, key, owner, _may_repeat(head), inward, Outward(shown),
+            Trailers(shown, head.options, on.claims), rewriters,
+            str(place.forward or place.application), handed, version,
         )  # fmt: skip
 
-    def _handed(self, viewer: Viewer, place: Place, grant: Grant) -> bytes:
-        if not self._may_be_handed(viewer, place, grant):
-            return b""
-        return self._on.handed.given(viewer.principal.uid, place.application)
+    def _key(self, viewer: Viewer, place: Place) -> Key:
+        """Whose a connection is: sessions of an account share theirs, with what lets it into its application."""
+        uid, application, shown = viewer.principal.uid, place.application, viewer.credential
+        is_session = isinstance(shown, Session)
+        return Key(
+            uid, application.node, application.port, place.forward,
+            self._on.handed.given(uid, application) if is_session else shown,
+        )  # fmt: skip
 
     def _may_be_handed(self, viewer: Viewer, place: Place, grant: Grant) -> bool:
         """Whether all of it is the viewer's: session, listener, connection, forward. Only then what lets the viewer
@@ -262,8 +283,8 @@ class Pipeline:
         if not is_kept:
             kept.connection.remember(head.method, trodden.outward.last)
         relay = HttpRelay(
-            exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), rewriters=trodden.rewriters,
-            retry=retry,
+            exchange, kept.connection, length=head.length, upgrade=bool(head.upgrade), trailing=trodden.trailing,
+            rewriters=trodden.rewriters, retry=retry,
         )  # fmt: skip
         exchange.carry(relay)
         relay.start(head.method, head.method + b" " + inward_target(head.target, place) + trodden.inward)
@@ -340,11 +361,6 @@ class Pipeline:
             self._running.pop(exchange, None)
 
         exchange.on_over.append(over)
-
-
-def _key(viewer: Viewer, place: Place) -> Key:
-    """Whoever was let in by a forward was so in this state of its file only."""
-    return viewer.principal.uid, place.application.node, place.application.port, place.forward
 
 
 def _may_repeat(head: RequestHead) -> bool:

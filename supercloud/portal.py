@@ -303,6 +303,7 @@ class Portal(Service):
             shares=self._shares,
             only=self._only,
             ways=self._ways,
+            acts=events.Acts(self._audit, self._now),
         )
         made = assemble(self._settings, self._front, surroundings)
         if self._acting.sees_all and self._search_by is not None:

@@ -15,6 +15,7 @@ from supercloud.config import Front, Settings, WrongSettings
 from supercloud.front.signin import Book
 from supercloud.front.tls import TlsFiles, TlsMaterial
 from supercloud.identity import NoAccount, Principal
+from supercloud.monitor.shells import LISTED_IN
 from supercloud.pem import BadMaterial
 from supercloud.upstream.secure import read_creator
 from supercloud.workers.become import failure_as
@@ -52,6 +53,8 @@ def lacks(settings: Settings) -> list[str]:
     for folder in settings.dav.roots.values():
         if folder != "~" and not Path(folder).is_dir():
             found += [f"files: there is no {folder}"]
+    if settings.authn.shells != "any" and not Path(LISTED_IN).is_file():
+        found += [f"accounts: there is no {LISTED_IN}, so those with /bin/sh or /bin/csh are let in, and no others"]
     if settings.scheduler.kind == "slurm" and shutil.which("sbatch") is None:
         found += ['jobs: there is no sbatch in PATH; install the programs of SLURM, or set scheduler.kind = "local"']
     return found

@@ -16,14 +16,16 @@ from supercloud.authn.authenticate import Authenticator, Viewer
 from supercloud.authn.handed import Handed
 from supercloud.authn.session import Session
 from supercloud.errors import PortalError
+from supercloud.message.claims import USUAL, Claims
 from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.relay.handshake import Handshakes
 from supercloud.relay.http import Downstream
 from supercloud.relay.rewriting import Rewriters
+from supercloud.routing.always import Always
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.origin_rule import OriginRule
-from supercloud.routing.place import Outward, Place
+from supercloud.routing.place import Outward, Place, Trailers
 from supercloud.shares import Share
 from supercloud.target import Application, Origin
 from supercloud.upstream.connect import Dialer
@@ -37,6 +39,7 @@ class Exchange(Downstream, Protocol):
 
     head: RequestHead
     audit: events.AuditLine
+    always: bytes
     outward: Callable[[ResponseHead], bytes] | None
     on_over: list[Callable[[], object]]
     pending: Callable[[], object] | None
@@ -107,9 +110,11 @@ class Stages:
     :ivar handed: what lets viewers into their own applications.
     :ivar recalling: what `handed` has forgotten, or never knew; None where nobody is asked.
     :ivar rule: where applications may be shown.
+    :ivar claims: fields that are not believed of a request.
     """
 
     hosts: Hosts
+    always: Always
     authenticator: Authenticator
     access: Access
     authorizer: Authorizer
@@ -128,6 +133,7 @@ class Stages:
     worker: ToWorker | None = None
     updates: Updates | None = None
     recalling: Recalling | None = None
+    claims: Claims = USUAL
 
 
 class Trodden(msgspec.Struct, frozen=True):
@@ -139,6 +145,7 @@ class Trodden(msgspec.Struct, frozen=True):
     :ivar fields: of the request; `parse_like` gives the very same object to the next.
     :ivar owner: uid of the listener.
     :ivar inward: what follows the target in the head that the application gets.
+    :ivar trailing: what passes of trailers.
     :ivar rewriters: of responses; None where none is rewritten.
     :ivar target: node and port, for the audit line.
     :ivar handed: the credential in it that only a process of the viewer's may get; empty for none.
@@ -153,11 +160,13 @@ class Trodden(msgspec.Struct, frozen=True):
     may_repeat: bool
     inward: bytes
     outward: Outward
+    trailing: Trailers
     rewriters: Rewriters | None
     target: str
     handed: bytes
     version: int
 
-    def goes(self, fields: list[Field], viewer: Viewer, place: Place, owner: int) -> bool:
+    def goes(self, fields: list[Field], viewer: Viewer, place: Place, key: Key, owner: int) -> bool:
         """Whether it is the way of these."""
-        return self.fields is fields and self.viewer is viewer and self.place is place and self.owner == owner
+        is_same = self.fields is fields and self.viewer is viewer and self.place is place
+        return is_same and self.key == key and self.owner == owner

@@ -43,7 +43,7 @@ class Target(msgspec.Struct, frozen=True):
         return str(self.application)
 
 
-class Reservation(msgspec.Struct, frozen=True):
+class Reservation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The file that holds a forward's name, in one state: whoever changes it makes another one of it.
 
     :ivar ctime: nanoseconds.

@@ -8,10 +8,10 @@ each viewer, however many exchanges there are.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.defer import Deferred, DeferredSemaphore, TimeoutError
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from supercloud import events
@@ -28,14 +28,18 @@ from supercloud.errors import (
 )
 from supercloud.identity import Principal
 from supercloud.ownership.authorize import Grant
+from supercloud.routing.forwards import Look
 from supercloud.target import Forward
 from supercloud.upstream.pool import Pool
 
 TICK: Final = 0.5  # seconds between two looks at what is under way
 ASK: Final = 0.9  # seconds between two questions about one viewer's use of one forward: every second look
-# Seconds that nobody answers about a forward before what it let in ends: a worker or a file server may be slow.
+# Seconds that nobody answers about a forward before what it let in ends: a file server may be slow.
 PATIENCE: Final = 10.0
-AT_ONCE: Final = 64  # viewers whose workers are asked at the same time, each one question after the other
+# Seconds to find out what a changed file means, before what it let in ends: what says so runs as the viewer and as the
+# file's owner, who could stop it. On an idle machine it takes some 10 ms.
+GRACE: Final = 1.0
+AT_ONCE: Final = 64  # viewers about whom is asked at the same time, each one question after the other
 _LOOKED_AT: Final = 500  # exchanges of one step
 _STEPS: Final = 20  # of one turn of the reactor; ending an exchange is one: about 4 ms together
 
@@ -50,6 +54,9 @@ class Exchange(Protocol):
 
 class ForwardLook(Protocol):
     """Asks about forwards; see access."""
+
+    async def look_again(self, principal: Principal, forward: Forward) -> Look:
+        """:raises PortalError: nobody can say."""
 
     async def find_again(self, principal: Principal, forward: Forward) -> Forward:
         """:raises PortalError: it may not be used, or nobody can say."""
@@ -66,6 +73,7 @@ class _Use:
 
     :ivar forward: as it was when somebody answered last: its file may have been written anew with the same content.
     :ivar answered, asked: by the clock.
+    :ivar judged: why somebody is being asked at this moment what the file means now.
     """
 
     principal: Principal
@@ -73,6 +81,7 @@ class _Use:
     forward: Forward
     answered: float
     asked: float = 0.0
+    judged: set[Look] = field(default_factory=set)
 
 
 class Watch:
@@ -121,7 +130,7 @@ class Watch:
 
     def end_account(self, uid: int, error: PortalError, told: str, then: Callable[[], object] = lambda: None) -> None:
         """End all that an account has under way, and then what it stands on."""
-        self._pool.revoke(lambda key, _: key[0] == uid)
+        self._pool.revoke(lambda key, _: key.uid == uid)
         self._work(self._end(lambda viewer, _, __: viewer.principal.uid == uid, error, told), then)
 
     def end_grants(self, is_meant: Callable[[Grant], bool], error: PortalError, told: str) -> None:
@@ -191,23 +200,46 @@ class Watch:
 
     async def _ask_one(self, use: _Use) -> None:
         try:
-            found = await self._forwards.find_again(use.principal, use.forward)
+            look = await self._forwards.look_again(use.principal, use.forward)
         except _GONE as error:
             self._end_use(use, error)
             return
         except PortalError:
             return  # nobody can say; see PATIENCE
-        use.answered = self._clock.seconds()
-        if _is_alike(use.forward, found):
-            use.forward = found
+        if look is Look.SAME:
+            use.answered = self._clock.seconds()
+            return
+        if look not in use.judged:
+            use.judged.add(look)
+            events.watch(Deferred.fromCoroutine(self._judge(use, look)), "asking about a forward in use")
+
+    async def _judge(self, use: _Use, look: Look) -> None:
+        """Find out what the file means now; nobody else waits for that, nor does the next look at its state."""
+        has_changed = look is Look.CHANGED
+        asking = Deferred.fromCoroutine(self._forwards.find_again(use.principal, use.forward))
+        if has_changed:
+            asking.addTimeout(GRACE, self._clock)
+        try:
+            found = await asking
+        except _GONE as error:
+            self._end_use(use, error)
+        except (PortalError, TimeoutError) as error:
+            if has_changed:  # else nobody can say; see PATIENCE
+                self._end_use(use, ForwardChanged(f"{use.forward} was changed, and nobody can say how: {error}"))
         else:
-            self._end_use(use, ForwardChanged(f"{use.forward} was changed: it is {found}"))
+            use.answered = self._clock.seconds()
+            if _is_alike(use.forward, found):
+                use.forward = found
+            else:
+                self._end_use(use, ForwardChanged(f"{use.forward} was changed: it is {found}"))
+        finally:
+            use.judged.discard(look)
 
     def _end_use(self, use: _Use, error: PortalError) -> None:
         uid, forward = use.principal.uid, use.let_in
         is_changed = isinstance(error, ForwardChanged)
         told = "the forward was changed" if is_changed else "the forward may not be used any more"
-        self._pool.revoke(lambda key, _: key[0] == uid and key[3] == forward)
+        self._pool.revoke(lambda key, _: key.uid == uid and key.forward == forward)
         self._work(self._end(lambda viewer, by, _: by == forward and viewer.principal.uid == uid, error, told))
 
     def _end(self, is_meant: _IsMeant, error: PortalError, told: str) -> Iterator[None]:

@@ -112,10 +112,10 @@ class Why:
             raise AccountClosed(str(error)) from None
         refusal = self.standing.refusal(principal.uid)
         if refusal is not None:
-            raise refusal
+            raise AccountClosed(f"{refusal}: {refusal.public}")
         state = await self.state_of(principal.uid)
         if state in CLOSED:
-            raise AccountClosed(f"{principal} is {state}")
+            raise AccountClosed(f"{principal} is {state}: {CLOSED[state]}")
         groups = ", ".join(map(str, sorted(principal.groups)))
         told.say(f"{principal}, uid {principal.uid}, gids {groups}: {state}")
         return principal
@@ -123,11 +123,11 @@ class Why:
     async def _forward(self, principal: Principal, place: ByName, told: _Told) -> Place:
         if self.access.forwards is not None:
             told.at("execute")
-            checked = await self.access.forwards.look(principal, place.name)
-            if checked is not None:
-                may = "may" if checked.allowed else "may not"
-                kind = "a plain file" if checked.regular else "no plain file"
-                told.say(f"{principal} {may} execute {kind} of uid {checked.uid}")
+            looked = await self.access.forwards.look(principal, place.name)
+            if looked.state is not None:
+                words = {"read": "may execute", "not-executable": "may not execute"}
+                may = words.get(looked.outcome, f"cannot use ({looked.outcome})")
+                told.say(f"{principal} {may} the file of uid {looked.state.uid}")
         told.at("forward")
         forward = await self.access.find(principal, place.name)
         file = forward.reservation

@@ -25,7 +25,7 @@ _PROBLEM: Final = "application/problem+json"
 _NOT_DONE: Final = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _UNTAKEN: Final = (
     "the portal does not take the token: it expired, was revoked, or is not of this portal. "
-    "Make a new one for launching at {url}/tokens, then: supercloud login {url}"
+    "Make a new one for jobs at {url}/tokens, then: supercloud login {url}"
 )
 
 T = TypeVar("T")
@@ -118,6 +118,12 @@ class LogPart(msgspec.Struct, frozen=True, kw_only=True):
     over: bool
 
 
+class Token(msgspec.Struct, frozen=True, kw_only=True):
+    """:ivar opens: what it is for."""
+
+    opens: Sequence[str] = msgspec.field(name="for")
+
+
 class _Apps(msgspec.Struct, frozen=True):
     apps: Sequence[App]
 
@@ -166,6 +172,10 @@ class Workstation:
             raise NoAnswer(f"{self._url}: it cannot answer now ({answer.status})")
         if (answer.status, answer.body) != (HTTPStatus.OK, b"ok\n"):
             raise Failed(self._stranger(answer))
+
+    def token(self) -> Token:
+        """What the token that is shown is for."""
+        return self._ask("GET", "/api/token", Token)
 
     def apps(self) -> Sequence[App]:
         """All that can be started."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from supercloud.authn.credential import Credential, Keeper
-from supercloud.authn.scope import Scope
+from supercloud.authn.scope import Need
 from supercloud.authn.session import Session, Sessions
 from supercloud.errors import NotAuthenticated, PortalError
 from supercloud.identity import NoAccount, Principal
@@ -62,6 +62,7 @@ class AccountStanding(Protocol):
     """Knows which accounts may not be used; see authn.standing."""
 
     def refusal(self, uid: int) -> PortalError | None: ...
+    async def learn(self, principal: Principal) -> None: ...
     def seen(self, principal: Principal) -> None: ...
 
 
@@ -72,7 +73,7 @@ class FieldCheck(Protocol):
         """The field's value by which a request says who sent it."""
         ...
 
-    async def verify(self, value: bytes, need: Scope, address: str) -> Viewer:
+    async def verify(self, value: bytes, need: Need, address: str) -> Viewer:
         """:raises PortalError: nobody that may be let in."""
         ...
 
@@ -110,7 +111,7 @@ class Authenticator:
         origin: Origin,
         memory: dict[str, object],
         *,
-        need: Scope | None = None,
+        need: Need | None = None,
         address: str = "",
         is_leaving: bool = False,
     ) -> Viewer:
@@ -132,7 +133,7 @@ class Authenticator:
         return viewer
 
     async def _shown(
-        self, head: RequestHead, origin: Origin, memory: dict[str, object], need: Scope | None, address: str
+        self, head: RequestHead, origin: Origin, memory: dict[str, object], need: Need | None, address: str
     ) -> Viewer:
         sealed = cookie(head.fields, session_cookie(origin))
         if sealed is not None:
@@ -144,22 +145,23 @@ class Authenticator:
         viewer = self._known(memory, "program", mark)
         if viewer is None:
             viewer = await self._programs.verify(shown, need, address)
-            self._admit(viewer.principal)
+            await self._admit(viewer.principal)
             self._remember(memory, "program", mark, viewer)
         return viewer
 
-    def admit(self, principal: Principal) -> None:
+    async def admit(self, principal: Principal) -> None:
         """Let in whoever showed a right credential.
 
         :raises AccountClosed: the account may not be used now.
         :raises UnderMaintenance: the portal is closed.
         """
-        self._admit(principal)
+        await self._admit(principal)
         closed = self._closed(principal.login)
         if closed is not None:
             raise closed
 
-    def _admit(self, principal: Principal) -> None:
+    async def _admit(self, principal: Principal) -> None:
+        await self._standing.learn(principal)
         refusal = self._standing.refusal(principal.uid)
         if refusal is not None:
             raise refusal
@@ -187,11 +189,11 @@ class Authenticator:
         viewer = self._known(memory, "viewer", mark)
         if viewer is None:
             viewer = await self._open(sealed, origin)
-            self._admit(viewer.principal)
+            await self._admit(viewer.principal)
             self._remember(memory, "viewer", mark, viewer)
         return viewer
 
-    def _known(self, memory: dict[str, object], kind: str, mark: tuple[bytes, str]) -> Viewer | None:
+    def _known(self, memory: dict[str, object], kind: str, mark: tuple[bytes, str | Need]) -> Viewer | None:
         """Who showed the same on this connection before, if it is still good.
 
         It may have been used through another process of the portal meanwhile: the store knows.
@@ -206,19 +208,21 @@ class Authenticator:
         del memory[kind]
         return None
 
-    def _remember(self, memory: dict[str, object], kind: str, mark: tuple[bytes, str], viewer: Viewer) -> None:
+    def _remember(self, memory: dict[str, object], kind: str, mark: tuple[bytes, str | Need], viewer: Viewer) -> None:
         memory[kind] = (mark, viewer)
         viewer.keeper.touch(viewer.credential)
 
     async def _open(self, sealed: bytes, origin: Origin) -> Viewer:
         visit = await self._sessions.verify(sealed.decode("latin-1"), origin=origin.host)
         if visit is None:
-            raise NotAuthenticated("session cookie refused")
+            raise NotAuthenticated("session cookie refused", claimed=self._sessions.claimed(sealed.decode("latin-1")))
         try:
             principal = await self._accounts.find(visit.session.uid)
         except NoAccount as error:
-            raise NotAuthenticated(str(error)) from None
+            raise NotAuthenticated(str(error), claimed=visit.session.login) from None
         if principal.login != visit.session.login:
             # The uid went to another account since: whoever signed in is not whom it names now.
-            raise NotAuthenticated(f"uid {principal.uid} was {visit.session.login}, is {principal}")
+            raise NotAuthenticated(
+                f"uid {principal.uid} was {visit.session.login}, is {principal}", claimed=visit.session.login
+            )
         return Viewer(principal, visit.session, visit.owner, self._sessions)

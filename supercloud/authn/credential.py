@@ -22,6 +22,11 @@ class Credential:
     ended: str | None = field(default=None, init=False)
     _farewells: dict[Farewell, None] = field(default_factory=dict, init=False, repr=False)
 
+    @property
+    def told(self) -> str:
+        """What it is, for the audit; it opens nothing."""
+        return ""
+
     def on_end(self, farewell: Farewell) -> None:
         """Call ``farewell(reason)`` once when it ends; at once if it has.
 

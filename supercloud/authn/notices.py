@@ -133,7 +133,7 @@ class Board:
         now = self._now()
         if not closed.holds(now):
             return None
-        error = UnderMaintenance("maintenance", public=f"{UnderMaintenance.public} {closed.text}")
+        error = UnderMaintenance("maintenance", public=f"{UnderMaintenance.public} {closed.text}", claimed=login)
         left = MOST_WAIT if closed.ends is None else closed.ends.timestamp() - now
         error.retry_after = max(1, min(MOST_WAIT, int(left)))
         return error
@@ -161,10 +161,21 @@ class Board:
         if file is None:
             return
         try:
-            self._notices = await self._offload.run(lambda: read(file))
+            said = await self._offload.run(lambda: read(file))
         except WrongNotices as error:
             if str(error) != self._wrong:
                 events.reload_failed(str(error))
             self._wrong = str(error)
         else:
             self._wrong = ""
+            if said.maintenance != self._notices.maintenance:
+                events.maintenance(_told(said.maintenance))
+            self._notices = said
+
+
+def _told(closed: Maintenance | None) -> str:
+    """For the log."""
+    if closed is None:
+        return "none"
+    begins, ends = (when.isoformat() if when is not None else "open" for when in (closed.begins, closed.ends))
+    return f"from {begins} until {ends}, but for {', '.join(closed.allow) or 'nobody'}: {closed.text}"

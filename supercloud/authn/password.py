@@ -19,9 +19,10 @@ from twisted.python.failure import Failure
 
 from supercloud import events
 from supercloud.authn.authenticate import PrincipalLookup
+from supercloud.authn.claim import Claims
 from supercloud.authn.credential import Credential
 from supercloud.authn.throttle import Throttle
-from supercloud.errors import AccountClosed, Busy, NotAuthenticated
+from supercloud.errors import AccountClosed, Busy, NotAuthenticated, PortalError
 from supercloud.identity import NoAccount, Principal
 from supercloud.monitor.wire import PasswordOutcome
 
@@ -32,6 +33,7 @@ MAX_REMEMBERED: Final = 10_000  # about 3 MB; beyond it the oldest is asked abou
 _CLOSED: Final[dict[PasswordOutcome, str]] = {
     "locked": "This account is locked. The site's administrators can say why.",
     "expired": "This account or its password has expired. Change the password, or ask the site's administrators.",
+    "no-shell": "This account has no login shell, so nobody is let in with it. The site's support can give it one.",
     "closed": "The site lets nobody in for now. Try again later.",
 }
 WRONG: Final = "That login and password do not fit."
@@ -49,6 +51,12 @@ class PasswordCheck(Protocol):
         ...
 
 
+class KnownAccounts(PrincipalLookup, Protocol):
+    """Reads accounts afresh, and knows of those that are not let in."""
+
+    async def exists(self, login: str) -> bool: ...
+
+
 @dataclass(slots=True, eq=False)
 class Password(Credential):
     """An account's password, which was right.
@@ -58,6 +66,11 @@ class Password(Credential):
 
     principal: Principal
     ends: float
+
+    @property
+    def told(self) -> str:
+        """See `Credential.told`."""
+        return "password"
 
 
 class Passwords:
@@ -70,13 +83,14 @@ class Passwords:
         self,
         *,
         check: PasswordCheck,
-        accounts: PrincipalLookup,
+        accounts: KnownAccounts,
         throttle: Throttle,
         clock: IReactorTime,
         remember: float = REMEMBERED,
     ) -> None:
         self._check = check
         self._accounts = accounts
+        self._claims = Claims(accounts.exists)
         self._throttle = throttle
         self._clock = clock
         self._remember = remember
@@ -155,20 +169,30 @@ class Passwords:
             self._right.popitem(last=False)
 
     async def _ask(self, login: str, password: str, address: str) -> Password:
-        await self._throttle.admit(address, login)
+        claim = self._claims.of(login)
+        try:
+            await self._throttle.admit(address, login)
+            self._claims.look_up(claim, login)
+            outcome = await self._outcome(login, password, address)
+        except PortalError as error:
+            error.claimed = claim.shown
+            raise
+        if outcome != "good":
+            _refuse(outcome, claim.shown, address)
+        try:
+            principal = await self._accounts.find(login)
+        except NoAccount as error:
+            events.login_failed("password", address, str(error))
+            raise NotAuthenticated(str(error), public=WRONG, claimed=claim.shown) from None
+        return Password(principal, self._clock.seconds() + self._remember)
+
+    async def _outcome(self, login: str, password: str, address: str) -> PasswordOutcome:
         outcome: PasswordOutcome = "broken"
         try:
             outcome = await self._check.check_password(login, password.encode("utf-8", "replace"), address)
         finally:
             self._count(outcome, address, login)
-        if outcome != "good":
-            _refuse(outcome, login, address)
-        try:
-            principal = await self._accounts.find(login)
-        except NoAccount as error:
-            events.login_failed("password", address, str(error))
-            raise NotAuthenticated(str(error), public=WRONG) from None
-        return Password(principal, self._clock.seconds() + self._remember)
+        return outcome
 
     def _count(self, outcome: PasswordOutcome, address: str, login: str) -> None:
         if outcome == "good":
@@ -185,12 +209,12 @@ def _wait(waiting: list[Deferred[Password]]) -> Deferred[Password]:
     return answered
 
 
-def _refuse(outcome: PasswordOutcome, login: str, address: str) -> NoReturn:
-    # A login may be as long as a request lets it be, and may be a password typed into the wrong field.
-    reason = f"{login[:32]!a}: {outcome}"
+def _refuse(outcome: PasswordOutcome, claimed: str, address: str) -> NoReturn:
+    reason = f"password of {claimed}: {outcome}"
     events.login_failed("password", address, reason)
     if outcome == "bad":
-        raise NotAuthenticated(f"password of {reason}", public=WRONG)
+        raise NotAuthenticated(reason, public=WRONG, claimed=claimed)
     if outcome in _CLOSED:
-        raise AccountClosed(f"password of {reason}", public=_CLOSED[outcome])
-    raise Busy(f"password of {reason}", public="The portal could not check the password. Try again in a moment.")
+        raise AccountClosed(reason, public=_CLOSED[outcome], claimed=claimed)
+    words = "The portal could not check the password. Try again in a moment."
+    raise Busy(reason, public=words, claimed=claimed)

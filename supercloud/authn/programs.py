@@ -7,10 +7,10 @@ from typing import Final
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import PrincipalLookup, Viewer
 from supercloud.authn.password import Passwords
-from supercloud.authn.scope import Scope
-from supercloud.authn.token import Tokens
+from supercloud.authn.scope import Need
+from supercloud.authn.token import Token, Tokens
 from supercloud.authn.token_store import TokenRow
-from supercloud.errors import NotAuthenticated, OutOfScope
+from supercloud.errors import MethodRefused, NotAuthenticated, NotFound, OutOfScope
 from supercloud.identity import NoAccount, Principal
 from supercloud.message.authorization import Basic, Bearer, holds_token, is_token, read_authorization
 from supercloud.message.head import RequestHead
@@ -18,6 +18,7 @@ from supercloud.message.head import RequestHead
 OURS: Final = b"x-supercloud-authorization"
 SHOWN_IN: Final = (OURS, b"authorization")  # the fields, by their names in lower case
 _STALE: Final = "This token is not good: it expired, was revoked, or is somebody else's. Make a new one at /tokens."
+_NOWHERE: Final = "No token opens this. Those that are opened, and how, are told at /api/openapi.json."
 
 
 def shows_token(head: RequestHead) -> bool:
@@ -60,11 +61,11 @@ class Programs:
             value = head.get(b"authorization")
         return value
 
-    async def verify(self, value: bytes, need: Scope, address: str) -> Viewer:
+    async def verify(self, value: bytes, need: Need, address: str) -> Viewer:
         """Who it is.
 
         :raises NotAuthenticated: nobody here.
-        :raises OutOfScope: a token for something else.
+        :raises OutOfScope, MethodRefused, NotFound: a token for something else, or where none is taken.
         :raises PortalError: as `Passwords.check` does.
         """
         match read_authorization(value):
@@ -73,7 +74,11 @@ class Programs:
             case Basic(login, text) if is_token(text):
                 viewer = await self._by_token(text, need)
                 if viewer.principal.login != login:
-                    raise NotAuthenticated(f"a token of {viewer.principal}'s, as {login[:32]!a}", public=_STALE)
+                    # The other name may be anything, also a password.
+                    raise NotAuthenticated(
+                        f"{viewer.credential.told} under another name than its owner's",
+                        public=_STALE, claimed=viewer.principal.login,
+                    )  # fmt: skip
                 return viewer
             case Basic(login, text) if self._passwords is not None:
                 password = await self._passwords.verify(login, text, address)
@@ -82,14 +87,16 @@ class Programs:
             case _:
                 raise NotAuthenticated("a credential of a kind that is not taken here")
 
-    async def _by_token(self, text: str, need: Scope) -> Viewer:
-        token = None if self._tokens is None else await self._tokens.verify(text)
+    async def _by_token(self, text: str, need: Need) -> Viewer:
+        token = None if self._tokens is None else await self._tokens.read(text)
         if token is None or self._tokens is None:
-            raise NotAuthenticated("token refused", public=_STALE)
+            raise NotAuthenticated("token refused: it was made for nobody here", public=_STALE)
+        if isinstance(token, TokenRow):
+            over = self._tokens.why_over(token)
+            raise NotAuthenticated(f"token refused: {token.id} is {over}", public=_STALE, claimed=token.login)
         row = token.row
         principal = await self._account(row)
-        if token.scope != need:
-            raise OutOfScope(f"token {row.id} of {principal} is for {row.scope}, not {need}")
+        _check_scope(token, need)
         return Viewer(principal, token, principal.uid, self._tokens)
 
     async def _account(self, then: Principal | TokenRow) -> Principal:
@@ -97,7 +104,24 @@ class Programs:
         try:
             principal = await self._accounts.find(then.uid)
         except NoAccount as error:
-            raise NotAuthenticated(str(error)) from None
+            raise NotAuthenticated(str(error), claimed=then.login) from None
         if principal.login != then.login:
-            raise NotAuthenticated(f"uid {then.uid} was {then.login}, is {principal}")
+            raise NotAuthenticated(f"uid {then.uid} was {then.login}, is {principal}", claimed=then.login)
         return principal
+
+
+def _check_scope(token: Token, need: Need) -> None:
+    """:raises PortalError: the token is good, and for something else; says what would do."""
+    row = token.row
+    if not need.methods and not need.scopes:
+        raise NotFound(f"token {row.id}, where none is taken", public=_NOWHERE, claimed=row.login)
+    if not need.scopes:
+        error = MethodRefused(f"token {row.id}, with a method that takes none", public=_NOWHERE, claimed=row.login)
+        error.allow = ", ".join(need.methods).encode("ascii")
+        raise error
+    if token.scopes.isdisjoint(need.scopes):
+        raise OutOfScope(
+            f"token {row.id} of {row.login} is for {row.scope}, not {' or '.join(need.scopes)}",
+            need.scopes,
+            claimed=row.login,
+        )

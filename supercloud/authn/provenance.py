@@ -6,9 +6,15 @@ does is this rule: a request passes when its own origin asked for it, or when a 
 
 from __future__ import annotations
 
-from supercloud.errors import CrossSite
+from typing import Final
+
+from supercloud.errors import CrossSite, LedHere
 from supercloud.message.head import RequestHead
 from supercloud.target import Origin
+
+_OWN: Final = frozenset({b"same-origin", b"none"})
+# Where a link of another site's leads at once: to the front page, to where one signs in, and into applications.
+_LINKED: Final = frozenset({b"/", b"/login", b"/healthz", b"/.portal/ticket"})
 
 
 def check(head: RequestHead, origin: Origin) -> None:
@@ -29,11 +35,25 @@ def check(head: RequestHead, origin: Origin) -> None:
         if not is_own:
             raise CrossSite(f"Origin {(claimed or b'')[:100]!r}")
         return
-    if site in (b"same-origin", b"none"):
+    if site in _OWN:
         return
     if is_navigation(head) and head.method in (b"GET", b"HEAD"):
         return
     raise CrossSite(f"Sec-Fetch-Site {site[:20]!r}, dest {(head.get(b'sec-fetch-dest') or b'')[:20]!r}")
+
+
+def hold(head: RequestHead, origin: Origin) -> None:
+    """Have a person asked first whom another site leads to one of the portal's own addresses.
+
+    That site has the window it opened, and the time until something is in it: whether a file came that is saved, a page
+    or a refusal, or whether a worker had to be started. So what it gets is the same page for all of them, before
+    anybody is asked who they are; the link on it is the portal's own, and leads on.
+
+    :raises LedHere: another site did.
+    """
+    site = head.get(b"sec-fetch-site")
+    if site is not None and site not in _OWN and origin.is_portal and head.path not in _LINKED:
+        raise LedHere(f"a link of another site's, Sec-Fetch-Site {site[:20]!r}")
 
 
 def is_navigation(head: RequestHead) -> bool:

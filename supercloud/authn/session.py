@@ -58,6 +58,11 @@ class Session(Credential):
         """The live object for a row."""
         return cls(**asdict(row), written=row.last_seen)
 
+    @property
+    def told(self) -> str:
+        """See `Credential.told`."""
+        return "session"
+
     def end(self, reason: str) -> None:
         """See `Credential.end`; no timer is left behind."""
         if self.deadline is not None:
@@ -179,6 +184,13 @@ class Sessions:
         if session is None or session.uid != read.uid:
             return None
         return Visit(session, origin, read.owner)
+
+    def claimed(self, cookie: str) -> str:
+        """Whose a cookie is that `verify` refused: of a session that is over; empty when this portal never made it."""
+        try:
+            return f"uid {self._sealer.open(cookie, Cookie, _COOKIE).uid}"
+        except SealBroken:
+            return ""
 
     def is_live(self, session: Session) -> bool:
         """Whether it may still be used; plain and fast, for every request."""

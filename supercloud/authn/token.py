@@ -19,7 +19,7 @@ from twisted.internet.interfaces import IReactorTime
 from supercloud.accounts import Offloaded
 from supercloud.authn.credential import Credential
 from supercloud.authn.recurring import Recurring
-from supercloud.authn.scope import Scope
+from supercloud.authn.scope import Scope, stored_scopes, write_scopes
 from supercloud.authn.token_store import TokenRow, TokenStore
 from supercloud.errors import Busy
 from supercloud.identity import Principal
@@ -38,18 +38,20 @@ MAX_NAME: Final = 60  # characters of the owner's note; a list of all tokens fit
 class Token(Credential):
     """A token as this process holds it; `Tokens` makes and ends it.
 
+    :ivar scopes: what it is for.
     :ivar last_used: Unix seconds; written by `Tokens.touch`, and by nobody else.
     :ivar written: ``last_used`` as the store knows it.
     """
 
     row: TokenRow
+    scopes: frozenset[Scope]
     last_used: float
     written: float
 
     @property
-    def scope(self) -> Scope:
-        """What it is for."""
-        return Scope(self.row.scope)
+    def told(self) -> str:
+        """See `Credential.told`."""
+        return f"token {self.row.id}"
 
 
 class Tokens:
@@ -85,9 +87,12 @@ class Tokens:
             one.stop()
         await self._write()
 
-    async def create(self, principal: Principal, scope: Scope, *, life: float, name: str = "") -> tuple[str, TokenRow]:
+    async def create(
+        self, principal: Principal, scopes: tuple[Scope, ...], *, life: float, name: str = ""
+    ) -> tuple[str, TokenRow]:
         """Make a token.
 
+        :param scopes: what it is for, as `read_scopes` gives it.
         :param life: seconds.
         :returns: its text, which nobody can tell again, and what is known of it.
         :raises ValueError: the life or the name cannot be; says what would be right.
@@ -99,14 +104,18 @@ class Tokens:
             raise ValueError(f"a token's name has at most {MAX_NAME} printable characters")
         text = TOKEN_PREFIX + secrets.token_hex(32)
         now = self._now()
-        row = TokenRow(
-            secrets.token_hex(5), _digest(text), principal.uid, principal.login, scope, name, now, now + life
-        )
+        told = write_scopes(scopes)
+        row = TokenRow(secrets.token_hex(5), _digest(text), principal.uid, principal.login, told, name, now, now + life)
         await self._offload.run(self._store.add, row, MAX_PER_ACCOUNT)
         return text, row
 
     async def verify(self, text: str) -> Token | None:
-        """The token with that text; None for what is no token, unknown, revoked or expired.
+        """The token with that text; None for what `read` finds to be none or over; raises as it does."""
+        found = await self.read(text)
+        return found if isinstance(found, Token) else None
+
+    async def read(self, text: str) -> Token | TokenRow | None:
+        """The token with that text; the row of one that is over; None for what is no token, or unknown.
 
         :raises Busy: the store is being asked about many others.
         :raises Exception: when the store has to be asked and cannot be; never for what ``text`` holds.
@@ -114,16 +123,20 @@ class Tokens:
         if not is_token(text):
             return None
         digest = _digest(text)
-        token = self._met.get(digest)
+        token, row = self._met.get(digest), None
         if token is None or not self.is_live(token):
             row = await self._look_up(digest)
             token = self._met.get(digest)
-            if token is None and row is not None:
+            if token is None and row is not None and self._now() < row.ends:
                 token = self._meet(row)
         if token is None or not self.is_live(token):
-            return None
+            return row
         self._met.move_to_end(digest)
         return token
+
+    def why_over(self, row: TokenRow) -> str:
+        """In a word, why what `read` found is no longer good."""
+        return "expired" if abs(row.ends) <= self._now() else "revoked"
 
     def is_live(self, token: Token) -> bool:
         """See `Keeper.is_live`."""
@@ -158,22 +171,21 @@ class Tokens:
                 self._leave(digest, reason)
 
     async def _look_up(self, digest: bytes) -> TokenRow | None:
-        """A token that has not expired; whoever stops waiting does not make room for another look-up."""
+        """A token, also one that is over; whoever stops waiting does not make room for another look-up."""
         if self._looking >= MAX_LOOKING:
             raise Busy(f"{self._looking} tokens are looked up")
         answered: Deferred[TokenRow | None] = Deferred()
         looking = self._offload.run(self._store.find, digest)
         self._looking += 1
         looking.addBoth(self._looked_up, answered)
-        row = await answered
-        return row if row is None or self._now() < row.ends else None
+        return await answered
 
     def _looked_up(self, result: Any, answered: Deferred[TokenRow | None]) -> None:
         self._looking -= 1
         answered.callback(result)
 
     def _meet(self, row: TokenRow) -> Token:
-        token = self._met[row.digest] = Token(row, row.last_used, row.last_used)
+        token = self._met[row.digest] = Token(row, frozenset(stored_scopes(row.scope)), row.last_used, row.last_used)
         if len(self._met) > MAX_MET:
             self._leave(next(iter(self._met)), "too many tokens in use")
         return token

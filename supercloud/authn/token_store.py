@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import astuple, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -23,6 +24,12 @@ CREATE INDEX token_by_end ON token (ends);
 """
 _COLUMNS = "id, digest, uid, login, scope, name, created, ends, last_used"
 _ALL = f"SELECT {_COLUMNS} FROM token"  # noqa: S608
+_OVER = "UPDATE token SET ends = -ends WHERE ends > 0"
+_FORGET_OLDEST = """
+DELETE FROM token WHERE id IN (
+    SELECT id FROM token WHERE uid = ? AND ends <= 0 ORDER BY created DESC, id LIMIT -1 OFFSET ?
+)
+"""
 
 
 class TooManyTokens(Exception):
@@ -35,8 +42,10 @@ class TokenRow:
 
     :ivar id: names it, and opens nothing.
     :ivar digest: SHA-256 of its text.
-    :ivar scope: what it is for; see `authn.scope`.
+    :ivar scope: what it is for, as it was written then; see `authn.scope.stored_scopes`.
     :ivar name: the owner's note.
+    :ivar ends: negative once it was revoked, or expired and made room; it is kept for a while so that whoever shows it
+        can be told from somebody who made one up.
     :ivar last_used: 0 for never.
     """
 
@@ -50,19 +59,26 @@ class TokenRow:
     ends: float
     last_used: float = 0.0
 
+    @property
+    def told(self) -> str:
+        """What is said of a new one in the audit."""
+        ends = datetime.fromtimestamp(self.ends, UTC)
+        name = f", called {self.name!r}" if self.name else ""
+        return f"token {self.id} for {self.scope}{name}, until {ends:%Y-%m-%d %H:%M} UTC"
+
 
 class TokenStore(Protocol):
     """What all processes of the portal share about tokens. Calls block, are atomic, and run beside the reactor."""
 
     def add(self, row: TokenRow, most: int) -> None:
-        """Keep a token; those of the account that expired make room.
+        """Keep a token; those of the account that expired make room, and of those that are over ``most`` stay known.
 
         :raises TooManyTokens: the account has ``most`` that are good.
         """
         ...
 
     def find(self, digest: bytes) -> TokenRow | None:
-        """The token whose text has that digest; None when there is none, or no longer."""
+        """The token whose text has that digest, also one that is over; None when there is none, or no longer."""
         ...
 
     def of_account(self, uid: int) -> list[TokenRow]:
@@ -82,7 +98,7 @@ class TokenStore(Protocol):
         ...
 
     def forget(self, now: float) -> None:
-        """Remove what expired `KEPT` seconds ago."""
+        """Remove what expired, or would have, `KEPT` seconds ago."""
         ...
 
 
@@ -109,10 +125,11 @@ class SqliteTokenStore:
     def add(self, row: TokenRow, most: int) -> None:
         """See `TokenStore.add`."""
         with self._file.change() as connection:
-            connection.execute("DELETE FROM token WHERE uid = ? AND ends <= ?", (row.uid, row.created))
-            [count] = connection.execute("SELECT count(*) FROM token WHERE uid = ?", (row.uid,)).fetchone()
+            connection.execute(f"{_OVER} AND uid = ? AND ends <= ?", (row.uid, row.created))
+            [count] = connection.execute("SELECT count(*) FROM token WHERE uid = ? AND ends > 0", (row.uid,)).fetchone()
             if count >= most:
                 raise TooManyTokens(f"{row.login} has {count} tokens")
+            connection.execute(_FORGET_OLDEST, (row.uid, most))
             connection.execute(f"INSERT INTO token ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", astuple(row))  # noqa: S608
 
     def find(self, digest: bytes) -> TokenRow | None:
@@ -124,25 +141,29 @@ class SqliteTokenStore:
     def of_account(self, uid: int) -> list[TokenRow]:
         """See `TokenStore.of_account`."""
         with self._file.read() as connection:
-            return [TokenRow(*row) for row in connection.execute(f"{_ALL} WHERE uid = ? ORDER BY created, id", (uid,))]
+            return [
+                TokenRow(*row)
+                for row in connection.execute(f"{_ALL} WHERE uid = ? AND ends > 0 ORDER BY created, id", (uid,))
+            ]
 
     def living(self, ids: Collection[str]) -> set[str]:
         """See `TokenStore.living`."""
         with self._file.read() as connection:
             found = connection.execute(
-                "SELECT id FROM token WHERE id IN (SELECT value FROM json_each(?))", (json.dumps(list(ids)),)
+                "SELECT id FROM token WHERE ends > 0 AND id IN (SELECT value FROM json_each(?))",
+                (json.dumps(list(ids)),),
             )
             return {one for (one,) in found}
 
     def revoke(self, uid: int, token: str) -> bool:
         """See `TokenStore.revoke`."""
         with self._file.change() as connection:
-            return connection.execute("DELETE FROM token WHERE uid = ? AND id = ?", (uid, token)).rowcount == 1
+            return connection.execute(f"{_OVER} AND uid = ? AND id = ?", (uid, token)).rowcount == 1
 
     def revoke_all(self, uid: int) -> int:
         """No token of the account is good any longer; how many there were."""
         with self._file.change() as connection:
-            return connection.execute("DELETE FROM token WHERE uid = ?", (uid,)).rowcount
+            return connection.execute(f"{_OVER} AND uid = ?", (uid,)).rowcount
 
     def used(self, times: Mapping[str, float]) -> None:
         """See `TokenStore.used`."""
@@ -155,4 +176,4 @@ class SqliteTokenStore:
     def forget(self, now: float) -> None:
         """See `TokenStore.forget`."""
         with self._file.change() as connection:
-            connection.execute("DELETE FROM token WHERE ends < ?", (now - KEPT,))
+            connection.execute("DELETE FROM token WHERE abs(ends) < ?", (now - KEPT,))

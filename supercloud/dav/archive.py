@@ -15,7 +15,7 @@ from supercloud.dav.failures import Fields
 from supercloud.dav.kernel import close_read
 from supercloud.dav.tree import Located, NotServed, Tree
 
-ASKED: Final = "tar"  # the query of a folder's address without the slash: an address with it is a page
+ASKED: Final = "tar"  # the query of a folder's address
 _ENDING: Final = bytes(2 * tarfile.BLOCKSIZE)
 _LEFT_OUT: Final = "NOT IN THIS ARCHIVE.txt"
 

@@ -59,7 +59,8 @@ _FOOT: Final = """</tbody></table>{note}</main>
 """
 _FAILURE: Final = (
     '<!doctype html><html lang="en"><head>{head}<title>{phrase} · Files</title></head><body>'
-    '<header><a href="/">SuperCloud portal</a>{links}</header><main><h1>{phrase}</h1><p>{words}</p>'
+    '<header><a href="/">SuperCloud portal</a>{links}<span class="soft">{login}</span></header>'
+    "<main><h1>{phrase}</h1><p>{words}</p>"
     '<p><a href="/dav/~/">To your home folder</a></p></main></body></html>\n'
 )
 
@@ -85,8 +86,8 @@ def answer_failure(start_response: StartResponse, error: DAVError, environ: Mapp
         return failures.answer(start_response, error)
     phrase, words = HTTPStatus(status).phrase, error.context_info or HTTPStatus(status).description
     head = HEAD if environ["PATH_INFO"].endswith("/") else ""
-    links = environ.get("supercloud.links", "")
-    body = _FAILURE.format(head=head, links=links, phrase=phrase, words=escape(str(words))).encode()
+    links, login = environ.get("supercloud.links", ""), shown(str(environ.get("REMOTE_USER", "")))
+    body = _FAILURE.format(head=head, links=links, login=login, phrase=phrase, words=escape(str(words))).encode()
     fields = [*_FIELDS, ("Content-Length", str(len(body)))]
     start_response(failures.status_line(status), fields + list(error.add_headers or []))
     return [body]

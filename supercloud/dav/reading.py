@@ -103,7 +103,7 @@ def read(tree: Tree, guard: Guard, request: Request, start_response: StartRespon
 
 def _read_folder(tree: Tree, request: Request, start_response: StartResponse, handle: int) -> Iterable[bytes]:
     environ = request.environ
-    if environ.get("QUERY_STRING") == archive.ASKED and not environ["PATH_INFO"].endswith("/"):
+    if environ.get("QUERY_STRING") == archive.ASKED:
         start_response("200 OK", archive.fields_of(request.located))
         return archive.archive(tree, request.located) if request.method == "GET" else []
     if folder_page.is_wanted(request.environ):

@@ -16,7 +16,7 @@ Text = Annotated[str, msgspec.Meta(max_length=MOST_TEXT)]
 class CreateToken(Message, frozen=True, tag="create-token"):
     """Answered by `TokenCreated`.
 
-    :ivar scope: ``dav``, ``launch`` or ``forward:NAME``.
+    :ivar scope: what it is for; see `authn.scope.read_scopes`.
     :ivar life: seconds until it expires.
     :ivar name: a note of the owner's.
     """
@@ -44,9 +44,10 @@ class RevokeToken(Message, frozen=True, tag="revoke-token"):
 
 
 class TokenCreated(Message, frozen=True, tag="token-created"):
-    """:ivar text: the token, which nobody can tell again."""
+    """:ivar text: the token, which nobody can tell again; ``scope`` says what it is for."""
 
     id: str
+    scope: str
     text: str
     ends: float
 

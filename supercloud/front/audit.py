@@ -18,13 +18,18 @@ class AuditFile:
 
     def write(self, lines: bytes) -> None:
         """Append whole lines."""
-        events.watch(self._offload.run(self._append, lines), f"writing {self._path}")
+        events.watch(self._offload.run(append, self._path, lines), f"writing {self._path}")
 
-    def _append(self, lines: bytes) -> None:
-        descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            left = memoryview(lines)
-            while left:
-                left = left[os.write(descriptor, left) :]
-        finally:
-            os.close(descriptor)
+
+def append(path: Path, lines: bytes) -> None:
+    """Append whole lines; blocks.
+
+    :raises OSError: as the kernel says.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        left = memoryview(lines)
+        while left:
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)

@@ -17,10 +17,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from supercloud.deadline import Deadline
-from supercloud.errors import BadMessage, HeadTooLarge, PortalError, TooSlow
+from supercloud.errors import BadMessage, HeadTooLarge, PlantedCookies, PortalError, TooSlow
 from supercloud.front.exchange import Exchange
 from supercloud.front.listener import Door
 from supercloud.message.body import Body, Malformed, reader_for
+from supercloud.message.glimpse import glimpse
 from supercloud.message.head import UNREADABLE, RequestHead, parse_like, parse_request
 from supercloud.relay.leg import Transport, charge
 from supercloud.shares import Later, Share, network_of
@@ -289,13 +290,13 @@ class Channel(TwistedProtocol):
         seen = max(self._seen - 3, 0)
         end = buffer.find(b"\r\n\r\n", seen)
         if end + 4 > limits.head or (end < 0 and len(buffer) > limits.head):
-            self._refuse(HeadTooLarge(f"head over {limits.head} bytes"))
+            self._refuse(HeadTooLarge(f"head over {limits.head} bytes"), buffer)
             return False
         if end < 0:
             self._buffer = buffer
             self._seen = len(buffer)
             if _BARE_LINE_END.search(buffer, seen):
-                self._refuse(BadMessage("a bare CR or LF"))
+                self._refuse(BadMessage("a bare CR or LF"), buffer)
             elif not self._is_partial:
                 self._is_partial = True
                 self._deadline.set(limits.head_time)
@@ -312,7 +313,7 @@ class Channel(TwistedProtocol):
             try:
                 head = parse_request(raw, most_fields=limits.fields)
             except PortalError as error:
-                self._refuse(error)
+                self._refuse(error, raw)
                 return False
         self._last = head if len(raw) <= MAX_REMEMBERED else UNREADABLE
         self._begin(head)
@@ -370,11 +371,15 @@ class Channel(TwistedProtocol):
         self._buffer = b""
         return False
 
-    def _refuse(self, error: PortalError) -> None:
+    def _refuse(self, error: PortalError, received: bytes) -> None:
         """Answer a message that cannot be read, and close: where the next one begins is anybody's guess."""
         self._step = self._at_end
         self._buffer = b""
-        exchange = self._exchange = Exchange(self, UNREADABLE)
+        seen = glimpse(received)
+        is_too_large = isinstance(error, HeadTooLarge) and seen.has_many_cookies(self.door.limits.head)
+        if is_too_large or seen.has_odd_cookies:
+            error = PlantedCookies(f"{error}; planted cookies", seen.cookie_names, error.status)
+        exchange = self._exchange = Exchange(self, seen.head)
         exchange.fail(error)
 
     def _expired(self) -> None:
@@ -384,6 +389,6 @@ class Channel(TwistedProtocol):
         elif self._exchange is not None:
             self._exchange.fail(TooSlow("silent for too long"))
         elif self._step == self._at_head and self._buffer:
-            self._refuse(TooSlow("head not complete in time"))
+            self._refuse(TooSlow("head not complete in time"), self._buffer)
         else:
             self.close()

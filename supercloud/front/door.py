@@ -104,7 +104,7 @@ class Door(Factory):
         """Write what became of it."""
         line = exchange.audit
         line.time = self._now() - line.seconds
-        self._audit.add(line)
+        self._audit.add(line, is_told=exchange.is_told)
 
     def opened(self, channel: Channel) -> None:
         """A connection."""

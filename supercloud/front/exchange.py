@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -12,7 +12,8 @@ from supercloud.errors import PortalError
 from supercloud.events import AuditLine
 from supercloud.message.body import chunk, last_chunk
 from supercloud.message.fields import line
-from supercloud.message.head import RequestHead, ResponseHead
+from supercloud.message.head import Field, RequestHead, ResponseHead
+from supercloud.routing.always import APART
 from supercloud.shares import Share
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class Relay(Protocol):
     """Who carries the exchange; see relay.http and relay.websocket."""
 
     def request_body(self, payload: bytes) -> None: ...
-    def request_ended(self, trailers: tuple[bytes, ...]) -> None: ...
+    def request_ended(self, trailers: tuple[Field, ...]) -> None: ...
     def tunnel_sent(self, data: bytes) -> bytes: ...
     def downstream_ended(self) -> None: ...
     def downstream_lost(self) -> None: ...
@@ -38,9 +39,11 @@ class Relay(Protocol):
 class Exchange:
     """A request under way.
 
-    :ivar head: UNREADABLE for a message that could not be read, which is refused at once.
+    :ivar head: a glimpse for a message that could not be read, which is refused at once.
     :ivar audit: filled in by the stages; written when the exchange is over.
+    :ivar always: field lines that go with whatever is answered, set once the origin is known; see routing.always.
     :ivar outward: rewrites an application's fields for the browser; set by the pipeline.
+    :ivar is_told: whether it leaves a line in the audit.
     :ivar on_over: called once when the exchange is over, whatever happened.
     """
 
@@ -54,8 +57,10 @@ class Exchange:
         "_relay",
         "_responding",
         "_started",
+        "always",
         "audit",
         "head",
+        "is_told",
         "on_over",
         "outward",
         "pending",
@@ -72,6 +77,8 @@ class Exchange:
         self._is_over = False
         self._keep = head.keep_alive and not head.upgrade
         self.head = head
+        self.always = APART
+        self.is_told = True
         self.outward: Callable[[ResponseHead], bytes] | None = None
         self.on_over: list[Callable[[], object]] = []
         self.pending: Callable[[], object] | None = None
@@ -127,6 +134,7 @@ class Exchange:
         has_body = status not in (204, 304)
         lines = [b"HTTP/1.1 %d %b\r\n" % (status, _REASONS.get(status, b""))]
         lines += [line(name, value) for name, value in fields]
+        lines.append(self.always)
         if has_body:
             lines.append(b"Content-Length: %d\r\n" % len(body))
         self._keep = self._keep and head.length == 0
@@ -146,6 +154,8 @@ class Exchange:
             return
         self.audit.outcome = error.outcome
         self.audit.reason = str(error)
+        if not self.audit.principal:
+            self.audit.claimed = error.claimed
         if self._responding:
             self.audit.outcome = "timed-out" if error.outcome == "timed-out" else "broken"
             self.break_off()
@@ -195,7 +205,7 @@ class Exchange:
         self._responding = True
         self.audit.status = head.status
         out = self._out
-        out.append(b"HTTP/1.1 %d %b\r\n%b" % (head.status, head.reason, fields))
+        out.append(b"HTTP/1.1 %d %b\r\n%b%b" % (head.status, head.reason, fields, self.always))
         if head.length < 0:
             if request.minor == 1:
                 self._chunked = True
@@ -218,7 +228,7 @@ class Exchange:
             self._out = []
             self._channel.moved()
 
-    def respond_end(self, trailers: tuple[bytes, ...]) -> None:
+    def respond_end(self, trailers: Sequence[bytes]) -> None:
         """The response is complete."""
         if self._is_over:
             return
@@ -273,7 +283,7 @@ class Exchange:
         if self._relay is not None:
             self._relay.request_body(payload)
 
-    def body_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def body_ended(self, trailers: tuple[Field, ...]) -> None:
         """The request's body is complete."""
         if self._relay is not None:
             self._relay.request_ended(trailers)

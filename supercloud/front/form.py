@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 
 from supercloud.errors import BadMessage, BodyTooLarge, TooSlow, WrongMediaType
 from supercloud.front.exchange import Exchange
+from supercloud.message.head import Field
 
 MAX_FORM: Final = 16 * 1024  # bytes: a password of 1,024 and an address to go on to, each byte written as three
 MAX_FIELDS: Final = 20
@@ -73,7 +74,7 @@ class _Reader:
             self._parts.clear()
             self.whole.errback(BodyTooLarge("a form without an end"))
 
-    def request_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def request_ended(self, trailers: tuple[Field, ...]) -> None:
         if not self.whole.called:
             self.whole.callback(b"".join(self._parts))
 

@@ -18,7 +18,7 @@ from supercloud.authn.authenticate import Viewer
 from supercloud.errors import MethodRefused, NotPassive, PortalError, TooMany
 from supercloud.front.exchange import Exchange
 from supercloud.identity import Principal
-from supercloud.message.head import UNTIL_CLOSE, ResponseHead
+from supercloud.message.head import UNTIL_CLOSE, Field, ResponseHead
 
 EVERY: Final = 2.0  # seconds between two questions
 MOST_PATIENCE: Final = 30.0  # seconds between two questions to a worker that does not answer
@@ -246,7 +246,7 @@ class _Stream:
     def request_body(self, payload: bytes) -> None:
         """There is none."""
 
-    def request_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def request_ended(self, trailers: tuple[Field, ...]) -> None:
         """There is none."""
 
     def tunnel_sent(self, data: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -32,7 +32,6 @@ def fields(form_action: str = "'self'", *, script: str = "") -> Fields:
         (b"Cache-Control", b"no-store"),
         (b"Referrer-Policy", b"same-origin"),
         (b"X-Content-Type-Options", b"nosniff"),
-        (b"Cross-Origin-Opener-Policy", b"same-origin"),
         (b"Cross-Origin-Resource-Policy", b"same-origin"),
     ]
 
@@ -68,6 +67,17 @@ class ListedToken:
     note: str
 
 
+@dataclass(frozen=True, slots=True)
+class MadeToken:
+    """The token that was made just now.
+
+    :ivar opens: what it is for, each with words.
+    """
+
+    text: str
+    opens: Sequence[tuple[str, str]]
+
+
 def page(title: str, body: str, *, login: str = "", links: str = "", home: str = "/", head: str = "") -> bytes:
     """A whole page.
 
@@ -90,17 +100,28 @@ def page(title: str, body: str, *, login: str = "", links: str = "", home: str =
 _SKIP: Final = '<a class="skip" href="#main">To the content</a>'
 
 
-def refusal(title: str, text: str, request_id: str, *, home: str) -> bytes:
+def refusal(title: str, text: str, request_id: str, *, home: str, login: str = "") -> bytes:
     """What a refused exchange shows.
 
     :param home: address of the portal's first page: this one may be at an application's.
+    :param login: of whoever was found to look at it.
     """
-    return page(title, _refusal(text, request_id, home), home=home)
+    return page(title, _refusal(text, request_id, home, login), home=home)
 
 
-def waiting(text: str, request_id: str, *, home: str) -> bytes:
+def led_here(text: str, address: str) -> bytes:
+    """What another site's link to an address of the portal's own shows: the same, whatever is there.
+
+    :param address: an absolute URL of the portal's.
+    """
+    shown = escape(address)
+    body = f'<p>{escape(text)}</p><p><code>{shown}</code></p><p><a class="button primary" href="{shown}">Go on</a></p>'
+    return page("A link to the portal", body)
+
+
+def waiting(text: str, request_id: str, *, home: str, login: str = "") -> bytes:
     """A refusal that opens the application by itself once it answers; without a script, by loading itself anew."""
-    body = f'<progress aria-label="Waiting"></progress>{_refusal(text, request_id, home)}'
+    body = f'<progress aria-label="Waiting"></progress>{_refusal(text, request_id, home, login)}'
     return page("Waiting for the application", body, home=home, head=_WAITS)
 
 
@@ -117,10 +138,11 @@ _WAITS: Final = (
 )
 
 
-def _refusal(text: str, request_id: str, home: str) -> str:
+def _refusal(text: str, request_id: str, home: str, login: str) -> str:
+    whom = f", signed in as {escape(login)}" if login else ""
     return (
         f'<p>{escape(text)}</p><p><a href="{escape(home)}">To your workspace</a></p>'
-        f'<p class="soft">Request {escape(request_id)}</p>'
+        f'<p class="soft">Request {escape(request_id)}{whom}</p>'
     )
 
 
@@ -170,31 +192,47 @@ def _told(note: str) -> str:
     return f'<p class="trouble" role="alert">{escape(note)}</p>' if note else ""
 
 
-def tokens(login: str, listed: list[ListedToken], *, made: str = "", note: str = "", links: str = "") -> bytes:
+def tokens(
+    login: str,
+    listed: list[ListedToken],
+    scopes: Iterable[tuple[str, str]],
+    *,
+    made: MadeToken | None = None,
+    note: str = "",
+    links: str = "",
+) -> bytes:
     """The viewer's tokens, and a form for another.
 
-    :param made: text of the one that was made just now; this is the only time it is shown.
+    :param scopes: what one can be for, with words.
+    :param made: shown this once.
     """
     told = _told(note)
-    if made:
+    if made is not None:
+        opens = "".join(f"<li><strong>{escape(scope)}</strong> {escape(words)}</li>" for scope, words in made.opens)
         told += (
-            f'<p role="status">Copy this token now; it is not shown again:</p><pre class="secret">{escape(made)}</pre>'
+            '<p role="status">Copy this token now; it is not shown again:</p>'
+            f'<pre class="secret">{escape(made.text)}</pre><p>It lets a program</p><ul>{opens}</ul>'
         )
     rows = "".join(_token_row(one) for one in listed)
     found = f'<ul class="list">{rows}</ul>' if listed else "<p>None.</p>"
-    return page("Access tokens", _ABOUT + told + found + _ANOTHER_FORM, login=login, links=links)
+    choices = "".join(
+        f'<label class="choice"><input type="checkbox" name="for-{escape(scope)}"> {escape(words)} '
+        f'<span class="soft">{escape(scope)}</span></label>'
+        for scope, words in scopes
+    )
+    return page("Access tokens", _ABOUT + told + found + _ANOTHER_FORM.format(choices), login=login, links=links)
 
 
 _ABOUT: Final = (
     "<p>A token stands for your password in one program, such as a mounted drive: give your login, and the token where "
-    "the program asks for a password. It opens what it is for and nothing else, until it expires or you revoke it.</p>"
+    "the program asks for a password. It opens what it is for and nothing else, until it expires or you revoke it. "
+    "Give each program no more than it needs: who has one for jobs, keys or files can do by it all that you can.</p>"
 )
 _ANOTHER_FORM: Final = (
     '<h2>New token</h2><form class="fields" method="post" action="/tokens"><input type="hidden" name="do" '
     'value="create"><label for="name">Name</label><input id="name" name="name" maxlength="60" autocomplete="off" '
-    'placeholder="laptop"><label for="for">For</label><select id="for" name="for"><option value="dav">files (WebDAV)'
-    '</option><option value="launch">launching jobs</option><option value="forward">an application by its forward'
-    '</option></select><label for="forward">Name of the forward, where it is for one</label>'
+    'placeholder="laptop"><fieldset><legend>What it lets a program do</legend>{}</fieldset>'
+    '<label for="forward">Use the application of the forward</label>'
     '<input id="forward" name="forward" maxlength="255" autocomplete="off" '
     'autocapitalize="none" spellcheck="false" placeholder="alice-api">'
     '<label for="expires">Expires after</label><select id="expires" name="expires"><option value="1d">a day</option>'

@@ -155,8 +155,9 @@ class CertificateSignIn:
         if certificate is None:
             raise NotAuthenticated("no certificate")
         subject = certificate.subject.rfc4514_string()
-        self._refuse_stale(certificate, subject)
         finding = self._book.people.find(certificate)
+        claimed = finding.login or ""
+        self._refuse_stale(certificate, subject, claimed)
         unknown = (
             "Your certificate is valid, but no account here belongs to it. Send its subject to the site's "
             f"administrators: {subject}"
@@ -166,14 +167,15 @@ class CertificateSignIn:
         try:
             return await self._accounts.find(finding.login)
         except NoAccount as error:
-            raise NotAuthenticated(f"certificate {subject!r}: {error}", public=unknown) from None
+            raise NotAuthenticated(f"certificate {subject!r}: {error}", public=unknown, claimed=claimed) from None
 
-    def _refuse_stale(self, certificate: x509.Certificate, subject: str) -> None:
+    def _refuse_stale(self, certificate: x509.Certificate, subject: str, claimed: str) -> None:
         stale = self._stale(certificate)
         if stale is not None:
             raise NotAuthenticated(
                 f"certificate {subject!r}: {stale}",
                 public="Your certificate is no longer valid. Renew it, then try again.",
+                claimed=claimed,
             )
 
     def _stale(self, certificate: x509.Certificate) -> str | None:

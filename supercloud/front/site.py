@@ -21,7 +21,7 @@ from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import SHOWN_IN, looks_for_files
-from supercloud.authn.scope import needed_scope
+from supercloud.authn.scope import TOKEN, Need, needed
 from supercloud.authn.session import Sessions
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.token import Tokens
@@ -29,10 +29,12 @@ from supercloud.errors import (
     AccountClosed,
     Busy,
     Elsewhere,
+    LedHere,
     MethodRefused,
     NotAuthenticated,
     NotFound,
     NothingListens,
+    PlantedCookies,
     PortalError,
     UnderMaintenance,
 )
@@ -46,6 +48,7 @@ from supercloud.front.opening import Opening
 from supercloud.front.origin_page import PATH as ORIGINS
 from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
+from supercloud.front.planted import clearing
 from supercloud.front.signin import SignIn
 from supercloud.front.static_files import NO_WORKER, STATIC
 from supercloud.front.token_page import TokenPage
@@ -74,6 +77,7 @@ class Parts:
     :ivar origins: says what the site's DNS and certificate lack.
     :ivar notices: what the site tells everybody now.
     :ivar links: on top of each page of somebody's; see `supercloud.links`.
+    :ivar acts: leaves a line of what changes who is let in.
     """
 
     hosts: Hosts
@@ -83,6 +87,7 @@ class Parts:
     throttle: Throttle
     ways: tuple[SignIn, ...]
     listing: Callable[[Principal], Awaitable[list[Listed]]]
+    acts: events.Acts
     passwords: Passwords | None = None
     tokens: Tokens | None = None
     opening: Opening | None = None
@@ -97,7 +102,7 @@ class Site:
 
     def __init__(self, parts: Parts) -> None:
         self._on = parts
-        self._token_page = None if parts.tokens is None else TokenPage(parts.tokens, parts.links)
+        self._token_page = None if parts.tokens is None else TokenPage(parts.tokens, parts.acts, parts.links)
 
     async def answer(self, exchange: Exchange, origin: Origin) -> None:
         """Answer one of the portal's own addresses; see `pipeline.OwnPages`."""
@@ -126,6 +131,8 @@ class Site:
             await self._logout(exchange, origin)
         elif path == b"/tokens" and self._token_page is not None:
             await self._token_page.answer(exchange, await self._viewer(exchange, origin), origin)
+        elif path == TOKEN and self._token_page is not None:
+            self._token_page.tell(exchange, await self._viewer(exchange, origin, needed(head.method, path)))
         elif path.startswith(OPEN) and self._on.opening is not None:
             await self._on.opening.lead(exchange, await self._viewer(exchange, origin))
         elif path == ORIGINS and self._on.origins is not None:
@@ -133,6 +140,7 @@ class Site:
         elif path == b"/.portal/ticket":
             await self._on.entrance.ticket(exchange, await self._viewer(exchange, origin))
         elif path == b"/healthz":
+            exchange.is_told = False
             exchange.respond(200, [(b"Content-Type", b"text/plain"), (b"Cache-Control", b"no-store")], b"ok\n")
         else:
             _lead_home(head, origin)
@@ -162,6 +170,10 @@ class Site:
             fields = [(b"Location", error.location.encode("ascii")), (b"Cache-Control", b"no-store"), *error.fields]
             exchange.respond(error.status.value, fields)
             return
+        if isinstance(error, LedHere):
+            address = self._on.hosts.of(head.host).url + head.target.decode("ascii")
+            exchange.respond(error.status.value, pages.FIELDS, pages.led_here(error.public, address))
+            return
         if isinstance(error, NotAuthenticated) and self._may_sign_in(exchange, head):
             return
         fields = []
@@ -171,16 +183,20 @@ class Site:
         if waits or error.status.value == 503:
             fields.append((b"Retry-After", b"%d" % error.retry_after))
         if isinstance(error, MethodRefused):
-            fields.append((b"Allow", b"GET, HEAD, POST, PUT, DELETE, PATCH, OPTIONS"))
+            fields.append((b"Allow", error.allow))
+        title = error.status.phrase
+        if isinstance(error, PlantedCookies):
+            title = error.title
+            fields += clearing(error, head)
         is_form = head.method == b"POST" and provenance.is_navigation(head)
         if provenance.wants_page(head) or is_form:
-            name, home = exchange.audit.name, f"{self._on.hosts.portal.url}/"
+            name, login, home = exchange.audit.name, exchange.audit.principal, f"{self._on.hosts.portal.url}/"
             if waits and not is_form:  # a page that loads itself anew would send the form again
                 fields += pages.waiting_fields(self._on.hosts.of(head.host).url)
-                body = pages.waiting(error.public, name, home=home)
+                body = pages.waiting(error.public, name, home=home, login=login)
             else:
                 fields += pages.FIELDS
-                body = pages.refusal(error.status.phrase, error.public, name, home=home)
+                body = pages.refusal(title, error.public, name, home=home, login=login)
             exchange.respond(error.status.value, fields, body)
             return
         fields.append((b"Cache-Control", b"no-store"))
@@ -204,7 +220,7 @@ class Site:
         """Whether a program is asked for a password or token. A browser is not: it would remember what was typed."""
         if not self._on.authenticator.takes_programs or provenance.is_browser(head):
             return False
-        return needed_scope(head.path) is not None and self._on.hosts.of(head.host).is_portal
+        return needed(head.method, head.path) is not None and self._on.hosts.of(head.host).is_portal
 
     def _may_sign_in(self, exchange: Exchange, head: RequestHead) -> bool:
         """Send whoever can follow to where they sign in; everybody else gets 401."""
@@ -218,11 +234,13 @@ class Site:
         exchange.respond(303, [(b"Location", f"/login?next={target}".encode()), (b"Cache-Control", b"no-store")])
         return True
 
-    async def _viewer(self, exchange: Exchange, origin: Origin, *, is_leaving: bool = False) -> Viewer:
+    async def _viewer(
+        self, exchange: Exchange, origin: Origin, need: Need | None = None, *, is_leaving: bool = False
+    ) -> Viewer:
         viewer = await self._on.authenticator.authenticate(
-            exchange.head, origin, exchange.memory, is_leaving=is_leaving
+            exchange.head, origin, exchange.memory, need=need, address=exchange.address, is_leaving=is_leaving
         )
-        exchange.audit.principal = viewer.principal.login
+        exchange.audit.principal, exchange.audit.credential = viewer.principal.login, viewer.credential.told
         return viewer
 
     async def _login(self, exchange: Exchange, query: dict[str, str]) -> None:
@@ -250,7 +268,7 @@ class Site:
         login, onward = form.get("login", "").strip(), form.get("next", "/")
         try:
             password = await passwords.check(login, form.get("password", ""), exchange.address)
-            self._on.authenticator.admit(password.principal)
+            await self._on.authenticator.admit(password.principal)
         except (NotAuthenticated, AccountClosed, Busy, UnderMaintenance) as error:
             self._sign_in_page(exchange, error, login=login, onward=onward)
         else:
@@ -259,7 +277,7 @@ class Site:
     async def _signed_in(
         self, exchange: Exchange, principal: Principal, scheme: str, onward: str, certificate: bytes = b""
     ) -> NoReturn:
-        self._on.authenticator.admit(principal)
+        await self._on.authenticator.admit(principal)
         session = await self._on.sessions.open(
             principal, scheme=scheme, address=exchange.address, certificate=certificate
         )
@@ -274,6 +292,7 @@ class Site:
     ) -> None:
         if refusal is not None:
             exchange.audit.outcome, exchange.audit.reason = refusal.outcome, str(refusal)
+            exchange.audit.claimed = refusal.claimed
         names = {way.name for way in self._on.ways}
         body = pages.sign_in(
             has_link="link" in names,

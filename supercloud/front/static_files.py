@@ -30,6 +30,7 @@ class StaticFile:
 
     def answer(self, exchange: Exchange) -> None:
         """The file, or that the browser's copy is the same (RFC 9110 section 13.1.2)."""
+        exchange.is_told = False
         is_known = self._tag in (exchange.head.get(b"if-none-match") or b"")
         exchange.respond(304 if is_known else 200, self._fields, self._content)
 

@@ -7,9 +7,10 @@ payload and holds none of it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final, Protocol
 
-from supercloud.message.head import CHUNKED, UNTIL_CLOSE
+from supercloud.message.head import CHUNKED, UNTIL_CLOSE, Field
 
 # Bytes of a chunk's size line with its extensions (llhttp bounds them alike), and of all trailer fields together.
 MAX_CHUNK_LINE: Final = 256
@@ -19,15 +20,19 @@ MAX_TRAILER_LINES: Final = 100  # as many as fields
 MAX_CHUNKS: Final = 1024
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e]*)?")
-_TRAILER = re.compile(rb"([!#$%&'*+.^`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+_TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
+# As in a request's head. The head is on its way by now, so what is named otherwise is left out and not refused.
+_USUAL_NAME = re.compile(rb"[0-9A-Za-z-]+")
 
-# RFC 9110 section 6.5.1: framing, routing, authentication and conditions are never trailers.
+# RFC 9110 section 6.5.1: framing, routing, authentication, conditions, and what a browser is to do are never trailers.
 _NEVER_TRAILERS = frozenset(
     b"transfer-encoding content-length host connection keep-alive te trailer upgrade proxy-connection authorization "
     b"proxy-authorization proxy-authenticate www-authenticate cookie set-cookie set-cookie2 content-encoding "
     b"content-type content-range expect max-forwards cache-control range if-match if-none-match if-modified-since "
-    b"if-unmodified-since if-range age date expires location retry-after vary warning origin referer".split()
+    b"if-unmodified-since if-range age date expires location retry-after vary warning origin referer refresh "
+    b"allow via clear-site-data strict-transport-security alt-svc service-worker service-worker-allowed".split()
 )
+_NEVER_BEGIN = (b"sec-", b"content-security-", b"access-control-", b"cross-origin-")
 
 
 class Malformed(ValueError):
@@ -38,11 +43,11 @@ class Body(Protocol):
     """Reads one body.
 
     :ivar is_done: the body is complete.
-    :ivar trailers: lines of a chunked body's trailer section, without their line ends.
+    :ivar trailers: fields of a chunked body's trailer section that may be there; who may tell them is judged elsewhere.
     """
 
     is_done: bool
-    trailers: tuple[bytes, ...]
+    trailers: tuple[Field, ...]
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Take bytes; give the payload in them and what lies behind the body.
@@ -58,7 +63,7 @@ class Sized:
     """A body of a known number of bytes."""
 
     __slots__ = ("is_done", "remaining")
-    trailers: tuple[bytes, ...] = ()
+    trailers: tuple[Field, ...] = ()
 
     def __init__(self, length: int) -> None:
         self.remaining = length
@@ -80,7 +85,7 @@ class UntilClose:
     """A response's body that ends with the connection (RFC 9112 section 6.3, item 8)."""
 
     __slots__ = ("is_done",)
-    trailers: tuple[bytes, ...] = ()
+    trailers: tuple[Field, ...] = ()
 
     def __init__(self) -> None:
         self.is_done = False
@@ -102,7 +107,7 @@ class Chunked:
         self._trailer_bytes = 0
         self._trailer_lines = 0
         self.is_done = False
-        self.trailers: tuple[bytes, ...] = ()
+        self.trailers: tuple[Field, ...] = ()
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """See `Body.feed`."""
@@ -166,8 +171,10 @@ class Chunked:
         self._trailer_lines += 1
         if not found or self._trailer_bytes > MAX_TRAILERS or self._trailer_lines > MAX_TRAILER_LINES:
             raise Malformed("a trailer field is malformed, or there are too many")
-        if found[1].lower() not in _NEVER_TRAILERS:
-            self.trailers += (found[1] + b": " + found[2].strip(b" \t"),)
+        lower = found[1].lower()
+        if lower in _NEVER_TRAILERS or lower.startswith(_NEVER_BEGIN) or not _USUAL_NAME.fullmatch(lower):
+            return
+        self.trailers += ((lower, found[1], found[2].strip(b" \t")),)
 
 
 def reader_for(length: int) -> Body:
@@ -184,6 +191,6 @@ def chunk(payload: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
-def last_chunk(trailers: tuple[bytes, ...] = ()) -> bytes:
-    """What ends a chunked body."""
-    return b"0\r\n" + b"".join(line + b"\r\n" for line in trailers) + b"\r\n"
+def last_chunk(trailers: Sequence[bytes] = ()) -> bytes:
+    """What ends a chunked body, with whole lines of trailers."""
+    return b"0\r\n" + b"".join(trailers) + b"\r\n"

@@ -50,6 +50,20 @@ def _pair_named(name: bytes) -> re.Pattern[bytes]:
     return re.compile(rb"(?:\A|;)[ \t]*+" + re.escape(name) + rb"=([^;]*+)")
 
 
+def reserved_twice(fields: list[Field]) -> tuple[bytes, ...]:
+    """Names of the portal's own cookies of which a request has several: whose each is cannot be told."""
+    once: set[bytes] = set()
+    twice: dict[bytes, None] = {}
+    for lower, _, value in fields:
+        if lower == b"cookie" and RESERVED_COOKIE in value.lower():
+            for pair in _RESERVED_PAIR.findall(b";" + value):
+                name = pair[1:].partition(b"=")[0].strip(b" \t")
+                if name in once:
+                    twice[name] = None
+                once.add(name)
+    return tuple(twice)
+
+
 def without_reserved(value: bytes) -> bytes:
     """A Cookie field's value without the portal's own cookies, in any spelling; may come out empty."""
     if RESERVED_COOKIE not in value.lower():

@@ -24,17 +24,18 @@ UNTIL_CLOSE: Final = -2
 
 # RFC 9112 section 3 and 5: no bare LF or CR, no NUL, no obs-fold, no space before the colon. An underscore or
 # another sign in a request's field name is refused: gateways and CGI read X_Forwarded_User as X-Forwarded-User.
-_REQUEST = re.compile(
-    rb"[!#$%&'*+.^`|~0-9A-Za-z-]{1,32} [!-~]+ HTTP/1\.[01]\r\n"
-    rb"(?:[0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n"
-)
+# The request line is always held against it: llhttp skips line ends before a method, and `_cut` would keep them.
+_START = re.compile(rb"[!#$%&'*+.^`|~0-9A-Za-z-]{1,32} [!-~]+ HTTP/1\.[01]")
+_REQUEST = re.compile(_START.pattern + rb"\r\n(?:[0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r\n)*\r\n")
 _REASON = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
 _UNDERSCORE = re.compile(rb"\r\n([!#$%&'*+.^`|~0-9A-Za-z-]*_[!#$%&'*+.^_`|~0-9A-Za-z-]*):")
 _MAX_DIGITS = 18  # of a length: an exabyte
-_VERSIONS = (b"HTTP/1.1", b"HTTP/1.0")
+_MAX_HOST = 261  # bytes; what is longer is none, and not remembered
 _HOST = re.compile(rb"(?:[A-Za-z0-9._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{1,5})?")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z/-]+")
 _ONCE = (b"host", b"content-length", b"transfer-encoding")
+_FRAMING = (b"content-length", b"transfer-encoding")
+_EMPTY = (204, 205)  # and 1xx
 _PLAIN_TARGET = re.compile(rb"/[!\x22\x24-~]*")  # origin form without "#"
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([/?].*)?", re.IGNORECASE | re.DOTALL)
 
@@ -89,6 +90,7 @@ UNREADABLE: Final = RequestHead(b"", b"/", 1, [], b"", 0, False, b"", (), b"", b
 class ResponseHead:
     """A status line and its fields.
 
+    :ivar fields: what they say of the framing can be believed by whoever gets them.
     :ivar length: bytes of the body, CHUNKED, or UNTIL_CLOSE.
     :ivar keep_alive: whether the connection may carry another request after this response.
     """
@@ -187,17 +189,14 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     except httptools.HttpParserError:
         raise _why_not(raw) from None
     start, fields, first = _cut(raw)
-    if not _KNOWN_NAMES.issuperset(first) and not _REQUEST.fullmatch(raw):
+    if not _START.fullmatch(start) or (not _KNOWN_NAMES.issuperset(first) and not _REQUEST.fullmatch(raw)):
         raise _why_not(raw)
-    line = start.split(b" ")
-    if len(line) != 3 or line[2] not in _VERSIONS:
-        raise _why_not(raw)
-    method, target, version = line
+    method, target, version = start.split(b" ")
     minor = version[-1] - 0x30
-    if len(first) != len(fields) and any(sum(lower == one for lower, _, _ in fields) > 1 for one in _ONCE):
+    if len(first) != len(fields) and any(_is_repeated(fields, one) for one in _ONCE):
         raise BadMessage("Host, Content-Length or Transfer-Encoding more than once")
     host = first.get(b"host", b"").lower()
-    if not _is_host(host):
+    if not is_host(host):
         raise BadMessage(f"Host {host[:80]!r}" if host else "no Host")
     length = 0
     if (value := first.get(b"content-length")) is not None:
@@ -246,6 +245,11 @@ def parse_like(raw: bytes, last: RequestHead) -> RequestHead | None:
         last.method, target, last.minor, last.fields, last.host, last.length, last.keep_alive, last.upgrade,
         last.options, raw, rest, last.first,
     )  # fmt: skip
+
+
+def is_host(host: bytes) -> bool:
+    """Whether it is of the form of a ``Host``."""
+    return len(host) <= _MAX_HOST and _is_host(host)
 
 
 @lru_cache(maxsize=1024)
@@ -310,30 +314,40 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
     minor = start[7] - 0x30
     length = UNTIL_CLOSE
     if (value := first.get(b"content-length")) is not None:
-        if not value.isdigit() or len(value) > _MAX_DIGITS or (len(first) != len(fields) and _differ(fields)):
+        if not value.isdigit() or len(value) > _MAX_DIGITS or _is_repeated(fields, b"content-length"):
             raise Unreachable(f"Content-Length {value[:40]!r} in a response")
         length = int(value)
     if (value := first.get(b"transfer-encoding")) is not None:
-        if length != UNTIL_CLOSE or minor == 0 or value.lower() != b"chunked" or _is_repeated(fields):
+        if (
+            length != UNTIL_CLOSE
+            or minor == 0
+            or value.lower() != b"chunked"
+            or _is_repeated(fields, b"transfer-encoding")
+        ):
             raise Unreachable(f"Transfer-Encoding {value[:40]!r} in a response")
         length = CHUNKED
     options = _options(fields, first)
     if options is None:
         raise Unreachable(f"more than {_MOST_OPTIONS} connection options in a response")
     upgrade = first.get(b"upgrade", b"").lower()
-    if method == b"HEAD" or status < 200 or status in (204, 304):
+    keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options) and status != 101
+    if status < 200 or status in _EMPTY:
+        keep_alive = keep_alive and (length == 0 or (length == UNTIL_CLOSE and status != 205))
+        fields, length = _emptied(status, fields), 0
+    elif method == b"HEAD" or status == 304:
         length = 0
-    keep_alive = (
-        length != UNTIL_CLOSE and b"close" not in options and (minor == 1 or b"keep-alive" in options) and status != 101
+    return ResponseHead(
+        status, reason, minor, fields, length, keep_alive and length != UNTIL_CLOSE, upgrade, options, raw
     )
-    return ResponseHead(status, reason, minor, fields, length, keep_alive, upgrade, options, raw)
 
 
-def _differ(fields: list[Field]) -> bool:
-    """Whether a message gives several lengths that are not the same."""
-    return len({value for lower, _, value in fields if lower == b"content-length"}) > 1
+def _emptied(status: int, fields: list[Field]) -> list[Field]:
+    """The fields of a response without content, whatever they announce: who believed it would wait for some, and take
+    the next head for it (RFC 9110 sections 8.6 and 15.3.6, RFC 9112 section 6.1).
+    """
+    kept = [one for one in fields if one[0] not in _FRAMING]
+    return [*kept, (b"content-length", b"Content-Length", b"0")] if status == 205 else kept
 
 
-def _is_repeated(fields: list[Field]) -> bool:
-    """Whether a message names transfer codings more than once."""
-    return sum(lower == b"transfer-encoding" for lower, _, _ in fields) > 1
+def _is_repeated(fields: list[Field], name: bytes) -> bool:
+    return sum(lower == name for lower, _, _ in fields) > 1

@@ -34,7 +34,7 @@ from supercloud.workers.confine import keep_only, lift_descriptor_limit
 
 FRONT_READS: Final = 5.0  # seconds: a front that takes no answer for so long is no front
 # Descriptors that workers leave to the rest: the monitor's own, and some for each of the children's `Bounds`.
-RESERVED: Final = 128
+RESERVED: Final = 320
 _FOR_A_WORKER: Final = 2
 
 

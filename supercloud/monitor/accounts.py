@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
-from supercloud.identity import Principal
 from supercloud.monitor.shadow import Shadow, is_locked, read_shadow
+from supercloud.monitor.shells import LISTED_IN, Shells, has_shell
 from supercloud.monitor.wire import AccountState, Task
 
 # Where pam_nologin(8) looks; systemd makes the second one while the host starts and stops.
@@ -30,8 +30,9 @@ def read_state(
     pam: AccountCheck | None,
     nologin: Sequence[str] = NOLOGIN,
     shadow: Callable[[str], Shadow | None] = read_shadow,
+    listed_in: str = LISTED_IN,
 ) -> AccountState:
-    """Judge an account by NSS, the shadow file, /etc/nologin and PAM.
+    """Judge an account by NSS, the shadow file, /etc/shells, /etc/nologin and PAM.
 
     :param login: under which it signed in; None: whatever it is called.
     :raises OSError: nobody can say.
@@ -50,7 +51,7 @@ def read_state(
         return "renamed"
     if is_closed(nologin):
         return "closed"
-    state = state_of_entry(entry, shadow)
+    state = state_of_entry(entry, task.shells, shadow, listed_in=listed_in)
     if state != "good" or pam is None:
         return state
     return pam.account(entry.pw_name)
@@ -82,11 +83,24 @@ def is_closed(nologin: Sequence[str]) -> bool:
     return any(map(os.path.lexists, nologin))
 
 
-def state_of_entry(entry: pwd.struct_passwd, shadow: Callable[[str], Shadow | None] = read_shadow) -> AccountState:
-    """Locked or expired, by the account database alone.
+def state_of_entry(
+    entry: pwd.struct_passwd,
+    shells: Shells,
+    shadow: Callable[[str], Shadow | None] = read_shadow,
+    *,
+    listed_in: str = LISTED_IN,
+) -> AccountState:
+    """Locked, expired or without a shell, by this host's files and the account database alone.
 
     :raises OSError: nobody can say.
     """
+    state = _state_of_shadow(entry, shadow)
+    if state == "good" and not has_shell(entry.pw_shell, shells, listed_in=listed_in):
+        return "no-shell"
+    return state
+
+
+def _state_of_shadow(entry: pwd.struct_passwd, shadow: Callable[[str], Shadow | None]) -> AccountState:
     found = shadow(entry.pw_name)
     if found is None:
         return "locked" if is_locked(entry.pw_passwd) else "good"
@@ -106,12 +120,3 @@ def may_sign_in(login: str, min_uid: int) -> pwd.struct_passwd | None:
     if entry.pw_name != login or entry.pw_uid == 0 or entry.pw_uid < min_uid:
         return None
     return entry
-
-
-def is_login(text: str) -> bool:
-    """What an account can be called at all; nothing else comes near PAM."""
-    try:
-        Principal(text, 0, 0, frozenset())
-    except ValueError:
-        return False
-    return True

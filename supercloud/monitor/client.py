@@ -15,13 +15,14 @@ from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from supercloud.errors import NoWorker, PortalError, Undecided
-from supercloud.monitor.accounts import is_login
+from supercloud.identity import is_login
 from supercloud.monitor.passwords import MOST_PASSWORD
 from supercloud.monitor.wire import (
     AccountRead,
     AccountState,
     Answer,
     CheckPassword,
+    FindForward,
     ForwardRead,
     HoldersRead,
     PasswordChecked,
@@ -47,7 +48,7 @@ PASSWORDS_WAITING: Final = 50  # for their turn; more are refused
 ACCOUNT_WITHIN: Final = 15.0
 WORKER_WITHIN: Final = 60.0
 HOLDERS_WITHIN: Final = 2.0
-FORWARD_WITHIN: Final = 6.0
+FORWARD_WITHIN: Final = 8.0
 
 COMMAND: Final = (sys.executable, "-I", "-m", "supercloud.monitor")
 _PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -195,17 +196,27 @@ class Monitor:
             raise Undecided(f"socket {inode}: not all processes were seen in time")
         return answer
 
-    async def read_forward(self, name: str) -> ForwardRead:
-        """What does a forward's file hold?
+    async def find_forward(self, name: str) -> ForwardRead:
+        """In which state is a forward's file?
 
         :param name: of the grammar of forwards; see target.is_forward_name.
         :raises NoWorker: the monitor is gone.
         """
-        request = ReadForward(self._new_id(), name)
+        return await self._ask_about_forward(FindForward(self._new_id(), name))
+
+    async def read_forward(self, uid: int, name: str) -> ForwardRead:
+        """May an account use a forward, and what does its file hold?
+
+        :param name: of the grammar of forwards; see target.is_forward_name.
+        :raises NoWorker: the monitor is gone.
+        """
+        return await self._ask_about_forward(ReadForward(self._new_id(), name, uid))
+
+    async def _ask_about_forward(self, request: FindForward | ReadForward) -> ForwardRead:
         try:
             return cast(ForwardRead, await self._ask(request, (ForwardRead,), FORWARD_WITHIN))
         except TimeoutError:
-            return ForwardRead(request.id, "slow", None)
+            return ForwardRead(request.id, "slow", None, None)
 
     def close(self) -> None:
         """End the monitor, and with it all workers; ``lost`` is not called."""

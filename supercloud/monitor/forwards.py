@@ -1,8 +1,10 @@
-"""Reading forward files, each by a process that became the file's owner: root reads nobody's file, and need not be able
-to where the file system squashes it.
+"""Forward files: whether a viewer may use one, and what it holds. Root says neither: a process that became the viewer
+asks the kernel, one that became the file's owner reads. Root need not be able to where a file system squashes it.
 
-First a child finds out whose the name is, then another one, made for this question, becomes that account and reads. Who
-can make reading take long (a file whose server is dead) has a bound of their own, so that they delay nobody else.
+First a child finds the name, and in which state its file is; it may be asked for that alone. Another one, made for
+this question, becomes the viewer; it reads too when the file is the viewer's own, and otherwise a third one becomes the
+owner. Each looks at the file in the very state that was found, or refuses. Who can make that take long (by stopping
+what runs as them, by a file whose server is dead) has a bound of their own, so that they delay nobody else.
 """
 
 from __future__ import annotations
@@ -10,7 +12,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,15 +24,15 @@ from supercloud.monitor.children import Children, Kind, Missed
 from supercloud.monitor.loop import Loop
 from supercloud.monitor.wire import (
     MOST_FORWARD,
-    ForwardFile,
+    FindForward,
     ForwardName,
     ForwardOutcome,
     ForwardRead,
-    Id,
     ReadForward,
     Task,
     Uid,
 )
+from supercloud.target import Reservation
 from supercloud.workers import kernel
 from supercloud.workers.become import become
 
@@ -39,22 +42,31 @@ _ROOT: Final = 0
 _ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.EXDEV, errno.ENAMETOOLONG})
 _OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _USES: Final = 1000
-_MANY: Final = 64  # owners whose children are kept account of before those without any are forgotten
+_MANY: Final = 64  # accounts whose children are kept account of before those without any are forgotten
 
 
-class ForwardOwner(msgspec.Struct, frozen=True):
-    """:ivar uid: whose the name is; None where the outcome says that there is nothing to read."""
+class LookAs(msgspec.Struct, frozen=True):
+    """Look at a file as an account.
 
-    outcome: ForwardOutcome
-    uid: int | None
+    :ivar state: in which it was found.
+    """
 
-
-class ReadAs(msgspec.Struct, frozen=True):
-    """Read a file as its owner."""
-
-    id: Id
     name: ForwardName
     uid: Uid
+    state: Reservation
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """What one of the children says.
+
+    :ivar against: why the file may not be used; None: nothing that this one can tell.
+    :ivar state: in which it was found; None when it was not.
+    :ivar data: what it holds; None when this one did not read it.
+    """
+
+    against: ForwardOutcome | None
+    state: Reservation | None = None
+    data: bytes | None = None
 
 
 class _NotRead(Exception):
@@ -79,24 +91,42 @@ class ForwardFolder:
         """The one that the monitor was started with."""
         return cls(task.forwards, task.only_uid)
 
-    def find_owner(self, asked: ReadForward, _: list[int]) -> ForwardOwner:
-        """Whose the name is."""
+    def find(self, asked: FindForward, _: list[int]) -> Looked:
+        """In which state the file is."""
         try:
-            found = self._find(asked.name)
+            with self._found(asked.name) as found:
+                status = os.fstat(found)
         except _NotRead as error:
-            return ForwardOwner(error.outcome, None)
-        try:
-            return ForwardOwner("read", os.fstat(found).st_uid)
-        finally:
-            os.close(found)
+            return Looked(error.outcome)
+        state = _state(status)
+        return Looked(_fault(status, state), state)
 
-    def read_as(self, asked: ReadAs, _: list[int]) -> ForwardRead:
+    def check_as(self, asked: LookAs, _: list[int]) -> Looked:
+        """Become the viewer, for good, and ask whether they may execute the file; read it when it is theirs. In a child
+        for this one question.
+        """
+        return self._look(asked, self._check)
+
+    def read_as(self, asked: LookAs, _: list[int]) -> Looked:
         """Become the owner, for good, and read. In a child for this one question."""
+        return self._look(asked, self._read)
+
+    def _look(self, asked: LookAs, look: Callable[[int, LookAs], bytes | None]) -> Looked:
         try:
             self._become(asked.uid)
-            return ForwardRead(asked.id, "read", self._read(asked.name, asked.uid))
+            with self._found(asked.name) as found:
+                _refuse(os.fstat(found), asked.state)
+                return Looked(None, asked.state, look(found, asked))
         except _NotRead as error:
-            return ForwardRead(asked.id, error.outcome, None)
+            # What was there a moment ago and is not now, or not for this account.
+            return Looked("changed" if error.outcome == "absent" else error.outcome, asked.state)
+
+    def _check(self, found: int, asked: LookAs) -> bytes | None:
+        # The link in /proc leads to the file of the descriptor, not to whatever bears its name by now. Root may look at
+        # what it likes: it is no viewer, but in the portal that it runs for itself.
+        if (asked.uid == _ROOT and self.only_uid is None) or not os.access(f"/proc/self/fd/{found}", os.X_OK):
+            raise _NotRead("not-executable")
+        return self._read(found, asked) if asked.uid == asked.state.uid else None
 
     def _become(self, uid: int) -> None:
         if self.only_uid is not None:
@@ -118,46 +148,55 @@ class ForwardFolder:
         kernel.forbid_inspection()
         kernel.end_with(parent)
 
-    def _read(self, name: str, uid: int) -> ForwardFile:
-        found = self._find(name)
+    def _read(self, found: int, asked: LookAs) -> bytes:
         try:
-            _check(os.fstat(found), uid)
-            # The very file that was looked at: the name may lead to another one by now.
             opened = os.open(f"/proc/self/fd/{found}", _OPEN)
             try:
-                status = os.fstat(opened)
-                _check(status, uid)
                 data = _read_all(opened)
+                _refuse(os.fstat(opened), asked.state)
             finally:
                 os.close(opened)
         except OSError as error:
             raise _NotRead("changed" if error.errno == errno.ESTALE else "unreadable") from None
-        finally:
-            os.close(found)
-        mode = stat.S_IMODE(status.st_mode)
-        return ForwardFile(status.st_dev, status.st_ino, status.st_ctime_ns, status.st_uid, status.st_gid, mode, data)
+        return data
 
-    def _find(self, name: str) -> int:
+    @contextmanager
+    def _found(self, name: str) -> Iterator[int]:
         """A descriptor by which nothing can be read."""
         if not self.path:
             raise _NotRead("absent")
         try:
             folder = os.open(self.path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
-                return kernel.find_in(folder, name)
+                found = kernel.find_in(folder, name)
             finally:
                 os.close(folder)
         except OSError as error:
             raise _NotRead("absent" if error.errno in _ABSENT else "unreadable") from None
+        try:
+            yield found
+        finally:
+            os.close(found)
 
 
-def _check(status: os.stat_result, uid: int) -> None:
+def _state(status: os.stat_result) -> Reservation:
+    mode = stat.S_IMODE(status.st_mode)
+    return Reservation(status.st_dev, status.st_ino, status.st_ctime_ns, status.st_uid, status.st_gid, mode)
+
+
+def _fault(status: os.stat_result, state: Reservation) -> ForwardOutcome | None:
+    """Why this is no forward in that state."""
     if not stat.S_ISREG(status.st_mode):
-        raise _NotRead("not-regular")
+        return "not-regular"
     if status.st_nlink != 1:
-        raise _NotRead("several-names" if status.st_nlink else "changed")
-    if status.st_uid != uid:
-        raise _NotRead("changed")
+        return "several-names" if status.st_nlink else "changed"
+    return None if _state(status) == state else "changed"
+
+
+def _refuse(status: os.stat_result, state: Reservation) -> None:
+    fault = _fault(status, state)
+    if fault is not None:
+        raise _NotRead(fault)
 
 
 def _read_all(opened: int) -> bytes:
@@ -171,11 +210,11 @@ def _read_all(opened: int) -> bytes:
 
 
 class ForwardReaders:
-    """The children that read, bounded for each owner.
+    """The children that look at forward files.
 
-    :param seconds: for each of the two steps.
-    :param of_one: children of one owner at once; ``waiting`` more questions of theirs may wait.
-    :param most: children of all owners that read.
+    :param seconds: for each of the three steps.
+    :param of_one: children of one viewer at once, and of one owner; ``waiting`` more questions of theirs may wait.
+    :param most: children of all viewers, and of all owners.
     """
 
     def __init__(
@@ -190,45 +229,80 @@ class ForwardReaders:
         waiting: int,
         most: int,
     ) -> None:
-        find = Kind("sc-forwards", ReadForward, ForwardOwner, folder.find_owner, uses=_USES)
+        def bounded(serve: Callable[[LookAs, list[int]], Looked]) -> _OfAccounts:
+            kind = Kind("sc-forward", LookAs, Looked, serve, uses=1)
+            return _OfAccounts(lambda: Children(loop, kind, seconds=seconds, most=of_one, waiting=waiting), most)
+
+        find = Kind("sc-forwards", FindForward, Looked, folder.find, uses=_USES)
         self._finders = Children(loop, find, seconds=seconds, most=finders, waiting=finders_waiting)
-        self._kind = Kind("sc-forward", ReadAs, ForwardRead, folder.read_as, uses=1)
-        self._loop = loop
-        self._seconds = seconds
-        self._of_one = of_one
-        self._waiting = waiting
-        self._most = most
-        self._by_owner: dict[int, Children] = {}
+        self._viewers = bounded(folder.check_as)
+        self._owners = bounded(folder.read_as)
+
+    @property
+    def count(self) -> int:
+        """How many there are that became an account."""
+        return self._viewers.count + self._owners.count
+
+    def find(self, asked: FindForward, done: Callable[[ForwardRead], object]) -> None:
+        """Have a forward found; ``done`` is called once."""
+        self._finders.ask(asked, lambda got: done(_answered(asked.id, got, "found", None)))
 
     def ask(self, asked: ReadForward, done: Callable[[ForwardRead], object]) -> None:
-        """Have a forward's file read; ``done`` is called once."""
+        """Have a forward looked at; ``done`` is called once."""
+        state: Reservation | None = None
 
-        def read(got: Any) -> None:
-            done(_missed(asked.id, got) if isinstance(got, Missed) else ForwardRead(asked.id, got.outcome, got.file))
+        def answer(got: Any) -> None:
+            done(_answered(asked.id, got, "read", state))
 
         def found(got: Any) -> None:
-            if isinstance(got, Missed):
-                done(_missed(asked.id, got))
-            elif got.uid is None:
-                done(ForwardRead(asked.id, got.outcome, None))
+            nonlocal state
+            if isinstance(got, Missed) or got.against is not None:
+                answer(got)
+                return
+            state = got.state
+            self._viewers.ask(asked.uid, LookAs(asked.name, asked.uid, got.state), checked)
+
+        def checked(got: Any) -> None:
+            if isinstance(got, Missed) or got.against is not None or got.data is not None:
+                answer(got)
             else:
-                self._readers_of(got.uid, read, ReadAs(asked.id, asked.name, got.uid))
+                owner = got.state.uid
+                self._owners.ask(owner, LookAs(asked.name, owner, got.state), answer)
 
-        self._finders.ask(asked, found)
-
-    def _readers_of(self, uid: int, read: Callable[[Any], object], question: ReadAs) -> None:
-        readers = self._by_owner.get(uid)
-        if readers is None:
-            if len(self._by_owner) >= _MANY:
-                self._by_owner = {owner: one for owner, one in self._by_owner.items() if not one.is_idle}
-            readers = self._by_owner[uid] = Children(
-                self._loop, self._kind, seconds=self._seconds, most=self._of_one, waiting=self._waiting
-            )
-        if readers.is_idle and sum(one.count for one in self._by_owner.values()) >= self._most:
-            read(Missed.FULL)
-            return
-        readers.ask(question, read)
+        self._finders.ask(FindForward(asked.id, asked.name), found)
 
 
-def _missed(number: int, missed: Missed) -> ForwardRead:
-    return ForwardRead(number, _MISSED[missed], None)
+def _answered(number: int, got: Looked | Missed, outcome: ForwardOutcome, state: Reservation | None) -> ForwardRead:
+    """:param outcome: when nothing speaks against it. :param state: that was found before."""
+    if isinstance(got, Missed):
+        return ForwardRead(number, _MISSED[got], state, None)
+    return ForwardRead(number, got.against or outcome, got.state, got.data)
+
+
+class _OfAccounts:
+    """Children that became accounts, bounded for each.
+
+    :param make: those of one account.
+    :param most: of all.
+    """
+
+    def __init__(self, make: Callable[[], Children], most: int) -> None:
+        self._make = make
+        self._most = most
+        self._by_uid: dict[int, Children] = {}
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(one.count for one in self._by_uid.values())
+
+    def ask(self, uid: int, question: LookAs, done: Callable[[Any], object]) -> None:
+        children = self._by_uid.get(uid)
+        if children is None:
+            if len(self._by_uid) >= _MANY:
+                self._by_uid = {account: one for account, one in self._by_uid.items() if not one.is_idle}
+            children = self._by_uid[uid] = self._make()
+        if children.is_idle and self.count >= self._most:
+            done(Missed.FULL)
+        else:
+            children.ask(question, done)

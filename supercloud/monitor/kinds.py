@@ -35,7 +35,8 @@ class PamService(PasswordCheck, AccountCheck, Protocol):
 class Bounds:
     """Seconds for an answer, how many children at once, how many more questions may wait.
 
-    :ivar forward: of each of the two steps of reading a forward.
+    :ivar forward: of each of the three steps of reading a forward.
+    :ivar forwards_of_one: of one viewer, and of one owner; ``forwards`` of all viewers, and of all owners.
     :ivar search: more than the search itself takes, which ends by its own (ident2.processes.SEARCH).
     """
 
@@ -73,7 +74,13 @@ class Judge:
             return PasswordChecked(asked.id, "broken")
         [descriptor] = descriptors
         outcome = check_password(
-            asked.login, asked.address, descriptor, pam=self.pam, min_uid=self.task.min_uid, nologin=self.nologin
+            asked.login,
+            asked.address,
+            descriptor,
+            pam=self.pam,
+            min_uid=self.task.min_uid,
+            shells=self.task.shells,
+            nologin=self.nologin,
         )
         return PasswordChecked(asked.id, outcome)
 

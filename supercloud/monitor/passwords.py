@@ -8,12 +8,19 @@ import stat
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from supercloud.monitor.accounts import NOLOGIN, is_closed, is_login, may_sign_in, state_of_entry
+from supercloud.identity import is_login
+from supercloud.monitor.accounts import NOLOGIN, is_closed, may_sign_in, state_of_entry
 from supercloud.monitor.shadow import Shadow, read_shadow
+from supercloud.monitor.shells import Shells
 from supercloud.monitor.wire import PasswordOutcome
 
 MOST_PASSWORD: Final = 1024  # bytes; a pipe holds that without anybody reading it
-_WORDS: Final[dict[str, PasswordOutcome]] = {"locked": "locked", "expired": "expired", "good": "good"}
+_WORDS: Final[dict[str, PasswordOutcome]] = {
+    "locked": "locked",
+    "expired": "expired",
+    "no-shell": "no-shell",
+    "good": "good",
+}
 
 
 class PasswordCheck(Protocol):
@@ -29,6 +36,7 @@ def check_password(
     *,
     pam: PasswordCheck,
     min_uid: int,
+    shells: Shells = "etc-shells",
     nologin: Sequence[str] = NOLOGIN,
     shadow: Callable[[str], Shadow | None] = read_shadow,
 ) -> PasswordOutcome:
@@ -50,7 +58,7 @@ def check_password(
         return "broken" if outcome == "broken" else "bad"
     if outcome != "good":
         return outcome
-    return _WORDS[state_of_entry(entry, shadow)]
+    return _WORDS[state_of_entry(entry, shells, shadow)]
 
 
 def read_password(descriptor: int) -> str | None:

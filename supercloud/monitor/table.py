@@ -14,6 +14,7 @@ from supercloud.monitor.wire import (
     AccountRead,
     Answer,
     CheckPassword,
+    FindForward,
     HoldersRead,
     PasswordChecked,
     PasswordOutcome,
@@ -33,6 +34,7 @@ DESCRIPTORS: Final[dict[type[Request], int]] = {
     StartWorker: 0,
     StopWorker: 0,
     ReadHolders: 0,
+    FindForward: 0,
     ReadForward: 0,
 }
 
@@ -82,6 +84,8 @@ class Table:
                 self.sessions.stop(request.worker)
             case ReadHolders():
                 self._read_holders(request)
+            case FindForward():
+                self.kinds.forwards.find(request, self.answer)
             case ReadForward():
                 self.kinds.forwards.ask(request, self.answer)
 

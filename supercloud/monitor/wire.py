@@ -10,7 +10,10 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-VERSION: Final = 1
+from supercloud.monitor.shells import Shells
+from supercloud.target import Reservation
+
+VERSION: Final = 2
 
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Uid = Annotated[int, msgspec.Meta(ge=0, le=2**32 - 2)]
@@ -74,19 +77,33 @@ class ReadHolders(_Message, frozen=True, tag="read-holders"):
     uid: Uid
 
 
-class ReadForward(_Message, frozen=True, tag="read-forward"):
-    """What does a forward's file hold? It is looked up in the one folder that the monitor was started with."""
+class FindForward(_Message, frozen=True, tag="find-forward"):
+    """In which state is a forward's file? It is looked up in the one folder that the monitor was started with; nobody
+    whom it concerns can keep the answer back.
+    """
 
     name: ForwardName
 
 
-Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders | ReadForward
+class ReadForward(_Message, frozen=True, tag="read-forward"):
+    """May an account use a forward, and where does it lead?
+
+    :ivar uid: the viewer's.
+    """
+
+    name: ForwardName
+    uid: Uid
+
+
+Request = CheckPassword | ReadAccount | StartWorker | StopWorker | ReadHolders | FindForward | ReadForward
 
 
 # Answers.
 
-PasswordOutcome = Literal["good", "bad", "locked", "expired", "closed", "busy", "slow", "broken"]
-AccountState = Literal["good", "unknown", "renamed", "root", "below-minimum", "locked", "expired", "closed", "broken"]
+PasswordOutcome = Literal["good", "bad", "locked", "expired", "no-shell", "closed", "busy", "slow", "broken"]
+AccountState = Literal[
+    "good", "unknown", "renamed", "root", "below-minimum", "locked", "expired", "no-shell", "closed", "broken"
+]
 
 
 class PasswordChecked(_Message, frozen=True, tag="password-checked"):
@@ -152,34 +169,31 @@ class HoldersRead(_Message, frozen=True, tag="holders-read"):
     is_complete: bool
 
 
-# Why a forward's file was not read.
+# What came of looking at a forward's file, or why it was not read.
 ForwardOutcome = Literal[
-    "read", "absent", "not-regular", "several-names", "changed", "unreadable", "too-long", "busy", "slow", "broken"
+    "read",
+    "found",
+    "absent",
+    "not-executable",
+    "not-regular",
+    "several-names",
+    "changed",
+    "unreadable",
+    "too-long",
+    "busy",
+    "slow",
+    "broken",
 ]
 
 
-class ForwardFile(msgspec.Struct, frozen=True):
-    """A forward's file, as its owner read it through one descriptor.
-
-    :ivar device, inode, ctime: tell this state of this file from all others; ctime in nanoseconds.
-    :ivar mode: permission bits, sticky among them.
-    :ivar data: all that it holds.
+class ForwardRead(_Message, frozen=True, tag="forward-read"):
+    """:ivar state: of the file when it was found; None when it was not.
+    :ivar data: all that it holds, as its owner read it in that state; None unless the outcome is ``read``.
     """
 
-    device: int
-    inode: int
-    ctime: int
-    uid: int
-    gid: int
-    mode: int
-    data: Annotated[bytes, msgspec.Meta(max_length=MOST_FORWARD)]
-
-
-class ForwardRead(_Message, frozen=True, tag="forward-read"):
-    """:ivar file: None unless the outcome is ``read``."""
-
     outcome: ForwardOutcome
-    file: ForwardFile | None
+    state: Reservation | None
+    data: Annotated[bytes, msgspec.Meta(max_length=MOST_FORWARD)] | None
 
 
 Answer = PasswordChecked | AccountRead | WorkerStarted | WorkerRefused | WorkerEnded | HoldersRead | ForwardRead
@@ -213,6 +227,7 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     :ivar roots: address below /dav to folder; ``~`` is the user's home.
     :ivar forwards: the one folder of named forwards; ``""``: there are none.
     :ivar workspace: for the pages; None: there are none.
+    :ivar shells: with which accounts are let in.
     :ivar umask: of workers; None leaves what PAM or the site's login settings give, else 0o022.
     """
 
@@ -227,3 +242,4 @@ class Task(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     umask: int | None = None
     forwards: str = ""
     workspace: Workspace | None = None
+    shells: Shells = "etc-shells"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from supercloud.api_scopes import SCOPES
+
 _TEXT: Final = {"type": "string"}
 _OPTIONAL_TEXT: Final = {"type": ["string", "null"]}
 _NUMBER: Final = {"type": ["number", "null"]}
@@ -96,6 +98,7 @@ _REFUSALS: Final = {
     "401": "No token is shown, or none that is good.",
     "403": "The token is for something else, the account is locked, or another site's page asks.",
     "404": "There is none.",
+    "405": "Not with this method.",
     "409": "Not now, or not so.",
     "413": "The body is too long.",
     "422": "Something has to be changed.",
@@ -120,16 +123,24 @@ def describe(portal: str) -> dict[str, Any]:
             "title": "SuperCloud portal",
             "version": "1",
             "description": "Acts as the account whose token is shown, and can do what it can by ssh. "
-            "Make a token for launching at /tokens, or by: supercloud token create --for launch",
+            "Make a token at /tokens, or by: supercloud token create --for jobs,read. Each operation names, by its "
+            "security, the scopes of which a token must have one.",
         },
         "servers": [{"url": portal}],
-        "security": [{"token": []}],
-        "paths": _PATHS,
+        "paths": {path: _with_scopes(path, operations) for path, operations in _PATHS.items()},
         "components": {
             "schemas": _SCHEMAS,
             "responses": _PROBLEMS,
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
+    }
+
+
+def _with_scopes(path: str, operations: dict[str, Any]) -> dict[str, Any]:
+    """:raises KeyError: no token is taken there; see `api_scopes`."""
+    return {
+        method: {**operation, "security": [{"token": [scope]} for scope in SCOPES[path][method.upper()]]}
+        for method, operation in operations.items()
     }
 
 
@@ -171,6 +182,16 @@ _LOOK: Final = {
 _OF_THE_JOB: Final = {"job_id": "$response.body#/id"}
 _OF_THE_NAME: Final = {"name": "$request.path.name"}
 _PATHS: Final[dict[str, Any]] = {
+    "/api/openapi.json": {"get": _operation("openapi", "This description", _answers({"type": "object"}))},
+    "/api/token": {
+        "get": _operation(
+            "token",
+            "What the token that is shown is for",
+            _answers(
+                _object(("id", "name", "for", "ends"), id=_TEXT, name=_TEXT, **{"for": _list(_TEXT)}, ends=_NUMBER)
+            ),
+        )
+    },
     "/api/workspace": {
         "get": _operation(
             "workspace",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
-from supercloud.errors import PortalError, Unreachable
+from supercloud.errors import PortalError, Unanswered, Unreachable
 from supercloud.message.body import chunk, last_chunk
-from supercloud.message.head import CHUNKED, ResponseHead
+from supercloud.message.head import CHUNKED, Field, ResponseHead
 from supercloud.relay.rewriting import Rewriters
 
 # RFC 9110 section 9.2.2, RFC 4918: may be sent again when a kept connection turns out to be closed.
@@ -36,7 +36,7 @@ class Downstream(Protocol):
     def start_request_body(self, relay: Any) -> None: ...
     def respond_head(self, head: ResponseHead) -> None: ...
     def respond_body(self, payload: bytes) -> None: ...
-    def respond_end(self, trailers: tuple[bytes, ...]) -> None: ...
+    def respond_end(self, trailers: Sequence[bytes]) -> None: ...
     def respond_flush(self) -> None: ...
     def pause_request(self) -> None: ...
     def resume_request(self) -> None: ...
@@ -48,18 +48,36 @@ class Downstream(Protocol):
     def break_off(self) -> None: ...
 
 
+class Trailing(Protocol):
+    """Which trailers pass, and as what lines; see routing.place.Trailers and routing.own_worker.Trailers."""
+
+    def inward(self, trailers: tuple[Field, ...]) -> list[bytes]: ...
+    def outward(self, trailers: tuple[Field, ...], head: ResponseHead) -> list[bytes]: ...
+
+
 class HttpRelay:
     """Carries one exchange. The downstream starts it with `start`, and each side calls what concerns it.
 
     :param length: of the request's body, in bytes, or CHUNKED.
     :param upgrade: whether the request asks for another protocol, so that 101 may come.
+    :param trailing: says what passes of trailers; without it none do.
     :param rewriters: step in where a response is to be rewritten; None where none is.
     :param retry: opens a fresh connection and carries the exchange again; called instead of failing when a kept
-        connection turns out to be closed before the application can have seen the request. None when the method is
+        connection turns out to be closed, and the application has answered with not one byte. None when the method is
         not idempotent or a body was sent (RFC 9110 section 9.2.2).
     """
 
-    __slots__ = ("_answered", "_downstream", "_length", "_retry", "_rewriters", "_tunnel", "_upgrade", "_upstream")
+    __slots__ = (
+        "_downstream",
+        "_head",
+        "_length",
+        "_retry",
+        "_rewriters",
+        "_trailing",
+        "_tunnel",
+        "_upgrade",
+        "_upstream",
+    )
 
     def __init__(
         self,
@@ -68,6 +86,7 @@ class HttpRelay:
         *,
         length: int,
         upgrade: bool = False,
+        trailing: Trailing | None = None,
         rewriters: Rewriters | None = None,
         retry: Callable[[], object] | None = None,
     ) -> None:
@@ -77,7 +96,8 @@ class HttpRelay:
         self._upgrade = upgrade
         self._rewriters = rewriters
         self._retry = retry
-        self._answered = False
+        self._trailing = trailing
+        self._head: ResponseHead | None = None
         self._tunnel = False
 
     def start(self, method: bytes, head: bytes) -> None:
@@ -101,13 +121,14 @@ class HttpRelay:
         self._retry = None
         upstream.write(chunk(payload) if self._length == CHUNKED else payload)
 
-    def request_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def request_ended(self, trailers: tuple[Field, ...]) -> None:
         """The request's body is complete."""
         upstream = self._upstream
         if upstream is None:
             return
         if self._length == CHUNKED:
-            upstream.write(last_chunk(trailers))
+            passing = self._trailing.inward(trailers) if trailers and self._trailing is not None else ()
+            upstream.write(last_chunk(passing))
         upstream.finish()
 
     def tunnel_sent(self, data: bytes) -> bytes:
@@ -161,12 +182,10 @@ class HttpRelay:
             if not self._upgrade:
                 self._give_up(Unreachable("101 that nobody asked for"))
                 return
-            self._answered = True
             self._downstream.begin_tunnel(head)
             self._tunnel = True
             return
-        self._answered = self._answered or not head.is_interim
-        self._retry = None
+        self._head = head
         if self._rewriters is not None and not self._rewriters.passes(head):
             head, self._downstream = self._rewriters.begin(head, self, self._downstream)
         self._downstream.respond_head(head)
@@ -179,17 +198,25 @@ class HttpRelay:
         """Nothing more for now: what was held back to be written at once leaves."""
         self._downstream.respond_flush()
 
-    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def response_ended(self, trailers: tuple[Field, ...]) -> None:
         """The response is complete; the rest of the request, if any, has nowhere to go."""
         self._upstream = None
-        self._downstream.respond_end(trailers)
+        passing: Sequence[bytes] = ()
+        if trailers and self._trailing is not None and self._head is not None:
+            passing = self._trailing.outward(trailers, self._head)
+        self._downstream.respond_end(passing)
 
     def upstream_lost(self, error: PortalError) -> None:
         """The application is gone before its response was complete."""
         upstream, self._upstream = self._upstream, None
         if self._tunnel:
             self._downstream.end_tunnel()
-        elif self._retry is not None and not self._answered and upstream is not None and upstream.exchanges > 1:
+        elif (
+            isinstance(error, Unanswered)
+            and self._retry is not None
+            and upstream is not None
+            and upstream.exchanges > 1
+        ):
             self._retry()
         else:
             self._downstream.fail(error)

@@ -7,10 +7,11 @@ nobody up.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from supercloud.errors import PortalError, TooMany, Unreachable
-from supercloud.message.head import ResponseHead
+from supercloud.message.head import Field, ResponseHead
 from supercloud.rewrite.body import Body
 from supercloud.rewrite.coding import BadCoding
 from supercloud.rewrite.response import Responses, kept_trailers
@@ -35,7 +36,7 @@ class Browser(Protocol):
     def carry(self, relay: Any) -> None: ...
     def respond_head(self, head: ResponseHead) -> None: ...
     def respond_body(self, payload: bytes) -> None: ...
-    def respond_end(self, trailers: tuple[bytes, ...]) -> None: ...
+    def respond_end(self, trailers: Sequence[bytes]) -> None: ...
     def respond_flush(self) -> None: ...
     def pause_request(self) -> None: ...
     def resume_request(self) -> None: ...
@@ -47,7 +48,7 @@ class Carried(Protocol):
     """The relay that brings the response; see relay.http.HttpRelay."""
 
     def request_body(self, payload: bytes) -> None: ...
-    def request_ended(self, trailers: tuple[bytes, ...]) -> None: ...
+    def request_ended(self, trailers: tuple[Field, ...]) -> None: ...
     def downstream_lost(self) -> None: ...
     def downstream_choked(self) -> None: ...
     def downstream_drained(self) -> None: ...
@@ -102,7 +103,7 @@ class Rewriting:
         self._is_choked = False
         self._is_held = False  # the application waits
         self._is_over = False
-        self._trailers: tuple[bytes, ...] = ()
+        self._trailers: Sequence[bytes] = ()
         self.request_body = relay.request_body
         self.request_ended = relay.request_ended
         self.portal_stops = relay.portal_stops
@@ -127,7 +128,7 @@ class Rewriting:
             self._send(self._body.flush())
             self._browser.respond_flush()
 
-    def respond_end(self, trailers: tuple[bytes, ...]) -> None:
+    def respond_end(self, trailers: Sequence[bytes]) -> None:
         """The application's body is complete."""
         self._trailers = kept_trailers(trailers)
         self._body.finish()

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from supercloud.deadline import Deadline
 from supercloud.errors import PortalError, Unreachable
-from supercloud.message.head import RequestHead, ResponseHead
+from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.relay.frames import (
     CLOSE,
     GOING_AWAY,
@@ -117,7 +117,7 @@ class WebSocketRelay:
     def request_body(self, payload: bytes) -> None:
         """A handshake has no body."""
 
-    def request_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def request_ended(self, trailers: tuple[Field, ...]) -> None:
         """A handshake has no body."""
 
     def tunnel_sent(self, data: bytes) -> bytes:
@@ -234,10 +234,10 @@ class WebSocketRelay:
         """Of a refusal."""
         self._downstream.respond_flush()
 
-    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
-        """A refusal is complete."""
+    def response_ended(self, trailers: tuple[Field, ...]) -> None:
+        """A refusal is complete; its trailers are nobody's business."""
         self._end()
-        self._downstream.respond_end(trailers)
+        self._downstream.respond_end(())
 
     def tunnel_received(self, data: bytes) -> bytes:
         """Frames of the application's; those that are too many for one turn are left over."""

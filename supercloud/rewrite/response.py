@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -100,9 +100,9 @@ class Responses:
         return Rewritten(_with(head, [_weak(one) for one in head.fields], 0), None)
 
 
-def kept_trailers(trailers: tuple[bytes, ...]) -> tuple[bytes, ...]:
+def kept_trailers(trailers: Iterable[bytes]) -> list[bytes]:
     """Without those that speak of bytes which nobody gets."""
-    return tuple(line for line in trailers if not line.lower().startswith(_DIGESTS))
+    return [line for line in trailers if not line.lower().startswith(_DIGESTS)]
 
 
 def _maker(head: ResponseHead) -> Callable[[Links], Document] | None:

@@ -1,15 +1,16 @@
 """Named forwards: whether a viewer may use one, and where its file leads.
 
-The viewer's own worker says whether the kernel lets them execute the file, the file's owner (a short-lived process of
-the monitor's) what it holds. Both name the state of the file that they looked at; a file that was exchanged or changed
-in between is asked about once more, and then refused.
+Short-lived processes of the monitor's say both: one that became the viewer, whether the kernel lets them execute the
+file; one that became its owner, what it holds. Both looked at the file in one state; one that was exchanged or changed
+in between is asked about once more, and then refused. No worker is asked: it is its user's process.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum
 from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -18,7 +19,6 @@ from twisted.python.failure import Failure
 
 from supercloud.errors import (
     BadAddress,
-    Busy,
     ForwardDisabled,
     ForwardUnusable,
     NotAuthorized,
@@ -28,16 +28,17 @@ from supercloud.errors import (
     Undecided,
 )
 from supercloud.identity import Principal
-from supercloud.monitor.wire import ForwardFile, ForwardOutcome, ForwardRead
-from supercloud.routing.forward_url import ForwardUrl, Unreadable, read_forward
+from supercloud.monitor.wire import ForwardOutcome, ForwardRead
+from supercloud.routing.forward_url import Unreadable, read_forward
 from supercloud.target import Forward, Reservation
-from supercloud.workers.forward_check import Checked
 from supercloud.workers.job_told import JobAt
 
 # Seconds that a yes is believed: a page asks for seventy things at once, and who is refused is asked about anew.
 BELIEVED: Final = 1.0
+# Seconds for which the kernel's yes to a viewer holds while the file stays in that state: what is changed about the
+# file shows there, and groups are looked at as often elsewhere (membership.LOOK).
+CHECKED: Final = 10.0
 _MOST_BELIEVED: Final = 4096
-_TRIES: Final = 2
 _WRITABLE_BY_OTHERS: Final = 0o022
 
 # What the owner is told about a file that was not read; the command mends it.
@@ -48,19 +49,30 @@ _MENDING: Final[dict[ForwardOutcome, str]] = {
     "too-long": "its file is longer than 1,024 bytes. Write it anew: echo http://NODE:PORT/ > {file}",
 }
 
+# Nobody could say it in time.
+_UNSAID: Final[frozenset[ForwardOutcome]] = frozenset({"busy", "slow", "broken"})
+
+
+class Look(Enum):
+    """A forward's file now, seen from where a viewer was let use it."""
+
+    SAME = "as it was"
+    DUE = "as it was, but it is time to ask about the viewer again"
+    CHANGED = "in another state"
+
 
 class ForwardReader(Protocol):
-    """Has forward files read by their owners; see monitor.client."""
+    """Asks as viewers and as files' owners; see monitor.client."""
 
-    async def read_forward(self, name: str) -> ForwardRead:
+    async def find_forward(self, name: str) -> ForwardRead:
+        """:raises PortalError: the monitor does not answer."""
+
+    async def read_forward(self, uid: int, name: str) -> ForwardRead:
         """:raises PortalError: the monitor does not answer."""
 
 
 class WorkerAsk(Protocol):
-    """Asks viewers' workers; see workers.asking."""
-
-    async def may_execute(self, principal: Principal, name: str) -> Checked | None:
-        """:raises PortalError: the worker does not answer."""
+    """Asks viewers' workers about what is theirs; see workers.asking."""
 
     async def job_at(self, principal: Principal, node: str) -> JobAt | None:
         """:raises PortalError: the worker does not answer."""
@@ -70,13 +82,20 @@ class WorkerAsk(Protocol):
 class _Known:
     """Where a viewer was let go.
 
-    :ivar is_settled: the file was read a while after it had come to this state, so that whatever is written to it
-        later shows in its ctime: two changes within one tick of the file system's clock have the same.
+    :ivar when: it was asked whether the file is still so.
+    :ivar since: all was asked for the first time in this state, and when it was so last (``checked``).
     """
 
     when: float
+    since: float
+    checked: float
     forward: Forward
-    is_settled: bool
+
+    def holds(self, now: float) -> bool:
+        """Whether this is true while the file stays as it is. Not before all was asked a while after the file had come
+        to this state: two changes within one tick of a file system's clock have the same ctime.
+        """
+        return self.checked - self.since >= BELIEVED and now - self.checked < CHECKED
 
 
 class Forwards:
@@ -115,27 +134,37 @@ class Forwards:
             Deferred.fromCoroutine(self._ask(principal, name)).addBoth(self._tell, key)
         return await waiting
 
-    async def look(self, principal: Principal, name: str) -> Checked | None:
-        """What the viewer's worker says about a forward's file, whether or not the viewer may use it.
+    async def look(self, principal: Principal, name: str) -> ForwardRead:
+        """What is to be said about a forward's file, whether or not the viewer may use it.
 
-        :raises PortalError: there is no worker for this account now, or it does not answer.
+        :raises PortalError: the monitor does not answer.
         """
-        return await self._worker.may_execute(principal, name)
+        return await self._reader.read_forward(principal.uid, name)
 
-    async def again(self, principal: Principal, forward: Forward) -> Forward:
-        """Where a forward leads now that the viewer was let use before; whatever was believed about it is forgotten.
+    async def look_again(self, principal: Principal, forward: Forward) -> Look:
+        """How the file is now of a forward that the viewer was let use before. No process is asked that somebody could
+        stop.
 
-        As long as the file is in the same state as then, nobody reads it.
+        :raises PortalError: nobody can say.
+        """
+        key, asked = (principal.uid, forward.name), self._clock.seconds()
+        if not await self._is_so(forward):
+            self._believed.pop(key, None)
+            return Look.CHANGED
+        known = self._believed.get(key)
+        if known is None or known.forward != forward or not known.holds(asked):
+            return Look.DUE
+        self._believe(key, replace(known, when=asked))
+        return Look.SAME
+
+    async def find_again(self, principal: Principal, forward: Forward) -> Forward:
+        """Where a forward leads now that the viewer was let use before, asked anew.
 
         :raises PortalError: as `find` does.
         """
-        key, reservation = (principal.uid, forward.name), forward.reservation
-        checked = await self._worker.may_execute(principal, forward.name)
-        if checked is not None and checked.allowed and _is_same(checked, reservation):
-            known = self._believed.get(key)
-            self._believe(key, forward, is_settled=known is not None and known.is_settled)
-            return forward
-        self._believed.pop(key, None)
+        key = (principal.uid, forward.name)
+        if key in self._believed:
+            self._believed[key] = replace(self._believed[key], when=-BELIEVED)
         return await self.find(principal, forward.name)
 
     def believes(self, uid: int, forward: Forward) -> bool:
@@ -189,68 +218,62 @@ class Forwards:
 
     def _tell(self, result: Forward | Failure, key: tuple[int, str]) -> None:
         waiting = self._asking.pop(key)
-        if isinstance(result, Forward):
-            known = self._believed.get(key)
-            self._believe(key, result, is_settled=known is not None and known.forward == result)
-        else:
+        if not isinstance(result, Forward):
             self._believed.pop(key, None)
         for one in waiting:
             if not one.called:  # or its exchange is over
                 one.callback(result)  # a Failure fails it
 
-    def _believe(self, key: tuple[int, str], forward: Forward, *, is_settled: bool) -> None:
-        self._believed[key] = _Known(self._clock.seconds(), forward, is_settled)
+    def _believe(self, key: tuple[int, str], known: _Known) -> Forward:
+        self._believed[key] = known
         self._believed.move_to_end(key)
         if len(self._believed) > _MOST_BELIEVED:
             self._believed.popitem(last=False)
+        return known.forward
+
+    async def _is_so(self, forward: Forward) -> bool:
+        found = await self._reader.find_forward(forward.name)
+        if found.outcome in _UNSAID:
+            raise Undecided(f"{forward}: {found.outcome}")
+        return found.outcome == "found" and found.state == forward.reservation
 
     async def _ask(self, principal: Principal, name: str) -> Forward:
-        for _ in range(_TRIES):
-            checked = await self._worker.may_execute(principal, name)
-            if checked is None:
-                raise NotFound(f"there is no forward {name}")
-            is_owner = checked.uid == principal.uid
-            if not checked.allowed:
-                raise self._not_allowed(principal, name, checked, is_owner=is_owner)
-            known = self._believed.get((principal.uid, name))
-            if known is not None and known.is_settled and _is_same(checked, known.forward.reservation):
-                return known.forward
-            read = await self._reader.read_forward(name)
-            if read.file is None:
-                if read.outcome not in ("changed", "absent"):
-                    raise self._not_read(name, read.outcome, is_owner=is_owner)
-            elif _is_same(checked, read.file):
-                return self._forward(principal, name, read.file)
-        raise NotFound(f"forward {name} is not the same for two looks at it")
+        key, asked = (principal.uid, name), self._clock.seconds()
+        known = self._believed.get(key)
+        if known is not None and known.holds(asked) and await self._is_so(known.forward):
+            return self._believe(key, replace(known, when=asked))
+        read = await self._reader.read_forward(principal.uid, name)
+        if read.outcome == "changed":
+            read = await self._reader.read_forward(principal.uid, name)
+        if read.data is None or read.state is None:
+            raise self._not_read(principal, name, read)
+        forward = self._forward(principal, name, read.state, read.data)
+        since = known.since if known is not None and known.forward == forward else asked
+        return self._believe(key, _Known(asked, since, asked, forward))
 
-    def _not_allowed(self, principal: Principal, name: str, checked: Checked, *, is_owner: bool) -> PortalError:
-        log = f"{principal} may not execute forward {name}"
-        if not is_owner:
-            return NotFound(log)
-        if not checked.regular:
-            return self._not_read(name, "not-regular", is_owner=True)
-        return ForwardDisabled(
-            log,
-            public=f"Your forward {name} is there, but its file is not executable, so it is switched off. "
-            f"To switch it on: chmod u+x {self._file(name)}",
-        )
-
-    def _not_read(self, name: str, outcome: ForwardOutcome, *, is_owner: bool) -> PortalError:
-        log = f"forward {name}: {outcome}"
-        if outcome == "busy":
-            return Busy(log)
-        if outcome in ("slow", "broken"):
+    def _not_read(self, principal: Principal, name: str, read: ForwardRead) -> PortalError:
+        outcome, file = read.outcome, self._file(name)
+        log = f"forward {name} for {principal}: {outcome}"
+        if outcome in _UNSAID:
             return Undecided(log)
-        if not is_owner:
+        if read.state is None or read.state.uid != principal.uid:
             return NotFound(log)
-        words = _MENDING[outcome].format(file=self._file(name))
-        return ForwardUnusable(log, public=f"Your forward {name} cannot be used: {words}")
+        if outcome == "not-executable":
+            return ForwardDisabled(
+                log,
+                public=f"Your forward {name} is there, but its file is not executable, so it is switched off. "
+                f"To switch it on: chmod u+x {file}",
+            )
+        words = _MENDING.get(outcome)
+        if words is None:
+            return NotFound(log)
+        return ForwardUnusable(log, public=f"Your forward {name} cannot be used: {words.format(file=file)}")
 
-    def _forward(self, principal: Principal, name: str, file: ForwardFile) -> Forward:
-        is_owner = file.uid == principal.uid
+    def _forward(self, principal: Principal, name: str, state: Reservation, data: bytes) -> Forward:
+        is_owner = state.uid == principal.uid
         write = f"echo http://NODE:PORT/ > {self._file(name)}"
         try:
-            url = read_forward(file.data)
+            url = read_forward(data)
         except Unreadable as error:
             log = f"forward {name}: {error}"
             if not is_owner:
@@ -261,16 +284,7 @@ class Forwards:
                 f"Your forward {name} is empty, so it is switched off. To switch it on: {write}" if is_owner else None
             )
             raise ForwardDisabled(f"forward {name} is empty", public=public)
-        return _made(name, file, url)
+        return Forward(name, state, url.application, url.base, url.is_tls, url.authorization, url.lines)
 
     def _file(self, name: str) -> str:
         return shlex.quote(f"{self._folder}/{name}")
-
-
-def _is_same(checked: Checked, file: ForwardFile | Reservation) -> bool:
-    return (checked.device, checked.inode, checked.ctime) == (file.device, file.inode, file.ctime)
-
-
-def _made(name: str, file: ForwardFile, url: ForwardUrl) -> Forward:
-    reservation = Reservation(file.device, file.inode, file.ctime, file.uid, file.gid, file.mode)
-    return Forward(name, reservation, url.application, url.base, url.is_tls, url.authorization, url.lines)

@@ -7,25 +7,21 @@ inside address is left, and nothing that would bind the portal's own origin.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
 from supercloud.errors import Unreachable
 from supercloud.message.authorization import holds_token
+from supercloud.message.claims import USUAL, Claims
 from supercloud.message.fields import HOP_BY_HOP, MAX_PARTS, line, parts_in, rewrite_set_cookie, without_reserved
-from supercloud.message.head import CHUNKED, RequestHead, ResponseHead
+from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
 from supercloud.rewrite.coding import asked_coding
 from supercloud.rewrite.links import Links, below
 from supercloud.target import Application, Forward, Origin
 
-# Told by the portal, never believed from a browser. X-Forwarded-* and X-Supercloud-* are matched by their beginning.
-TOLD_BY_US = frozenset(
-    b"forwarded x-real-ip x-client-ip x-original-host x-host x-remote-user remote-user x-authenticated-user "
-    b"x-webauth-user x-script-name x-original-uri x-original-url x-rewrite-url".split()
-)
-_X: Final = 0x78  # all of the following begin with it; one comparison spares most fields the others
-TOLD_BEGINNINGS = (b"x-forwarded", b"x-supercloud-", b"x-auth-request-")
-_INWARD_DROPPED = HOP_BY_HOP | TOLD_BY_US | {b"host", b"origin", b"content-length", b"x-request-id", b"via"}
+# What `Claims` hold is told by the portal, and never believed from a browser.
+_INWARD_DROPPED = HOP_BY_HOP | {b"host", b"origin", b"content-length", b"x-request-id", b"via"}
 _INWARD_REWRITTEN = frozenset({b"cookie", b"referer", b"authorization"})
 
 # RFC 9110, and the fields that speak for a whole origin, or for the transport that is the portal's.
@@ -33,6 +29,8 @@ _OUTWARD_DROPPED = HOP_BY_HOP | {b"cross-origin-resource-policy", b"strict-trans
 _OF_AN_ORIGIN = frozenset(
     {
         b"clear-site-data",
+        b"cross-origin-opener-policy",
+        b"cross-origin-opener-policy-report-only",
         b"nel",
         b"reporting-endpoints",
         b"report-to",
@@ -127,7 +125,14 @@ def inward_target(target: bytes, place: Place) -> bytes:
 
 
 def inward_fields(
-    head: RequestHead, place: Place, *, login: str, address: str, via: bytes, handed: bytes = b""
+    head: RequestHead,
+    place: Place,
+    *,
+    login: str,
+    address: str,
+    via: bytes,
+    handed: bytes = b"",
+    claims: Claims = USUAL,
 ) -> bytes:
     """What follows the target in the head that the application gets.
 
@@ -135,21 +140,12 @@ def inward_fields(
     :param address: the browser's.
     :param via: the portal's own entry of ``Via`` (RFC 9110 section 7.6.3).
     :param handed: what lets the viewer into their own application, for requests that bear nothing of the kind.
+    :param claims: what is not believed.
     """
     out = [b" HTTP/1.1\r\nHost: %b\r\n" % place.inside]
-    if is_read := place.has_links_rewritten:
+    if place.has_links_rewritten:
         out.append(line(b"Accept-Encoding", asked_coding(head.get_all(b"accept-encoding"))))
-    options = head.options
-    for lower, name, value in head.fields:
-        if lower in _INWARD_DROPPED or lower in options or (lower[0] == _X and lower.startswith(TOLD_BEGINNINGS)):
-            continue
-        if is_read and lower == b"accept-encoding":
-            continue
-        if lower in _INWARD_REWRITTEN:
-            value = _rewrite_inward(lower, value, place)
-            if not value:
-                continue
-        out.append(name + b": " + value + b"\r\n")
+    out += _inward_lines(head.fields, head.options, place, claims)
     if place.forward is not None and place.forward.authorization:
         out.append(line(b"Authorization", place.forward.authorization))
     elif handed and b"authorization" not in head.first:
@@ -167,6 +163,23 @@ def inward_fields(
         % (via, address.encode("ascii"), login.encode("ascii"), place.told)
     )
     return b"".join(out)
+
+
+def _inward_lines(fields: Iterable[Field], options: tuple[bytes, ...], place: Place, claims: Claims) -> list[bytes]:
+    """What an application gets of a request's fields, or of its trailers."""
+    out: list[bytes] = []
+    hold, is_asked_for = claims.hold, place.has_links_rewritten
+    for lower, name, value in fields:
+        if lower in _INWARD_DROPPED or lower in options or hold(lower):
+            continue
+        if is_asked_for and lower == b"accept-encoding":
+            continue  # the portal says what it can read
+        if lower in _INWARD_REWRITTEN:
+            value = _rewrite_inward(lower, value, place)
+            if not value:
+                continue
+        out.append(name + b": " + value + b"\r\n")
+    return out
 
 
 def _rewrite_inward(lower: bytes, value: bytes, place: Place) -> bytes:
@@ -194,17 +207,25 @@ def outward(head: ResponseHead, place: Place) -> list[bytes]:
 
     :raises Unreachable: they have too many parts to be rewritten.
     """
+    if sum(parts_in(lower, value) for lower, _, value in head.fields if lower in _REWRITTEN) > MAX_PARTS:
+        raise Unreachable(f"more than {MAX_PARTS} links and cookie attributes in a response", public=_TOO_MANY)
+    out = _outward_lines(head.fields, head.options, place)
+    out.append(GUARD)
+    if place.is_inert:
+        out.append(_INERT)
+    if place.is_foreign or place.is_inert:
+        out.append(_NO_STORE)
+    return out
+
+
+def _outward_lines(fields: Iterable[Field], options: tuple[bytes, ...], place: Place) -> list[bytes]:
+    """What a browser gets of a response's fields, or of its trailers."""
     out: list[bytes] = []
     dropped = PORTAL_DROPPED if place.origin.has_prefixes or place.is_inert else _OUTWARD_DROPPED
-    parts = 0
-    options = head.options
-    for lower, name, value in head.fields:
+    for lower, name, value in fields:
         if lower in dropped or (lower in options and lower != b"content-length"):
             continue
         if lower in _REWRITTEN:
-            parts += parts_in(lower, value)
-            if parts > MAX_PARTS:
-                raise Unreachable(f"more than {MAX_PARTS} links and cookie attributes in a response", public=_TOO_MANY)
             written = _rewrite(lower, value, place)
             if written is None:
                 continue
@@ -212,12 +233,27 @@ def outward(head: ResponseHead, place: Place) -> list[bytes]:
         elif (place.is_foreign or place.is_inert) and lower in _CACHING:
             continue
         out.append(name + b": " + value + b"\r\n")
-    out.append(GUARD)
-    if place.is_inert:
-        out.append(_INERT)
-    if place.is_foreign or place.is_inert:
-        out.append(_NO_STORE)
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class Trailers:
+    """Which trailers pass, and as what: each as it would in the head of its message; see relay.http.Trailing.
+
+    :ivar options: of the request's connection.
+    """
+
+    place: Place
+    options: tuple[bytes, ...]
+    claims: Claims
+
+    def inward(self, trailers: tuple[Field, ...]) -> list[bytes]:
+        """Those of the request."""
+        return _inward_lines(trailers, self.options, self.place, self.claims)
+
+    def outward(self, trailers: tuple[Field, ...], head: ResponseHead) -> list[bytes]:
+        """Those of a response with such a head."""
+        return _outward_lines(trailers, head.options, self.place)
 
 
 class Outward:

@@ -16,9 +16,9 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from supercloud.errors import PortalError, Unreachable
+from supercloud.errors import PortalError, Unanswered, Unreachable
 from supercloud.message.body import Body, Malformed, UntilClose, reader_for
-from supercloud.message.head import ResponseHead, parse_response
+from supercloud.message.head import Field, ResponseHead, parse_response
 from supercloud.relay.leg import Transport, charge, send
 from supercloud.shares import Later, Share
 
@@ -39,7 +39,7 @@ class Sink(Protocol):
     def response_body(self, payload: bytes) -> None:
         """Some payload; never empty."""
 
-    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def response_ended(self, trailers: tuple[Field, ...]) -> None:
         """The response is complete."""
 
     def response_pause(self) -> None:
@@ -350,7 +350,7 @@ class Connection(TwistedProtocol):
             return b""
         return rest
 
-    def _end(self, sink: Sink, trailers: tuple[bytes, ...], *, behind: bytes) -> None:
+    def _end(self, sink: Sink, trailers: tuple[Field, ...], *, behind: bytes) -> None:
         head = self._head
         self._sink = None
         # Answered before the whole request was sent: the rest of it has nowhere to go.
@@ -371,7 +371,10 @@ class Connection(TwistedProtocol):
             self._end(sink, (), behind=b"\0")
             return
         self._sink = None
-        sink.upstream_lost(Unreachable("connection lost " + ("in a response" if self._head else "before a response")))
+        if self._head is not None or self._held or self._interim:
+            sink.upstream_lost(Unreachable("connection lost in a response"))
+        else:
+            sink.upstream_lost(Unanswered("connection lost before a response"))
 
     def _fail(self, error: PortalError) -> None:
         sink, self._sink = self._sink, None

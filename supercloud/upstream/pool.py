@@ -1,6 +1,6 @@
 """Verified connections that are kept for the next request of the same principal to the same application.
 
-Nothing is shared between principals: the key holds both, and a connection never changes its key.
+Nothing is shared between principals, nor between a person's sessions and the programs that show tokens of theirs.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -23,17 +23,35 @@ KEPT: Final = 60.0
 # unused connections at their own time (uvicorn and node.js after 5 s).
 FRESH: Final = 2.0
 
-# uid of the principal, node and port of the application, and by what else its connections differ
-Key = tuple[int, str, int, object]
 G = TypeVar("G")
+
+
+class Key(NamedTuple):
+    """Whose a connection is, and where it leads; no request goes over one of another key.
+
+    :ivar uid: of the principal.
+    :ivar forward: by which the principal was let in, in that state of its file; None by node and port.
+    :ivar shown: by what. An application may take whoever has shown something on a connection for whoever is at its
+        other end, so what one credential has opened serves no other.
+    """
+
+    uid: int
+    node: str
+    port: int
+    forward: object = None
+    shown: object = None
 
 
 @dataclass(slots=True, eq=False)
 class Kept(Generic[G]):
-    """A connection and what was verified about it."""
+    """A connection and what was verified about it.
+
+    :ivar key: written by whoever uses the connection, before anything is shown on it that the old one does not say.
+    """
 
     connection: Connection
     grant: G
+    key: Key
     since: float = 0.0
 
 
@@ -49,9 +67,9 @@ class Pool(Generic[G]):
         self._most = most
         self._kept: dict[Key, deque[Kept[G]]] = {}
         # All kept connections, the longest unused first.
-        self._unused: OrderedDict[Connection, tuple[Key, Kept[G]]] = OrderedDict()
+        self._unused: OrderedDict[Connection, Kept[G]] = OrderedDict()
         self._open: dict[int, int] = {}
-        self._all: dict[Connection, tuple[Key, Kept[G]]] = {}
+        self._all: dict[Connection, Kept[G]] = {}
         self._sweep = Deadline(clock, self._drop_old)
 
     def take(self, key: Key, *, must_be_fresh: bool) -> Kept[G] | None:
@@ -76,7 +94,7 @@ class Pool(Generic[G]):
         :raises TooMany: the principal has as many as allowed, and none that is unused.
         """
         if self._open.get(uid, 0) >= self._most:
-            unused = next((one for one, (key, _) in self._unused.items() if key[0] == uid), None)
+            unused = next((one for one, kept in self._unused.items() if kept.key.uid == uid), None)
             if unused is None:
                 raise TooMany(f"uid {uid} has {self._most} connections")
             self._drop(unused)
@@ -93,11 +111,11 @@ class Pool(Generic[G]):
 
     def add(self, key: Key, connection: Connection, grant: G) -> Kept[G]:
         """Have a verified connection, which `reserve` counted, kept whenever it is not in use."""
-        kept = Kept(connection, grant)
+        kept = Kept(connection, grant, key)
         connection.charge(self._shares.of(key[0]))
-        self._all[connection] = (key, kept)
-        connection.released = lambda _: self._keep(key, kept)
-        connection.closed = lambda _: self._forget(key, kept)
+        self._all[connection] = kept
+        connection.released = lambda _: self._keep(kept)
+        connection.closed = lambda _: self._forget(kept)
         return kept
 
     def close(self) -> None:
@@ -111,8 +129,8 @@ class Pool(Generic[G]):
         """Have no other request use connections of a key or a grant that counts no more: what is kept closes now, what
         is in use as soon as its exchange is over.
         """
-        for connection, (key, kept) in list(self._all.items()):
-            if not is_meant(key, kept.grant):
+        for connection, kept in list(self._all.items()):
+            if not is_meant(kept.key, kept.grant):
                 continue
             if connection in self._unused:
                 self._drop(connection)
@@ -123,39 +141,38 @@ class Pool(Generic[G]):
     @property
     def grants(self) -> list[G]:
         """Of all open connections, in use and kept."""
-        return [kept.grant for _, kept in self._all.values()]
+        return [kept.grant for kept in self._all.values()]
 
     @property
     def open_connections(self) -> int:
         """In use and kept, all principals together."""
         return sum(self._open.values())
 
-    def _keep(self, key: Key, kept: Kept[G]) -> None:
+    def _keep(self, kept: Kept[G]) -> None:
         kept.since = self._clock.seconds()
-        self._kept.setdefault(key, deque()).append(kept)
+        self._kept.setdefault(kept.key, deque()).append(kept)
         if not self._unused:
             self._sweep.set(KEPT)
-        self._unused[kept.connection] = (key, kept)
+        self._unused[kept.connection] = kept
 
-    def _forget(self, key: Key, kept: Kept[G]) -> None:
+    def _forget(self, kept: Kept[G]) -> None:
         self._drop(kept.connection)
         del self._all[kept.connection]
-        self.unreserve(key[0])
+        self.unreserve(kept.key.uid)
 
     def _drop(self, connection: Connection) -> None:
         """It is not for the next exchange; it counts until it is closed."""
-        found = self._unused.pop(connection, None)
-        if found is not None:
-            key, kept = found
-            others = self._kept[key]
+        kept = self._unused.pop(connection, None)
+        if kept is not None:
+            others = self._kept[kept.key]
             others.remove(kept)
             if not others:
-                del self._kept[key]
+                del self._kept[kept.key]
 
     def _drop_old(self) -> None:
         now = self._clock.seconds()
         while self._unused:
-            connection, (_, kept) = next(iter(self._unused.items()))
+            connection, kept = next(iter(self._unused.items()))
             left = kept.since + KEPT - now
             if left > 0:
                 self._sweep.set(left)

@@ -1,5 +1,5 @@
 """What a worker serves to its account: the file system below /dav, with a drop-box for jobs in it, and everywhere else
-the workspace. And what it tells the front: about forwards, and about the jobs that listen.
+the workspace. And what it tells the front about its account's jobs.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ from supercloud.links import navigation
 from supercloud.monitor.wire import Task
 from supercloud.pages.app import make_app as make_pages
 from supercloud.pages.workspace import Workspace
-from supercloud.workers import forward_check, job_told, session_told
+from supercloud.workers import job_told, session_told
 from supercloud.workers.dropping import Dropping
-from supercloud.workers.forward_check import check
 
 _DAV: Final = "/dav"
 _NOT_FOUND: Final = b"There is nothing here.\n"
@@ -46,8 +45,6 @@ def make(task: Task, home: str) -> Application:
         path: str = environ["PATH_INFO"]
         about = path.removeprefix("/")
         match environ["REQUEST_METHOD"]:
-            case forward_check.METHOD:
-                return _tell(check(task.forwards, about), start_response)
             case session_told.METHOD:
                 return _tell(None if workspace is None else workspace.told(about), start_response)
             case job_told.METHOD:

@@ -8,12 +8,11 @@ import msgspec
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.interfaces import IReactorTime
 
-from supercloud.errors import NoWorker, PortalError
+from supercloud.errors import NoWorker, PortalError, Unanswered
 from supercloud.identity import Principal
-from supercloud.message.head import ResponseHead
+from supercloud.message.head import Field, ResponseHead
 from supercloud.upstream.http11 import Connection
-from supercloud.workers import forward_check, job_told, session_told
-from supercloud.workers.forward_check import Checked
+from supercloud.workers import job_told, session_told
 from supercloud.workers.job_told import JobAt
 from supercloud.workers.pool import Workers
 from supercloud.workers.session_told import Told
@@ -21,18 +20,18 @@ from supercloud.workers.way import WayToWorker
 
 # Seconds for an answer: the file's server may be slow.
 WITHIN: Final = 5.0
-# Bytes of an answer: about a file, about a job, and about all that somebody has.
+# Bytes of an answer: about a job's end, about a job that listens, and about all that somebody has.
 MOST: Final = 1024
 MOST_TOLD: Final = 16 * 1024
 MOST_WORKSPACE: Final = 256 * 1024
-_read_checked: Final = msgspec.json.Decoder(Checked).decode
 _read_told: Final = msgspec.json.Decoder(Told).decode
 _read_job: Final = msgspec.json.Decoder(JobAt).decode
 
 
 class Asking:
-    """Asks workers, for forwards (`routing.forwards.WorkerAsk`), for opening applications (`SessionAsk`) and for open
-    pages (`WorkspaceAsk`).
+    """Asks workers about what is their users' own: for forwards that lead nowhere (`routing.forwards.WorkerAsk`), for
+    opening applications (`SessionAsk`) and for open pages (`WorkspaceAsk`). A worker is its user's process, and nobody
+    else's things depend on what it says.
 
     All raise `PortalError` when there is no worker for this account now, or it does not answer as it should.
     """
@@ -41,14 +40,6 @@ class Asking:
         self._workers = workers
         self._way = way
         self._clock = clock
-
-    async def may_execute(self, principal: Principal, name: str) -> Checked | None:
-        """What the kernel tells the viewer's worker about a forward's file; None when there is none.
-
-        :param name: of the grammar of forwards.
-        """
-        answer = await self._ask(principal, forward_check.METHOD, f"/{name}", most=MOST)
-        return None if answer is None else _read(_read_checked, answer)
 
     async def session(self, principal: Principal, job: str) -> Told | None:
         """What a job of the viewer's has announced; None when it has not.
@@ -103,7 +94,7 @@ class _Question:
     """One exchange; see `upstream.http11.Sink`.
 
     :ivar answered: the body, or None for 404; may be cancelled.
-    :ivar is_lost: the connection was closed before the answer.
+    :ivar is_lost: the connection was closed before a byte of the answer.
     """
 
     def __init__(self, connection: Connection, method: str, target: str, most: int, notices: bytes) -> None:
@@ -128,7 +119,7 @@ class _Question:
         if len(self._body) > self._most:
             self._fail("says too much")
 
-    def response_ended(self, trailers: tuple[bytes, ...]) -> None:
+    def response_ended(self, trailers: tuple[Field, ...]) -> None:
         """All of it."""
         if self._is_over:
             return
@@ -141,7 +132,7 @@ class _Question:
     def upstream_lost(self, error: PortalError) -> None:
         """The worker closed the connection."""
         if not self._is_over:
-            self._is_over = self.is_lost = True
+            self._is_over, self.is_lost = True, isinstance(error, Unanswered)
             self.answered.errback(NoWorker(str(error)))
 
     def response_pause(self) -> None:

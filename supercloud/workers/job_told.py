@@ -1,6 +1,6 @@
 """What became of a job on a node, as its owner's worker tells the front: why nothing listens where a forward leads.
 
-The front asks with a method that no browser can send, as about forwards (`supercloud.workers.forward_check`).
+The front asks with a method that no browser can send, as about jobs that listen (`supercloud.workers.session_told`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What a job has announced of itself, as its owner's worker tells the front: where it listens, and how to be let in.
 
-It comes from a file of the user's own, so each value is of a narrow form or none at all. The front asks as it asks
-about forwards (`supercloud.workers.forward_check`): with a method that no browser can send.
+It comes from a file of the user's own, so each value is of a narrow form or none at all. The question is an HTTP
+request with a method that no browser can send: the front's parser (llhttp) knows a list of methods, and this is none.
 """
 
 from __future__ import annotations

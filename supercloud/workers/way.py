@@ -10,9 +10,10 @@ from twisted.internet.defer import Deferred
 
 from supercloud.authn.authenticate import Viewer
 from supercloud.errors import NoWorker
+from supercloud.message.claims import USUAL, Claims
 from supercloud.ownership.rule import Verdict
 from supercloud.relay.http import REPEATABLE, HttpRelay
-from supercloud.routing.own_worker import check_path, check_use, inward, outward
+from supercloud.routing.own_worker import Trailers, check_path, check_use, inward, outward
 from supercloud.upstream.pool import Kept, Key, Pool
 from supercloud.upstream.unix import WorkerDialer
 from supercloud.workers.pool import One, Workers
@@ -26,6 +27,7 @@ class WayToWorker:
     :param pool: of connections to workers; a worker's number is in the key, so that none outlives its worker.
     :param applications: their origins, as a policy names them.
     :param notices: the line that tells pages what the site tells everybody.
+    :param claims: what is not believed of a request.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class WayToWorker:
         *,
         applications: tuple[str, ...] = (),
         notices: Callable[[], bytes] = bytes,
+        claims: Claims = USUAL,
     ) -> None:
         self._workers = workers
         self._dialer = dialer
         self._pool = pool
         self._applications = applications
+        self._claims = claims
         self.notices = notices
 
     async def carry(self, exchange: Any, viewer: Viewer, again: Again, *, afresh: bool = False) -> None:
@@ -71,16 +75,18 @@ class WayToWorker:
             def retry() -> object:
                 return again(self.carry(exchange, viewer, again, afresh=True))
 
-        relay = HttpRelay(exchange, kept.connection, length=head.length, retry=retry)
+        trailing = Trailers(head.path, head.options, self._claims)
+        relay = HttpRelay(exchange, kept.connection, length=head.length, trailing=trailing, retry=retry)
         exchange.carry(relay)
-        relay.start(head.method, inward(head, address=exchange.address, notices=self.notices()))
+        told = inward(head, address=exchange.address, notices=self.notices(), claims=self._claims)
+        relay.start(head.method, told)
 
     async def connection_to(self, one: One, *, afresh: bool, must_be_fresh: bool) -> tuple[Kept[One], bool]:
         """A verified connection for one exchange with a worker, and whether it is a kept one.
 
         :raises PortalError: there is none.
         """
-        key = (one.facts.uid, "worker", one.facts.number, None)
+        key = Key(one.facts.uid, "worker", one.facts.number)
         kept = None if afresh else self._pool.take(key, must_be_fresh=must_be_fresh)
         return (await self._connect(key, one), False) if kept is None else (kept, True)
 
@@ -89,7 +95,7 @@ class WayToWorker:
         self._pool.close()
 
     async def _connect(self, key: Key, one: One) -> Kept[One]:
-        uid = key[0]
+        uid = key.uid
         self._pool.reserve(uid)
         try:
             connection = await self._dialer.dial(one.facts.path, uid)

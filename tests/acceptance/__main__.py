@@ -21,7 +21,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[2]
 NAMES = (
-    *("jupyterlab", "takeover", "isolation", "hostile-forward", "paths", "spice", "websocket-table"),
+    *("jupyterlab", "takeover", "isolation", "hostile-forward", "paths", "spice", "websocket-table", "planted-cookies"),
     *("sign-in", "impersonation", "litmus", "mounts", "transfers", "desktops", "crashes", "files-page"),
     *("forward-scripts", "revocation", "launch", "drop-box", "idle", "make-run", "pages", "openapi"),
     *("applications", "four-nodes"),

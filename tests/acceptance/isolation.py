@@ -33,6 +33,7 @@ def run(lab: Lab) -> None:
             _cookies(lab, site, context, page, hers, bobs)
             for target in (f"{_own(site, hers.port)}/secret", f"{site.url}/"):
                 windows(lab, site, context, page, target)
+            windows_tell_nothing(lab, site, context, page)
             _workers(lab, site, page, bobs)
             _port_passes_on(lab, site, context, bobs)
             context.close()
@@ -190,6 +191,34 @@ def windows(lab: Lab, site: LocalSite, context: Any, page: Any, target: str) -> 
     back = opened.value.evaluate("() => { try { return opener.document.body.innerText } catch { return null } }")
     lab.holds(not got and not back, f"{site.hostname}: a window opened at {target} cannot be read, nor its opener")
     opened.value.close()
+
+
+# Its opener hears a moment later than the window itself that they have parted.
+_WHAT_OF_A_WINDOW = """async () => {
+  for (let waited = 0; waited < 200 && !self.opened.closed; waited++) await new Promise(done => setTimeout(done, 50));
+  try { return [self.opened.closed, self.opened.length] } catch { return [] }
+}"""
+
+
+def windows_tell_nothing(lab: Lab, site: LocalSite, context: Any, page: Any) -> None:
+    """A window that a page opens at an address of the portal's looks alike whatever is there; a click leads on."""
+    seen = {}
+    for path in ("/dav/~?tar", "/dav/~/gone?tar", "/dav/~/", "/api/jobs", "/open/42", "/jobs/42", "/nothing"):
+        with context.expect_page() as opened:
+            page.evaluate("target => { self.opened = window.open(target) }", f"{site.url}{path}")
+        opened.value.wait_for_load_state()
+        known = page.evaluate(_WHAT_OF_A_WINDOW)
+        seen[path] = (*known, opened.value.title())
+        if path == "/dav/~?tar":
+            with opened.value.expect_download() as download:
+                opened.value.get_by_role("link", name="Go on").press("Enter")
+            lab.holds(
+                download.value.suggested_filename.endswith(".tar"), f"{site.hostname}: a click leads on to {path}"
+            )
+        opened.value.close()
+    lab.holds(
+        len(set(seen.values())) == 1, f"{site.hostname}: windows at the portal tell a page of bob's nothing: {seen}"
+    )
 
 
 def _workers(lab: Lab, site: LocalSite, page: Any, bobs: Any) -> None:

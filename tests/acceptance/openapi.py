@@ -42,7 +42,7 @@ def run(lab: Lab) -> None:
     folder.chmod(0o1777)
     site = PasswordSite(lab, more=f'[forwards]\ndirectory = "{folder}"\n[scheduler]\nkind = "local"\n')
     people = People(lab, site)
-    token = people.token("alice", "launch")
+    token = people.token("alice", "read,jobs,keys,forwards")
     description = _ask(site, token, "GET", "/api/openapi.json")
     (lab.folder / "schemathesis.toml").write_text(_SETTINGS)
     try:
@@ -78,7 +78,7 @@ def _hold_answers(lab: Lab, site: PasswordSite, description: dict[str, Any]) -> 
             answered[f"{method.upper()} {path}"] = Counter(
                 line["status"]
                 for line in map(json.loads, site.audit.read_text().splitlines())
-                if line["method"] == method.upper() and pattern.fullmatch(line["path"].partition("?")[0])
+                if line.get("method") == method.upper() and pattern.fullmatch(line["path"].partition("?")[0])
             )
     for operation, statuses in answered.items():
         lab.saw(f"{operation}: {', '.join(f'{status} {number} times' for status, number in sorted(statuses.items()))}")

@@ -20,3 +20,6 @@ class FakeAccounts:
             if key in (one.uid, one.login):
                 return one
         raise NoAccount(f"no account {key!r}")
+
+    async def exists(self, login: str) -> bool:
+        return login == "root" or any(one.login == login for one in self.known.values())

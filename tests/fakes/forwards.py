@@ -9,8 +9,8 @@ from twisted.internet.defer import Deferred
 
 from supercloud.errors import NoWorker
 from supercloud.identity import Principal
-from supercloud.monitor.wire import ForwardFile, ForwardOutcome, ForwardRead
-from supercloud.workers.forward_check import Checked
+from supercloud.monitor.wire import ForwardOutcome, ForwardRead
+from supercloud.target import Reservation
 from supercloud.workers.job_told import JobAt
 
 
@@ -28,19 +28,26 @@ class FakeFile:
     regular: bool = True
     outcome: ForwardOutcome = "read"
 
+    @property
+    def state(self) -> Reservation:
+        return Reservation(1, self.inode, self.ctime, self.uid, self.gid, self.mode)
+
 
 class FakeForwards:
     """Implements `routing.forwards.ForwardReader` and `WorkerAsk`.
 
-    :ivar between: called after each check, before the file is read.
+    :ivar between: called after each check as a viewer, before the file is read.
     :ivar jobs: what workers know, by uid and node.
-    :ivar checked, read: names that were asked for, in order.
+    :ivar found: names of which the state was asked for.
+    :ivar asked: uid and name of each question about a viewer; ``read`` names that were read then.
+    :ivar waiting: where questions about viewers wait; None: they do not.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, FakeFile] = {}
         self.between: Callable[[], object] = lambda: None
-        self.checked: list[tuple[str, str]] = []
+        self.found: list[str] = []
+        self.asked: list[tuple[int, str]] = []
         self.read: list[str] = []
         self.jobs: dict[tuple[int, str], JobAt] = {}
         self.waiting: list[Deferred[None]] | None = None
@@ -59,32 +66,40 @@ class FakeForwards:
         old = self.files[name]
         self.files[name] = replace(old, ctime=old.ctime + 1, **fields)  # type: ignore[arg-type]
 
-    async def may_execute(self, principal: Principal, name: str) -> Checked | None:
-        self.checked.append((principal.login, name))
-        if self.waiting is not None:
-            waiting: Deferred[None] = Deferred()
-            self.waiting.append(waiting)
-            await waiting
-        if self.is_silent:
-            raise NoWorker("no worker")
-        file = self.files.get(name)
-        answer = None
-        if file is not None:
-            allowed = file.regular and principal.uid in file.executors
-            answer = Checked(1, file.inode, file.ctime, file.uid, file.regular, allowed)
-        self.between()
-        return answer
-
     async def job_at(self, principal: Principal, node: str) -> JobAt | None:
         if self.is_silent:
             raise NoWorker("no worker")
         return self.jobs.get((principal.uid, node))
 
-    async def read_forward(self, name: str) -> ForwardRead:
-        self.read.append(name)
+    async def find_forward(self, name: str) -> ForwardRead:
+        self.found.append(name)
+        if self.is_silent:
+            raise NoWorker("the monitor is gone")
         file = self.files.get(name)
         if file is None:
-            return ForwardRead(1, "absent", None)
+            return ForwardRead(1, "absent", None, None)
+        return ForwardRead(1, "found" if file.regular else "not-regular", file.state, None)
+
+    async def read_forward(self, uid: int, name: str) -> ForwardRead:
+        self.asked.append((uid, name))
+        if self.waiting is not None:
+            waiting: Deferred[None] = Deferred()
+            self.waiting.append(waiting)
+            await waiting
+        if self.is_silent:
+            raise NoWorker("the monitor is gone")
+        found = self.files.get(name)
+        if found is None:
+            return ForwardRead(1, "absent", None, None)
+        if not found.regular:
+            return ForwardRead(1, "not-regular", found.state, None)
+        if uid not in found.executors:
+            return ForwardRead(1, "not-executable", found.state, None)
+        self.between()
+        self.read.append(name)
+        file = self.files.get(name)
+        if file is None or file.state != found.state:
+            return ForwardRead(1, "changed", found.state, None)
         if file.outcome != "read":
-            return ForwardRead(1, file.outcome, None)
-        return ForwardRead(1, "read", ForwardFile(1, file.inode, file.ctime, file.uid, file.gid, file.mode, file.data))
+            return ForwardRead(1, file.outcome, found.state, None)
+        return ForwardRead(1, "read", found.state, file.data)

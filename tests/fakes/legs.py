@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -58,8 +59,8 @@ class FakeDownstream:
     def respond_body(self, payload: bytes) -> None:
         self.said.append(("body", payload))
 
-    def respond_end(self, trailers: tuple[bytes, ...]) -> None:
-        self.said.append("end")
+    def respond_end(self, trailers: Sequence[bytes]) -> None:
+        self.said.append(("end", *trailers) if trailers else "end")
 
     def respond_flush(self) -> None:
         self.said.append("flush")

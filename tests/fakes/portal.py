@@ -26,7 +26,7 @@ from supercloud.authn.token import Tokens
 from supercloud.closing import Closing
 from supercloud.config import Limits
 from supercloud.errors import PortalError
-from supercloud.events import Audit
+from supercloud.events import Acts, Audit
 from supercloud.front.door import Door
 from supercloud.front.entrance import Entrance
 from supercloud.front.live import Live
@@ -38,12 +38,14 @@ from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.identity import Principal
 from supercloud.membership import Membership
+from supercloud.message.claims import Claims
 from supercloud.origin_check import Name
 from supercloud.ownership.authorize import Authorizer, Grant
 from supercloud.ownership.listeners import Listeners
 from supercloud.ownership.rule import SocketOwner
 from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
+from supercloud.routing.always import Always
 from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
@@ -188,6 +190,8 @@ class FakePortal:
         shared_ports: tuple[int, ...] = (),
         serves_prefixes: bool = False,
         shares: Shares | None = None,
+        identity_fields: tuple[str, ...] = (),
+        hsts: float = 0.0,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
@@ -203,6 +207,7 @@ class FakePortal:
         self.accounts = FakeAccounts()
         self.offload = FakeOffload()
         self.audit: list[dict[str, Any]] = []
+        audit = Audit(self.clock, self._write)
         sessions: Any = self.sessions
         self.hosts = Hosts(
             "portal.test",
@@ -258,7 +263,7 @@ class FakePortal:
         self.workers_pool: Pool[One] = Pool(self.clock, self.shares, most=connections)
         way = WayToWorker(
             self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns,
-            notices=self.board.field,
+            notices=self.board.field, claims=Claims(identity_fields),
         )  # fmt: skip
         asking = Asking(self.workers, way, self.clock)
         self.handed = Handed(self.clock)
@@ -277,6 +282,7 @@ class FakePortal:
                 throttle=throttle,
                 ways=ways,
                 listing=self._listing,
+                acts=Acts(audit, self.clock.seconds),
                 passwords=self.passwords if takes_programs else None,
                 tokens=self.tokens if takes_programs else None,
                 opening=opening,
@@ -288,6 +294,7 @@ class FakePortal:
         self.pipeline = Pipeline(
             Stages(
                 hosts=self.hosts,
+                always=Always("portal.test", hsts=hsts),
                 authenticator=authenticator,
                 access=access,
                 authorizer=authorizer,
@@ -306,17 +313,11 @@ class FakePortal:
                 updates=self.live,
                 recalling=opening if recalls else None,
                 rule=rule,
+                claims=Claims(identity_fields),
             )
         )
         self.places = Places(most=limits.connections, greeting=limits.handshakes)
-        self.door = Door(
-            self.clock,
-            limits,
-            Audit(self.clock, self._write),
-            now=self.clock.seconds,
-            shares=self.shares,
-            places=self.places,
-        )
+        self.door = Door(self.clock, limits, audit, now=self.clock.seconds, shares=self.shares, places=self.places)
         self.door.open(self.pipeline, self.site)
 
     def stop(self) -> None:
@@ -344,9 +345,9 @@ class FakePortal:
         sealed = self.sessions.cookie(session, origin=origin, owner=principal.uid if owner is None else owner)
         return b"Cookie: " + session_cookie(self.hosts.of(origin.encode())) + b"=" + sealed.encode() + b"\r\n"
 
-    def token(self, principal: Principal = ALICE, scope: Scope = DAV, *, life: float = 3600.0) -> str:
+    def token(self, principal: Principal = ALICE, *scopes: Scope, life: float = 3600.0) -> str:
         """The text of a new token of somebody's."""
-        text, _ = run(self.tokens.create(principal, scope, life=life))
+        text, _ = run(self.tokens.create(principal, scopes or (DAV,), life=life))
         return text
 
     def settle(self, seconds: float = 0.0) -> None:

@@ -31,6 +31,10 @@ class FakeSessions:
         visit = self._visits.get(cookie)
         return visit if visit is not None and visit.origin == origin and self.is_live(visit.session) else None
 
+    def claimed(self, cookie: str) -> str:
+        visit = self._visits.get(cookie)
+        return "" if visit is None else f"uid {visit.session.uid}"
+
     def is_live(self, session: Session) -> bool:
         return session.ended is None
 

@@ -240,7 +240,7 @@ def test_a_portal_without_its_monitor_stops_and_so_do_the_workers(start: Start, 
     alice = Person(head, accounts["alice"])
     assert alice("PROPFIND", "/~/", "-H", "Depth: 0").status == 207
     pids = below(head.portal.process.pid)
-    assert sorted(pids.values()) == ["sc-holder", "sc-monitor", "sc-worker", "sc-zygote"]
+    assert sorted(pids.values()) == ["sc-accounts", "sc-holder", "sc-monitor", "sc-worker", "sc-zygote"]
     monitor = next(pid for pid, name in pids.items() if name == "sc-monitor")
     os.kill(monitor, signal.SIGKILL)
     head.portal.wait_for("the monitor is gone")

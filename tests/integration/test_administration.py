@@ -116,6 +116,6 @@ def test_a_thread_that_never_comes_back_does_not_keep_a_portal_that_stops(site: 
         head.curl()(f"{head.url}/")
         head.portal.tell_to_stop()
         assert head.portal.process.wait(20) == 1
-        until(lambda: any("in _append" in line for line in head.portal.printed), "where it was stuck")
+        until(lambda: any("in append" in line for line in head.portal.printed), "where it was stuck")
     finally:
         processes.stop()

@@ -113,6 +113,25 @@ def test_whoever_stalls_what_looks_at_their_files_delays_nobody_else(site: Forwa
     until(lambda: visit(site, "bob", mine[0]).status == 404, "an answer for bob again", within=20)
 
 
+def test_who_stops_what_would_shut_them_out_is_shut_out(site: ForwardSite, applications: Any, accounts: Any) -> None:
+    """Alice stops each process of the portal's that is about to ask, as her, whether she may use bob's forward."""
+    port = applications.start("bob").port
+    name = site.write("bob", f"http://localhost:{port}/", 0o711)
+    assert visit(site, "alice", name, "/who").status == 200
+    for _ in range(2):  # a state that was asked about once, and one that is settled
+        with site.people["alice"].start(f"{site.head.url}/fw/{name}/events/100000") as stream:
+            assert stream.stdout.read(100)
+            with _stopping(site, accounts["alice"].uid):
+                (site.folder.path / name).chmod(0o700)
+                since = time.monotonic()
+                assert stream.wait(10) != 0, "curl sees a broken body"
+                assert time.monotonic() - since < 5, "before nobody would be waited for anyway"
+        assert visit(site, "alice", name, "/who").status == 404
+        (site.folder.path / name).chmod(0o711)
+        until(lambda: visit(site, "alice", name, "/who").status == 200, "being let in again")
+        time.sleep(2)
+
+
 @contextmanager
 def _stopping(site: ForwardSite, uid: int) -> Iterator[set[int]]:
     """Stop every process of this portal's that runs as an account, and let them go on at the end."""

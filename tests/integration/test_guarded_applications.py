@@ -108,6 +108,15 @@ def test_not_one_byte_of_anybody_else_does(guarded: SimpleNamespace, attack: byt
     assert guarded.application.received == []
 
 
+def test_a_head_as_large_as_the_portal_takes_is_let_in(guarded: SimpleNamespace) -> None:
+    """It adds fields of its own to what a browser sends; with many cookies that was more than the guard took."""
+    head = _SHOWN.removesuffix(b"\r\n") + b"Cookie: " + b"a" * 64 * 1024 + b"\r\n\r\n"
+    with connect(guarded) as connection:
+        connection.sendall(head)
+        connection.shutdown(socket.SHUT_WR)
+        assert all_of(connection) == head
+
+
 def test_a_visitor_who_says_nothing_keeps_nobody_out(guarded: SimpleNamespace) -> None:
     with connect(guarded), connect(guarded) as half, connect(guarded) as connection:
         half.sendall(_SHOWN[:-4])

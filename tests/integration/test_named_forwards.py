@@ -275,7 +275,7 @@ def test_the_audit_line_says_which_forward_and_by_which_rule(site: Any) -> None:
 
     def served() -> dict[str, Any] | None:
         lines = map(json.loads, site.head.audit.read_text().splitlines())
-        return next((one for one in lines if one["path"].endswith("/audited") and one["status"] == 200), None)
+        return next((one for one in lines if one.get("path", "").endswith("/audited") and one["status"] == 200), None)
 
     line: Any = until(served, "the audit line")
     assert (line["principal"], line["verdict"]) == ("bob", "same user as the forward's file")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import pwd
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -27,17 +30,17 @@ PASSWORD = "pass:wörd"
 COMMAND = str(Path(sys.executable).with_name("supercloud"))
 
 
-def _make() -> None:
-    subprocess.run(["userdel", "--remove", ERIN], check=False, capture_output=True)
-    home = f"/tmp/{ERIN}"
+def _make(login: str = ERIN, uid: int = UID) -> None:
+    _remove(login)
+    home = f"/tmp/{login}"
     subprocess.run(
-        ["useradd", "--uid", str(UID), "--user-group", "--create-home", "--home-dir", home, ERIN], check=True
+        ["useradd", "--uid", str(uid), "--user-group", "--create-home", "--home-dir", home, login], check=True
     )
-    subprocess.run(["chpasswd"], input=f"{ERIN}:{PASSWORD}", text=True, check=True)
+    subprocess.run(["chpasswd"], input=f"{login}:{PASSWORD}", text=True, check=True)
 
 
-def _remove() -> None:
-    subprocess.run(["userdel", "--remove", ERIN], check=False, capture_output=True)
+def _remove(login: str = ERIN) -> None:
+    subprocess.run(["userdel", "--remove", login], check=False, capture_output=True)
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +69,8 @@ def curl(head: Head) -> Curl:
     return head.curl()
 
 
-def form(head: Head, curl: Curl, password: str, *options: str) -> Answer:
-    fields = ["--data-urlencode", f"login={ERIN}", "--data-urlencode", f"password={password}"]
+def form(head: Head, curl: Curl, password: str, *options: str, login: str = ERIN) -> Answer:
+    fields = ["--data-urlencode", f"login={login}", "--data-urlencode", f"password={password}"]
     fields += ["--data-urlencode", "next=/.portal/portal.css"]
     return curl(f"{head.url}/login", *fields, *options)
 
@@ -81,8 +84,8 @@ def token(head: Head, *words: str, login: str = ERIN) -> subprocess.CompletedPro
     )
 
 
-def create(head: Head) -> str:
-    made = token(head, "create", "--for", "dav", "--expires", "1h", "--name", "tests")
+def create(head: Head, login: str = ERIN) -> str:
+    made = token(head, "create", "--for", "dav", "--expires", "1h", "--name", "tests", login=login)
     assert made.returncode == 0, made.stderr
     return made.stdout.strip()
 
@@ -153,6 +156,67 @@ def test_nobody_makes_tokens_for_whom_the_site_does_not_let_in(head: Head) -> No
     refused = token(head, "create", "--for", "dav", login="root")
     assert refused.returncode == 1
     assert "uid 0" in refused.stderr
+
+
+@pytest.mark.parametrize("shell", ["/usr/sbin/nologin", "/opt/no-such-shell"])
+def test_an_account_without_a_shell_is_not_let_in_by_any_way(head: Head, curl: Curl, fay: str, shell: str) -> None:
+    """As ssh and su refuse it; what was open before ends within half a minute."""
+    uid = pwd.getpwnam(fay).pw_uid
+    text, home = create(head, fay), f"{head.url}/dav/tmp/{fay}/"
+    signed_in = head.curl()
+    assert form(head, signed_in, PASSWORD, login=fay).status == 200
+    assert signed_in(home, "--head").status == 200
+    assert _processes_of(uid), "its worker"
+    _give_certificate(head, fay)
+    subprocess.run(["usermod", "--shell", shell, fay], check=True)
+    for way, answer in {
+        "form": lambda: form(head, curl, PASSWORD, login=fay),
+        "session": lambda: signed_in(home),
+        "token": lambda: head.curl()(home, "--header", f"Authorization: Bearer {text}"),
+        "password": lambda: head.curl()(home, "--user", f"{fay}:{PASSWORD}"),
+        "certificate": lambda: head.curl("alice")(f"https://{head.hostname}:{head.port}/login"),
+    }.items():
+        until(lambda answer=answer: answer().status == 403, way, within=30)  # type: ignore[misc]
+        assert "no login shell" in answer().text, way
+    assert form(head, curl, "wrong", login=fay).status == 401, "who does not know the password is told nothing"
+    until(lambda: not _processes_of(uid), "the end of its worker", within=30)
+    command = [COMMAND, "admin", "--config", str(head.folder / "portal.toml"), "why", fay, home]
+    why = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert why.returncode == 1
+    assert "no login shell" in why.stdout + why.stderr
+
+
+@pytest.fixture
+def fay() -> Iterator[str]:
+    """The login of an account of this test's own, which gets another shell."""
+    number = os.getpid() % 1000 * 10 + next(_COUNT)
+    login = f"supercloud-fay-{number}"
+    _make(login, 21000 + number)
+    yield login
+    _remove(login)
+
+
+def _give_certificate(head: Head, login: str) -> None:
+    """The certificate of alice's leads to that account from now on."""
+    file = head.folder / "certmap.toml"
+    file.write_text(f'[[account]]\nlogin = "{login}"\nemail = "alice@example.org"\n')
+    head.portal.process.send_signal(signal.SIGHUP)
+    until(lambda: head.curl("alice")(f"https://{head.hostname}:{head.port}/login").status != 401, "the map", within=10)
+
+
+_COUNT = itertools.count()
+
+
+def _processes_of(uid: int) -> list[str]:
+    return [one.name for one in Path("/proc").glob("[0-9]*") if _is_of(one, uid)]
+
+
+def _is_of(process: Path, uid: int) -> bool:
+    try:
+        lines = (process / "status").read_text().splitlines()
+    except OSError:
+        return False
+    return any(line.split()[:2] == ["Uid:", str(uid)] for line in lines)
 
 
 def test_the_log_holds_no_secret(head: Head, curl: Curl) -> None:

@@ -79,7 +79,7 @@ def hers(processes: Processes, accounts: Any, public_copies: Any) -> Iterator[He
     if not is_readable_by_all(ROOT / "setup.py"):
         pytest.skip("this checkout lies where other accounts cannot read it")
     made = Hers(processes, accounts, public_copies.folder)
-    done = made("login", made.url, "--ca", str(made.ca), typed=made.token("launch") + "\n")
+    done = made("login", made.url, "--ca", str(made.ca), typed=made.token("jobs") + "\n")
     assert done.status == 0, done
     yield made
     for job in json.loads(made("jobs", "--json").out):
@@ -161,14 +161,14 @@ def test_ctrl_c_ends_a_wait_and_leaves_the_job(hers: Hers) -> None:
 @pytest.mark.root
 def test_a_token_that_is_revoked_or_for_something_else_says_where_to_make_one(hers: Hers) -> None:
     env = {"SUPERCLOUD_PORTAL": hers.url, "SUPERCLOUD_CA": str(hers.ca)}
-    token = hers.token("launch", "one-more")
+    token = hers.token("jobs", "one-more")
     assert hers("jobs", **env, SUPERCLOUD_TOKEN=token).status == 0
     for line in hers("token", *hers.socket, "list").out.splitlines():
         if " one-more" in line:
             hers("token", *hers.socket, "revoke", line.split()[0])
     until(lambda: hers("jobs", **env, SUPERCLOUD_TOKEN=token).status == 1, "the end of the token")
     done = hers("jobs", **env, SUPERCLOUD_TOKEN=token)
-    assert f"Make a new one for launching at {hers.url}/tokens" in done.err, done
+    assert f"Make a new one for jobs at {hers.url}/tokens" in done.err, done
     done = hers("jobs", **env, SUPERCLOUD_TOKEN=hers.token("dav"))
     assert (done.status, f"Your tokens are at {hers.url}/tokens" in done.err) == (1, True), done
 

@@ -17,7 +17,7 @@ from supercloud.monitor.wire import (
     AccountRead,
     Answer,
     CheckPassword,
-    ForwardFile,
+    FindForward,
     ForwardRead,
     Holder,
     HoldersRead,
@@ -33,13 +33,14 @@ from supercloud.monitor.wire import (
     WorkerStarted,
 )
 from supercloud.packets import MOST_BYTES, Packets
+from supercloud.target import Reservation
 
 ids, uids = st.integers(0, 2**63 - 1), st.integers(0, 2**32 - 2)
 logins = st.text(st.characters(codec="utf-8"), min_size=1, max_size=256)
 texts = st.text(st.characters(codec="utf-8"), max_size=1024)
 states = st.sampled_from(["good", "unknown", "renamed", "root", "below-minimum", "locked", "expired", "closed"])
 forward_names = st.from_regex(r"\A[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}\Z")
-files = st.builds(ForwardFile, ids, ids, ids, uids, uids, st.integers(0, 0o7777), st.binary(max_size=1024))
+files = st.builds(Reservation, ids, ids, ids, uids, uids, st.integers(0, 0o7777))
 holders = st.builds(Holder, uids, uids, uids, st.lists(uids, max_size=50).map(tuple))
 
 requests = st.one_of(
@@ -48,7 +49,8 @@ requests = st.one_of(
     st.builds(StartWorker, ids, uids, logins),
     st.builds(StopWorker, ids, ids),
     st.builds(ReadHolders, ids, st.integers(1, 2**63 - 1), uids),
-    st.builds(ReadForward, ids, forward_names),
+    st.builds(FindForward, ids, forward_names),
+    st.builds(ReadForward, ids, forward_names, uids),
 )
 answers = st.one_of(
     st.builds(PasswordChecked, ids, st.sampled_from(["good", "bad", "locked", "closed", "busy", "slow"])),
@@ -57,11 +59,17 @@ answers = st.one_of(
     st.builds(WorkerRefused, ids, states, texts),
     st.builds(WorkerEnded, ids, ids, texts),
     st.builds(HoldersRead, ids, st.lists(holders, max_size=20).map(tuple), st.booleans()),
-    st.builds(ForwardRead, ids, st.sampled_from(["read", "absent", "slow", "several-names"]), st.none() | files),
+    st.builds(
+        ForwardRead,
+        ids,
+        st.sampled_from(["read", "found", "absent", "slow", "several-names"]),
+        st.none() | files,
+        st.none() | st.binary(max_size=1024),
+    ),
 )
 
 # Near misses: the kinds and fields of the table with values that are mostly not.
-names = st.sampled_from(["type", "id", "uid", "login", "address", "worker", "inode", "state", "x"])
+names = st.sampled_from(["type", "id", "uid", "login", "address", "worker", "inode", "state", "name", "x"])
 tags = [kind.__struct_config__.tag for kind in (*get_args(Request), *get_args(Answer))]
 values = st.one_of(
     st.sampled_from(tags),

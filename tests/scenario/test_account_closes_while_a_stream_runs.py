@@ -8,11 +8,13 @@ import pytest
 from wsproto.events import CloseConnection
 
 from supercloud.authn.lock_store import LockRow
+from supercloud.authn.session import Session
 from supercloud.errors import Busy
+from supercloud.front.exchange import Exchange
 from supercloud.identity import Principal
 from supercloud.monitor.wire import AccountState
 from tests.fakes.accounts import ALICE, BOB
-from tests.fakes.portal import HIS_PORT, OK, SHARED_PORT, FakePortal, bearer, get
+from tests.fakes.portal import HIS_PORT, OK, SHARED_PORT, FakePortal, basic, bearer, get
 from tests.scenario.running import CHUNKED, Socket, last, pass_time, stream
 
 LOCK = LockRow(ALICE.uid, "alice", "Call the desk.", 1000.0)
@@ -74,7 +76,7 @@ def test_a_locked_account_is_refused_at_the_form_in_words_for_who_knows_the_pass
         assert browser.field(b"set-cookie") is None
 
 
-@pytest.mark.parametrize("state", ["locked", "expired", "unknown", "renamed"])
+@pytest.mark.parametrize("state", ["locked", "expired", "no-shell", "unknown", "renamed"])
 def test_an_account_that_may_not_be_used_any_more_ends_what_it_has(portal: FakePortal, state: AccountState) -> None:
     browser, upstream = stream(portal, get(portal))
     his, _ = stream(
@@ -88,6 +90,56 @@ def test_an_account_that_may_not_be_used_any_more_ends_what_it_has(portal: FakeP
     assert upstream.is_closing
     assert last(portal) == ("refused", f"alice is {state}")
     assert not his.is_closing
+
+
+@pytest.mark.parametrize("shows", ["session", "session of an origin", "token", "password"])
+def test_an_account_without_a_shell_is_refused_whatever_it_shows_and_told_why(shows: str) -> None:
+    """At the first request: nobody has asked about it before, and nothing of it is reached."""
+    portal = FakePortal(takes_programs=True)
+    portal.monitor.states[ALICE.uid] = "no-shell"
+    fields = {
+        "session": lambda: portal.cookie(),
+        "token": lambda: bearer(portal.token()),
+        "password": lambda: basic("alice", "alice-secret"),
+    }
+    request = b"GET /dav/x HTTP/1.1\r\nHost: portal.test\r\n"
+    request = get(portal) if shows not in fields else request + fields[shows]() + b"\r\n"
+    browser = portal.browser()
+    browser.send(request)
+    pass_time(portal, 5)
+    assert browser.status == 403
+    assert b"no login shell" in browser.received
+    assert portal.monitor.started == []
+    assert portal.dialer.dialled == []
+
+
+def test_an_account_without_a_shell_gets_no_session_by_a_certificate() -> None:
+    portal = FakePortal(ways=(CertifiedAlice(),))
+    portal.monitor.states[ALICE.uid] = "no-shell"
+    browser = portal.browser()
+    browser.send(b"GET /login HTTP/1.1\r\nHost: portal.test\r\n\r\n")
+    pass_time(portal)
+    assert browser.status == 403
+    assert b"no login shell" in browser.received
+    assert browser.field(b"set-cookie") is None
+
+
+class CertifiedAlice:
+    """Implements `front.signin.SignIn`: whoever comes has alice's certificate."""
+
+    name = "certificate"
+
+    def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
+        return True
+
+    def certificate(self, exchange: Exchange) -> bytes:
+        return b""
+
+    def doubt(self, session: Session) -> str | None:
+        return None
+
+    async def sign_in(self, exchange: Exchange, query: dict[str, str]) -> Principal:
+        return ALICE
 
 
 def test_a_connection_that_was_kept_for_a_closed_account_carries_nothing_afterwards(portal: FakePortal) -> None:

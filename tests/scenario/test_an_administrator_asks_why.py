@@ -78,7 +78,7 @@ def test_a_forward_tells_of_its_file_its_bit_and_its_content(portal: FakePortal)
     told = ask(portal, FORWARD, "carol")
     assert told.refused == ""
     assert [stage for stage in told.stages if stage[0] in ("execute", "forward", "shown")] == [
-        ("execute", "carol may execute a plain file of uid 1001"),
+        ("execute", "carol may execute the file of uid 1001"),
         ("forward", "file of uid 1001, gid 1001, mode 0700"),
         ("forward", f"leads to http://localhost:{PORT}/x/"),
         ("shown", "at https://alice-tb-u1001.fn.portal.test/, to which a browser is sent on"),

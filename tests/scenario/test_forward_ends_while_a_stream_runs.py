@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -123,13 +124,14 @@ def test_a_kept_connection_of_a_revoked_forward_carries_no_other_request(portal:
 def test_one_question_a_second_is_asked_however_many_streams_there_are(portal: FakePortal, carol: Person) -> None:
     for _ in range(50):
         forwarded(carol)
-    before, read = len(portal.forwards.checked), len(portal.forwards.read)
+    pass_time(portal, 3)
+    found, asked = len(portal.forwards.found), len(portal.forwards.asked)
     pass_time(portal, 10)
-    assert 6 <= len(portal.forwards.checked) - before <= 10
-    assert len(portal.forwards.read) == read, "a file in the state that is known is not read again"
+    assert 6 <= len(portal.forwards.found) - found <= 10
+    assert len(portal.forwards.asked) - asked <= 1, "nobody becomes the viewer while the file is as it was"
 
 
-def test_a_worker_that_does_not_answer_ends_nothing_at_once_and_everything_in_the_end(
+def test_a_monitor_that_does_not_answer_ends_nothing_at_once_and_everything_in_the_end(
     portal: FakePortal, carol: Person
 ) -> None:
     browser, _ = forwarded(carol)
@@ -150,22 +152,35 @@ def test_a_monitor_that_is_busy_ends_nothing_at_once(
     portal: FakePortal, carol: Person, outcome: ForwardOutcome
 ) -> None:
     browser, _ = forwarded(carol)
-    portal.forwards.change("alice-tb", outcome=outcome)
+    file = portal.forwards.files["alice-tb"]
+    portal.forwards.files["alice-tb"] = replace(file, outcome=outcome)
     pass_time(portal, PATIENCE - 2)
     assert not browser.is_closing
 
 
-def test_whoever_stops_their_own_worker_does_not_keep_others_from_being_asked_about(
+@pytest.mark.parametrize("outcome", ["busy", "slow", "broken"])
+def test_a_file_that_changed_and_that_nobody_can_tell_about_ends_at_once(
+    portal: FakePortal, carol: Person, outcome: ForwardOutcome
+) -> None:
+    """Carol stops the processes that would say, as her, that she may not any more."""
+    browser, _ = forwarded(carol)
+    portal.forwards.change("alice-tb", outcome=outcome)
+    pass_time(portal)
+    assert browser.transport.aborted
+    assert "was changed" in last(portal)[1]
+
+
+def test_whoever_stops_what_asks_for_them_does_not_keep_others_from_being_asked_about(
     portal: FakePortal, carol: Person
 ) -> None:
     alice = Person(portal, ALICE)
     hers, _ = forwarded(alice)
     portal.forwards.waiting = []
-    pass_time(portal, 2)  # alice's worker is asked and does not answer
+    pass_time(portal, 2)  # it is asked for alice, and nobody answers
     portal.forwards.waiting, stopped = None, portal.forwards.waiting
     theirs, _ = forwarded(carol)
     portal.forwards.change("alice-tb", executors=frozenset({ALICE.uid}))
     pass_time(portal)
     assert stopped
     assert theirs.transport.aborted
-    assert not hers.is_closing
+    assert hers.transport.aborted, "and gains nothing by it"

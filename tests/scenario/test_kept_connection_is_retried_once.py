@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from supercloud.upstream.http11 import MAX_HEAD, MAX_INTERIM
 from supercloud.upstream.pool import FRESH, KEPT
 from tests.fakes.portal import OK, PORT, Browser, FakePortal, get, websocket_request
 
@@ -64,6 +65,45 @@ def test_nor_what_was_answered_in_part(portal: FakePortal, browser: Browser) -> 
     portal.dialer[0].die()
     assert b"502 Bad Gateway" in browser.received
     assert len(portal.dialer) == 1
+
+
+SEEN = {
+    "malformed": b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.2\r\n\r\n",
+    "too large": b"HTTP/1.1 200 OK\r\nX: " + b"y" * MAX_HEAD,
+    "too many fields": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 500 + b"\r\n",
+    "101 that nobody asked for": b"HTTP/1.1 101 X\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    "a flood of 1xx": b"HTTP/1.1 102 X\r\n\r\n" * (MAX_INTERIM + 1),
+    "a bare end of line": b"\r\n\r\n",
+    "one byte": b"H",
+    "half a head": b"HTTP/1.1 200 OK\r\nConte",
+    "a part of a body": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhel",
+    "a broken chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_nor_what_the_application_has_answered_with_a_single_byte(
+    portal: FakePortal, browser: Browser, name: str
+) -> None:
+    """It has seen the request then, whatever its answer is worth."""
+    browser.send(get(portal))
+    portal.dialer[0].send(SEEN[name])
+    portal.dialer[0].die()
+    assert len(portal.dialer) == 1
+    assert portal.lines()[-1]["outcome"] in ("unreachable", "broken")
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_nor_what_a_worker_has_answered_with_a_single_byte(portal: FakePortal, name: str) -> None:
+    browser = portal.browser()
+    ask = b"PROPFIND /dav/x HTTP/1.1\r\nHost: portal.test\r\n" + portal.cookie() + b"\r\n"
+    browser.send(ask)
+    portal.worker_dialer[0].send(OK)
+    browser.send(ask)
+    portal.worker_dialer[0].send(SEEN[name])
+    portal.worker_dialer[0].die()
+    assert len(portal.worker_dialer) == 1
 
 
 def test_what_may_have_an_effect_uses_a_fresh_connection_only(portal: FakePortal, browser: Browser) -> None:

@@ -220,12 +220,12 @@ def test_a_forward_that_lost_its_x_bit_is_refused_within_a_second(portal: FakePo
 def test_a_permit_is_believed_for_a_second_and_a_refusal_never(portal: FakePortal, alice: Person) -> None:
     for _ in range(3):
         alice.ask(f"{PATH}/")
-    assert portal.forwards.checked == [("alice", "alice-tb")]
+    assert portal.forwards.asked == [(ALICE.uid, "alice-tb")]
     portal.settle(1.0)
     portal.forwards.change("alice-tb", executors=frozenset())
     for _ in range(3):
         assert alice.ask(f"{PATH}/").status == 410
-    assert len(portal.forwards.checked) == 4
+    assert len(portal.forwards.asked) == 4
 
 
 def test_what_was_believed_of_alice_is_not_of_bob(portal: FakePortal, alice: Person) -> None:
@@ -260,12 +260,12 @@ def test_a_forward_that_leads_elsewhere_takes_no_kept_connection_along(portal: F
 )  # fmt: skip
 def test_a_trick_with_the_name_looks_up_nothing(portal: FakePortal, alice: Person, path: str) -> None:
     assert alice.ask(f"https://portal.test{path}").status in (400, 404)
-    assert portal.forwards.checked == []
+    assert portal.forwards.asked == []
 
 
 def test_a_browser_cannot_ask_a_worker_what_only_the_front_asks(portal: FakePortal, alice: Person) -> None:
     browser = portal.browser()
-    browser.send(f"MAY-EXECUTE /alice-tb HTTP/1.1\r\nHost: portal.test\r\n{alice.cookies('portal.test')}\r\n".encode())
+    browser.send(f"SESSION /42 HTTP/1.1\r\nHost: portal.test\r\n{alice.cookies('portal.test')}\r\n".encode())
     assert browser.status == 400
     assert len(portal.worker_dialer) == 0
 

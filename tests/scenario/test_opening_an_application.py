@@ -109,7 +109,7 @@ def test_the_next_request_of_a_trodden_connection_has_it(portal: FakePortal) -> 
     open_job(portal, portal.cookie(), authorization="token def")
     browser.send(request)
     assert fields_of(portal)[b"authorization"] == b"token def"
-    assert len(portal.dialer) == 1
+    assert len(portal.dialer) == 3, "a connection for what was shown on it, and for nothing else"
 
 
 def test_websockets_have_it_too(portal: FakePortal) -> None:
@@ -231,6 +231,67 @@ def test_a_token_for_a_forward_brings_none(portal: FakePortal) -> None:
     assert b"abc" not in portal.dialer.received
 
 
+def program(portal: FakePortal, token: str) -> Browser:
+    """A program of alice's asks for her application by its forward."""
+    browser = portal.browser()
+    browser.send(b"GET /fw/alice-tb/program HTTP/1.1\r\nHost: portal.test\r\n" + bearer(token) + b"\r\n")
+    return browser
+
+
+@pytest.fixture
+def guarded() -> FakePortal:
+    """Alice's forward leads to an application whose guard looks at a connection's first request only."""
+    portal = FakePortal(takes_programs=True)
+    portal.forwards.write("alice-tb", "http://localhost:8080/")
+    return portal
+
+
+@pytest.mark.parametrize("is_opened", [True, False])
+def test_a_token_does_not_use_a_connection_that_a_session_opened(guarded: FakePortal, is_opened: bool) -> None:
+    """Whoever has shown the secret there is taken to be at its other end until it closes."""
+    if is_opened:
+        open_job(guarded, guarded.cookie())
+    guarded.browser().send(get(guarded, b"/lab", origin=f"alice-tb-u{ALICE.uid}.fn.portal.test"))
+    assert (b"authorization" in fields_of(guarded)) is is_opened
+    guarded.dialer[0].send(OK)
+    program(guarded, guarded.token(ALICE, forward_scope("alice-tb")))
+    assert guarded.dialer[0].received == b""
+    assert guarded.dialer[1].received.startswith(b"GET /program ")
+
+
+def test_nor_does_a_session_one_that_a_token_opened_nor_another_token(guarded: FakePortal) -> None:
+    scope = forward_scope("alice-tb")
+    token = guarded.token(ALICE, scope)
+    for _ in range(2):
+        program(guarded, token)
+        guarded.dialer[0].send(OK)
+    assert len(guarded.dialer) == 1
+    guarded.dialer[0].take()
+    program(guarded, guarded.token(ALICE, scope))
+    guarded.dialer[1].send(OK)
+    guarded.browser().send(get(guarded, b"/lab", origin=f"alice-tb-u{ALICE.uid}.fn.portal.test"))
+    assert guarded.dialer[0].received == b""
+    assert len(guarded.dialer) == 3
+
+
+def test_what_was_forgotten_opens_no_connection_that_is_kept(portal: FakePortal) -> None:
+    """Alice is signed in twice; the session that opened the application has ended, the connection has not."""
+    cookie = portal.cookie()
+    opener = portal.sessions._sessions[max(portal.sessions._sessions)]
+    open_job(portal, cookie)
+    browser, request = portal.browser(), get(portal, b"/lab")
+    browser.send(request)
+    assert b"abc" in portal.dialer[0].take()
+    portal.dialer[0].send(OK)
+    opener.end("signed out elsewhere")
+    for one in (browser, portal.browser()):
+        one.send(request)
+        assert portal.dialer[0].received == b""
+        assert b"authorization" not in fields_of(portal)
+        portal.dialer[-1].send(OK)
+    assert len(portal.dialer) == 2
+
+
 def test_bobs_forward_to_alices_application_brings_none(portal: FakePortal) -> None:
     """He says below which of its paths her requests end up."""
     owner = SocketOwner(ALICE.uid, 2000, 13, ALICE.uid, True)
@@ -346,6 +407,20 @@ def test_a_page_that_was_open_goes_on_after_a_restart(restarted: FakePortal) -> 
 def again(portal: FakePortal, cookie: bytes) -> dict[bytes, bytes]:
     portal.browser().send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
     return fields_of(portal)
+
+
+def test_what_was_told_again_is_shown_on_no_connection_of_whoever_knew_nothing(restarted: FakePortal) -> None:
+    cookie = restarted.cookie(origin=ORIGIN)
+    restarted.browser().send(f"GET /lab HTTP/1.1\r\nHost: {ORIGIN}\r\n".encode() + cookie + b"\r\n")
+    tell(restarted)
+    assert fields_of(restarted)[b"authorization"] == b"token abc"
+    restarted.dialer[0].send(OK)
+    assert again(restarted, cookie)[b"authorization"] == b"token abc"
+    restarted.dialer[0].send(OK)
+    assert len(restarted.dialer) == 1
+    restarted.handed.stop()
+    assert b"authorization" not in again(restarted, cookie)
+    assert len(restarted.dialer) == 2
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supercloud.authn.password import REMEMBERED
-from supercloud.authn.scope import LAUNCH, Scope
+from supercloud.authn.scope import DAV, FORWARDS, JOBS, KEYS, READ, Scope
 from supercloud.authn.token import POLL
 from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.awaiting import run
@@ -122,13 +122,72 @@ def test_a_program_that_also_takes_html_is_told_401_and_not_led_to_a_form(portal
         assert ask(portal, b"Accept: text/html\r\n" + basic("alice", "wrong", name)).status == 401
 
 
-@pytest.mark.parametrize("scope", [LAUNCH, Scope("forward:alice-tb")])
+@pytest.mark.parametrize("scope", [JOBS, READ, KEYS, FORWARDS, Scope("forward:alice-tb")])
 def test_a_token_for_something_else_is_refused(portal: FakePortal, scope: Scope) -> None:
-    browser = ask(portal, bearer(portal.token(scope=scope)))
+    browser = ask(portal, bearer(portal.token(ALICE, scope)))
     assert browser.status == 403
     assert portal.monitor.started == []
     assert scope in portal.lines()[-1]["reason"]
     assert scope.encode() not in browser.received
+
+
+@pytest.mark.parametrize("scope", [JOBS, READ, DAV, Scope("launch")])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(b"POST", b"/api/keys"), (b"DELETE", b"/api/keys"), (b"PUT", b"/api/forwards/a"), (b"DELETE", b"/api/forwards/a"),
+     (b"POST", b"/api/forwards/a/share"), (b"POST", b"/api/forwards/a/unshare"), (b"POST", b"/api/forwards/a/disable")],
+)  # fmt: skip
+def test_a_token_for_something_else_adds_no_key_and_shares_nothing(
+    portal: FakePortal, scope: Scope, method: bytes, path: bytes
+) -> None:
+    for extra in (bearer(portal.token(ALICE, scope)), bearer(portal.token(ALICE, scope), OURS)):
+        browser = ask(portal, extra + b"Content-Length: 0\r\n", path, method)
+        assert browser.status == 403
+        need = KEYS if b"keys" in path else FORWARDS
+        assert f"takes one for {need}. Make it on the portal's page /tokens".encode() in browser.received
+    assert portal.monitor.started == []
+
+
+@pytest.mark.parametrize("scopes", [(JOBS,), (Scope("launch"),), (READ, JOBS)])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [(b"GET", b"/api/apps"), (b"GET", b"/api/apps/web"), (b"POST", b"/api/jobs"), (b"GET", b"/api/jobs"),
+     (b"GET", b"/api/jobs/7"), (b"GET", b"/api/jobs/7/log?offset=-1"), (b"DELETE", b"/api/jobs/7"),
+     (b"POST", b"/api/jobs/7/renew")],
+)  # fmt: skip
+def test_a_token_for_jobs_has_what_a_workstation_needs(
+    portal: FakePortal, scopes: tuple[Scope, ...], method: bytes, path: bytes
+) -> None:
+    ask(portal, bearer(portal.token(ALICE, *scopes)) + b"Content-Length: 0\r\n", path, method)
+    assert portal.worker_dialer[0].received.startswith(method + b" " + path)
+
+
+def test_a_token_to_read_changes_nothing(portal: FakePortal) -> None:
+    token = bearer(portal.token(ALICE, READ))
+    for method, path in [(b"POST", b"/api/jobs"), (b"DELETE", b"/api/jobs/7"), (b"POST", b"/api/jobs/7/renew")]:
+        assert ask(portal, token + b"Content-Length: 0\r\n", path, method).status == 403
+    assert portal.monitor.started == []
+    ask(portal, token, b"/api/keys")
+    assert portal.worker_dialer[0].received.startswith(b"GET /api/keys ")
+
+
+def test_an_address_that_is_in_no_table_is_closed_to_tokens_whatever_they_are_for(portal: FakePortal) -> None:
+    token = bearer(portal.token(ALICE, READ, JOBS, KEYS, FORWARDS, DAV))
+    assert ask(portal, token, b"/api/new").status == 404
+    other = ask(portal, token, b"/api/jobs", b"PATCH")
+    assert (other.status, other.field(b"Allow")) == (405, b"GET, POST")
+    assert portal.monitor.started == []
+
+
+def test_a_program_is_told_what_its_token_is_for_and_a_person_of_none(portal: FakePortal) -> None:
+    told = ask(portal, bearer(portal.token(ALICE, JOBS, READ)), b"/api/token")
+    assert told.status == 200
+    assert b'"for":["read","jobs"]' in told.received
+    assert b"scp_" not in told.received
+    assert ask(portal, RIGHT, b"/api/token").status == 404
+    assert ask(portal, portal.cookie(), b"/api/token").status == 404
+    assert ask(portal, bearer(portal.token(ALICE, Scope("forward:a"))), b"/api/token").status == 403
+    assert portal.monitor.started == []
 
 
 @pytest.mark.parametrize(
@@ -184,7 +243,7 @@ def test_another_sites_page_cannot_use_what_a_browser_remembers(
 
 
 def test_a_link_from_elsewhere_does_not_either(portal: FakePortal) -> None:
-    assert ask(portal, RIGHT + EVILS_LINK).status == 303  # to sign in
+    assert ask(portal, RIGHT + EVILS_LINK).status == 403  # whether to go on
     assert portal.monitor.started == []
     assert portal.password_check.asked == []
 

@@ -13,7 +13,17 @@ import h11
 import pytest
 
 from supercloud.upstream.http11 import MAX_HEAD, MAX_INTERIM
-from tests.fakes.portal import OK, ORIGIN, TOGETHER, Browser, FakePortal, get, requests_in
+from tests.fakes.portal import (
+    OK,
+    ORIGIN,
+    TOGETHER,
+    Browser,
+    FakePortal,
+    accept,
+    get,
+    requests_in,
+    websocket_request,
+)
 
 _HOST = b"Host: " + ORIGIN.encode() + b"\r\n"
 _TE = b"Transfer-Encoding: "
@@ -82,6 +92,17 @@ REFUSED = {
     "bare LF only": (400, b"GET / HTTP/1.1\n" + _HOST.replace(b"\r", b"") + b"\n"),
     "bare CR in a value": (400, _with(b"X: y\rz")),
     "bare CR in the request line": (400, _line(b"GET /\r HTTP/1.1")),
+    "bare LF before the request line": (400, _line(b"\nGET / HTTP/1.1")),
+    "bare CR before the request line": (400, _line(b"\rGET / HTTP/1.1")),
+    "bare LF before TRACE": (400, _line(b"\nTRACE / HTTP/1.1")),
+    "bare LF before CONNECT": (400, _line(b"\nCONNECT node1:22 HTTP/1.1")),
+    "bare LF behind an empty line in front": (400, b"\r\n" + _line(b"\nGET / HTTP/1.1")),
+    "CR CR LF in front": (400, b"\r" + _line(b"\r\nGET / HTTP/1.1")),
+    "LF CR in front": (400, _line(b"\n\rGET / HTTP/1.1")),
+    "many bare LF in front": (400, _line(b"\n" * 50 + b"POST / HTTP/1.1")),
+    "tab before the method": (400, _line(b"\tGET / HTTP/1.1")),
+    "form feed before the method": (400, _line(b"\x0cGET / HTTP/1.1")),
+    "byte order mark": (400, _line(b"\xef\xbb\xbfGET / HTTP/1.1")),
     "CR CR LF": (400, _with(b"X: y\r")),
     "obs-fold": (400, _with(b"X: y\r\n z")),
     "obs-fold with a tab": (400, _with(b"X: y\r\n\tz")),
@@ -393,6 +414,11 @@ EVIL_RESPONSES = {
     "CL with a plus": b"HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\nhello",
     "CL negative": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nhello",
     "CL twice, different": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+    "CL twice, equal": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\ncontent-length: 5\r\n\r\nhello",
+    "TE twice": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "LF before the status line": b"\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+    "an empty line before the status line": b"\r\n" + OK,
+    "204 with CL and TE": b"HTTP/1.1 204 X\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
     "bare LF in a value": b"HTTP/1.1 200 OK\r\nX: y\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
     "bare CR in a value": b"HTTP/1.1 200 OK\r\nX: y\rSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n",
     "NUL in a value": b"HTTP/1.1 200 OK\r\nX: y\x00\r\nContent-Length: 0\r\n\r\n",
@@ -458,6 +484,104 @@ def test_a_response_to_head_with_a_body_does_not_lose_step(portal: FakePortal, f
     browser.send(get(portal))
     portal.dialer[1].send(OK)
     assert browser.take().endswith(b"ok")
+
+
+_FRAMINGS = [b"Content-Length: 4\r\n", b"Transfer-Encoding: chunked\r\n", b"Content-Length: 0\r\n"]
+
+
+@pytest.mark.parametrize("framing", _FRAMINGS)
+@pytest.mark.parametrize("status", [b"100", b"102", b"103"])
+def test_an_interim_response_says_nothing_of_a_body(portal: FakePortal, status: bytes, framing: bytes) -> None:
+    """RFC 9110 section 8.6, RFC 9112 section 6.1: who believed it would take the next head for a body."""
+    browser = portal.browser()
+    browser.send(get(portal))
+    portal.dialer[0].send(b"HTTP/1.1 " + status + b" X\r\nX: y\r\n" + framing + b"\r\n" + OK)
+    early, _, final = browser.take().partition(b"\r\n\r\n")
+    assert early.startswith(b"HTTP/1.1 " + status)
+    assert b"\r\nX: y" in early
+    assert b"content-length" not in early.lower()
+    assert b"transfer-encoding" not in early.lower()
+    assert final.startswith(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n")
+
+
+@pytest.mark.parametrize("framing", _FRAMINGS)
+def test_204_says_nothing_of_a_body_and_has_none(portal: FakePortal, framing: bytes) -> None:
+    browser = portal.browser()
+    browser.send(get(portal))
+    portal.dialer[0].send(b"HTTP/1.1 204 No Content\r\n" + framing + b"\r\nevil")
+    assert browser.status == 204
+    assert browser.field(b"content-length") is None
+    assert browser.field(b"transfer-encoding") is None
+    assert browser.take().endswith(b"\r\n\r\n")
+    assert portal.dialer[0].is_closing
+    browser.send(get(portal))
+    portal.dialer[1].send(OK)
+    assert browser.take().endswith(b"ok")
+
+
+@pytest.mark.parametrize("status", [b"204", b"205"])
+@pytest.mark.parametrize("framing", [b"Content-Length: 4\r\n", b"Transfer-Encoding: chunked\r\n"])
+def test_a_body_that_comes_late_answers_no_other_request(portal: FakePortal, status: bytes, framing: bytes) -> None:
+    browser = portal.browser()
+    browser.send(get(portal))
+    portal.dialer[0].send(b"HTTP/1.1 " + status + b" X\r\n" + framing + b"\r\n")
+    browser.take()
+    browser.send(get(portal))
+    assert portal.dialer[0].is_closing
+    assert len(portal.dialer) == 2
+
+
+def test_an_application_that_answers_204_as_it_should_is_asked_again_on_the_same_connection(portal: FakePortal) -> None:
+    browser = portal.browser()
+    for framing in (b"", b"Content-Length: 0\r\n", b""):
+        browser.send(get(portal))
+        portal.dialer[0].send(b"HTTP/1.1 204 No Content\r\n" + framing + b"\r\n")
+        assert browser.status == 204
+        browser.take()
+    assert len(portal.dialer) == 1
+
+
+@pytest.mark.parametrize("framing", [*_FRAMINGS, b""])
+def test_205_is_empty_and_says_so(portal: FakePortal, framing: bytes) -> None:
+    """RFC 9110 section 15.3.6; it is framed like any other, and not everybody knows that it is empty."""
+    browser = portal.browser()
+    browser.send(get(portal))
+    portal.dialer[0].send(b"HTTP/1.1 205 Reset Content\r\n" + framing + b"\r\n")
+    portal.dialer[0].send(b"4\r\nevil\r\n0\r\n\r\n")
+    assert browser.fields(b"content-length") == [b"0"]
+    assert browser.fields(b"transfer-encoding") == []
+    assert browser.take().endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("framing", _FRAMINGS)
+def test_304_may_tell_the_length_of_what_it_does_not_send(portal: FakePortal, framing: bytes) -> None:
+    browser = portal.browser()
+    browser.send(get(portal))
+    portal.dialer[0].send(b'HTTP/1.1 304 Not Modified\r\nETag: "a"\r\n' + framing + b"\r\n")
+    assert browser.status == 304
+    assert browser.field(b"transfer-encoding") is None
+    assert browser.take().endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("framing", _FRAMINGS)
+def test_101_says_nothing_of_a_body(portal: FakePortal, framing: bytes) -> None:
+    answer = b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n" + framing + b"\r\nfirst"
+    browser = _send(portal, _with(b"Connection: upgrade", b"Upgrade: x", start=b"GET / HTTP/1.1"))
+    portal.dialer[0].send(answer)
+    assert browser.status == 101
+    assert browser.field(b"content-length") is None
+    assert browser.field(b"transfer-encoding") is None
+    assert browser.take().endswith(b"\r\n\r\nfirst")
+
+
+@pytest.mark.parametrize("framing", _FRAMINGS)
+def test_nor_does_a_websockets_101(portal: FakePortal, framing: bytes) -> None:
+    browser = portal.browser()
+    browser.send(websocket_request(portal))
+    portal.dialer[0].send(accept(portal.dialer[0].take(), framing))
+    assert browser.status == 101
+    assert browser.field(b"content-length") is None
+    assert browser.field(b"transfer-encoding") is None
 
 
 def test_connection_close_content_length_of_an_application_leaves_the_browser_a_framing(portal: FakePortal) -> None:

@@ -156,7 +156,7 @@ def test_without_a_kept_connection_the_listener_is_asked_about(portal: FakePorta
 def test_a_kept_connection_of_another_owner_is_not_taken_for_the_last_ones(portal: FakePortal) -> None:
     """The port went from alice to bob, whose group she is in: she must be led to his label."""
     way = Way(portal, get(portal, b"/TARGET"))
-    [kept] = [kept for _, kept in portal.pool._unused.values()]
+    [kept] = portal.pool._unused.values()
     owner = SocketOwner(1002, 1002, 99, 1002, True)
     permit = type(kept.grant.permit)(
         kept.grant.permit.principal, kept.grant.permit.target, kept.grant.permit.address, owner,

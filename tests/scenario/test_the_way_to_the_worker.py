@@ -37,7 +37,7 @@ def test_the_worker_gets_what_the_browser_wrote(portal: FakePortal, browser: Bro
 
 def test_it_is_told_no_credential(portal: FakePortal, browser: Browser) -> None:
     extra = b"Authorization: Basic YTpi\r\nX-Supercloud-Authorization: Bearer x\r\nX-Supercloud-User: bob\r\n"
-    browser.send(dav(portal, extra=extra))
+    browser.send(dav(portal, extra=extra + b"Cookie: of_an_application=1\r\n"))
     sent = portal.worker_dialer[0].take().lower()
     assert b"authorization" not in sent
     assert b"cookie" not in sent

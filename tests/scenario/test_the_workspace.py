@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from supercloud.authn.scope import DAV, LAUNCH
+from supercloud.authn.scope import DAV, JOBS
 from supercloud.errors import NotAuthenticated
 from tests.fakes.accounts import ALICE, BOB
 from tests.fakes.portal import Browser, FakePortal, bearer, requests_in
@@ -68,9 +68,9 @@ def test_applications_origins_have_none_of_them(portal: FakePortal) -> None:
 
 @pytest.mark.parametrize(
     ("path", "scope", "status"),
-    [(b"/api/jobs", LAUNCH, 0), (b"/api/jobs", DAV, 403), (b"/jobs", LAUNCH, 401), (b"/", LAUNCH, 401),
-     (b"/api/events", LAUNCH, 401), (b"/open/42", LAUNCH, 401), (b"/api/../dav/x", LAUNCH, 401),
-     (b"/api/%2e%2e/dav/x", LAUNCH, 401), (b"/api/..%2fdav/x", LAUNCH, 401)],
+    [(b"/api/jobs", JOBS, 0), (b"/api/jobs", DAV, 403), (b"/jobs", JOBS, 401), (b"/", JOBS, 401),
+     (b"/api/events", JOBS, 401), (b"/open/42", JOBS, 401), (b"/api/../dav/x", JOBS, 401),
+     (b"/api/%2e%2e/dav/x", JOBS, 401), (b"/api/..%2fdav/x", JOBS, 401)],
 )  # fmt: skip
 def test_a_token_opens_the_api_and_nothing_beside_it(path: bytes, scope: str, status: int) -> None:
     portal = FakePortal(takes_programs=True)

@@ -15,7 +15,7 @@ from tests.fakes.portal import Browser, FakePortal, basic, bearer
 FORM = (
     b"Content-Type: application/x-www-form-urlencoded\r\nOrigin: https://portal.test\r\nSec-Fetch-Site: same-origin\r\n"
 )
-MAKE = {"do": "create", "for": "dav", "expires": "30d", "name": "laptop"}
+MAKE = {"do": "create", "for-dav": "on", "expires": "30d", "name": "laptop"}
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_a_token_is_shown_once_when_it_is_made(portal: FakePortal) -> None:
 
 
 def test_one_for_a_forward_opens_that_forward(portal: FakePortal) -> None:
-    made = post(portal, MAKE | {"for": "forward", "forward": " alice-tb "}, FORM + portal.cookie())
+    made = post(portal, {"do": "create", "expires": "30d", "forward": " alice-tb "}, FORM + portal.cookie())
     assert made.status == 200
     [row] = portal.token_store.rows.values()
     assert row.scope == "forward:alice-tb"
@@ -114,15 +114,14 @@ def test_a_name_is_text_and_never_a_page(portal: FakePortal) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"for": "forward"},
-        {"for": "forward", "forward": ".."},
-        {"for": "forward", "forward": "a/b"},
+        {"forward": ".."},
+        {"forward": "a/b"},
         {"expires": "30"},
         {"expires": "9999d"},
         {"expires": "1s"},
-        {"for": "root"},
+        {"for-dav": "", "for-root": "on"},
         {"name": "a\nb"},
-        {"for": ""},
+        {"for-dav": ""},
     ],
 )
 def test_what_cannot_be_made_is_said_so(portal: FakePortal, wrong: dict[str, str]) -> None:

@@ -238,3 +238,18 @@ def test_a_service_of_pam_must_be_there(as_root: None, tmp_path: Path, service: 
 def test_a_service_of_pam_that_is_there_is_good(as_root: None, tmp_path: Path) -> None:
     (tmp_path / "site").write_text("auth required pam_unix.so\n")
     acting.check(authn("session", "password"), folders=["/nowhere", str(tmp_path)])
+
+
+@pytest.mark.parametrize(("said", "is_refused"), [("0\n", False), ("1\n", True), ("2\n", False), (None, False)])
+def test_nobody_acts_as_people_who_could_look_into_that(
+    as_root: None, tmp_path: Path, said: str | None, is_refused: bool
+) -> None:
+    """Between becoming somebody and forbidding them to trace it a process would be theirs."""
+    sysctl = tmp_path / "suid_dumpable"
+    if said is not None:
+        sysctl.write_text(said)
+    if is_refused:
+        with pytest.raises(WrongSettings, match=r"fs\.suid_dumpable=0"):
+            acting.check(authn("session", service=""), dumpable=sysctl)
+    else:
+        acting.check(authn("session", service=""), dumpable=sysctl)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import pwd
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from os import geteuid
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
-from supercloud import cli
+from supercloud import cli, cli_acts
 from supercloud.authn.lock_store import LockRow, SqliteLockStore
 from supercloud.authn.store import SessionRow, SqliteStore
 from supercloud.authn.token_store import SqliteTokenStore, TokenRow
@@ -26,6 +28,14 @@ from supercloud.identity import Principal
 
 LOGIN = pwd.getpwuid(geteuid()).pw_name
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def syslogged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Lines that were left in the system's log."""
+    left: list[dict[str, Any]] = []
+    monkeypatch.setattr(cli_acts.syslog, "syslog", lambda _priority, line: left.append(json.loads(line)))
+    return left
 
 
 @pytest.fixture
@@ -138,6 +148,45 @@ def test_root_becomes_the_folders_owner_before_it_opens_anything(
     assert became == [owner]
 
 
+def test_what_an_administrator_does_leaves_a_line_each(
+    store: SqliteStore, tokens: SqliteTokenStore, run: Run, syslogged: list[dict[str, Any]]
+) -> None:
+    run("kick", LOGIN, "--session", "first")
+    run("lock", LOGIN, "--reason", "left")
+    run("unlock", LOGIN)
+    run("revoke-tokens", LOGIN)
+    for refused in (("kick", LOGIN, "--session", "none"), ("unlock", LOGIN), ("lock", "nobody-there")):
+        assert run(*refused).exit_code == 1
+    run("locks")
+    assert [(line["act"], line["what"]) for line in syslogged] == [
+        ("kicked", "sessions: first"),
+        ("locked", "left"),
+        ("unlocked", ""),
+        ("tokens-revoked", "tokens: one, two"),
+    ]
+    for line in syslogged:
+        assert (line["account"], line["by"], line["by_uid"], line["way"]) == (LOGIN, LOGIN, geteuid(), "command")
+
+
+def test_they_are_in_the_portals_audit_where_it_has_a_file(
+    store: SqliteStore, tmp_path: Path, syslogged: list[dict[str, Any]]
+) -> None:
+    audit, settings = tmp_path / "audit.jsonl", tmp_path / "portal.toml"
+    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}"\n[front]\naudit = "{audit}"\n')
+    assert CliRunner().invoke(main, ["admin", "--config", str(settings), "kick", LOGIN]).exit_code == 0
+    [line] = map(json.loads, audit.read_text().splitlines())
+    assert (line["act"], line["what"]) == ("kicked", "sessions: first, second")
+    assert syslogged == []
+
+
+def test_where_no_line_can_be_left_that_is_said_and_the_deed_is_done(store: SqliteStore, tmp_path: Path) -> None:
+    settings = tmp_path / "portal.toml"
+    settings.write_text(f'state = "{tmp_path}"\nrun = "{tmp_path}"\n[front]\naudit = "{tmp_path}"\n')
+    done = CliRunner().invoke(main, ["admin", "--config", str(settings), "kick", LOGIN])
+    assert (done.exit_code, done.stdout) == (0, "ended 2\n")
+    assert f"done, but no line of it is in {tmp_path}" in done.stderr
+
+
 class FakeDesk:
     """Implements `desk.client.Desk`."""
 
@@ -174,7 +223,7 @@ def ask(*words: str) -> Result:
 
 
 def test_a_token_alone_is_on_standard_output_so_that_a_script_can_take_it(desk: FakeDesk) -> None:
-    desk.answer = TokenCreated("one", "scp_abc", 9e9)
+    desk.answer = TokenCreated("one", "dav", "scp_abc", 9e9)
     made = ask("create", "--for", "dav", "--expires", "12h", "--name", "laptop")
     assert made.exit_code == 0
     assert made.stdout == "scp_abc\n"
@@ -183,9 +232,23 @@ def test_a_token_alone_is_on_standard_output_so_that_a_script_can_take_it(desk: 
 
 
 def test_a_token_is_good_for_thirty_days_unless_told_otherwise(desk: FakeDesk) -> None:
-    desk.answer = TokenCreated("one", "scp_abc", 9e9)
-    ask("create", "--for", "launch")
-    assert desk.asked == [CreateToken("launch", 30 * 86400.0, "")]
+    desk.answer = TokenCreated("one", "jobs", "scp_abc", 9e9)
+    ask("create", "--for", "jobs")
+    assert desk.asked == [CreateToken("jobs", 30 * 86400.0, "")]
+
+
+def test_a_token_changes_nothing_unless_told_otherwise(desk: FakeDesk) -> None:
+    desk.answer = TokenCreated("one", "read", "scp_abc", 9e9)
+    ask("create")
+    assert desk.asked == [CreateToken("read", 30 * 86400.0, "")]
+
+
+def test_it_is_told_what_a_token_opens_when_it_is_made(desk: FakeDesk) -> None:
+    desk.answer = TokenCreated("one", "jobs,forward:alice-tb", "scp_abc", 9e9)
+    said = ask("create", "--for", "launch,forward:alice-tb").stderr
+    assert "it lets a program start, watch and end jobs, as the commands at a workstation do (jobs)" in said
+    assert "it lets a program use the application of the forward alice-tb (forward:alice-tb)" in said
+    assert "token one for jobs,forward:alice-tb, ends" in said
 
 
 def test_a_time_without_a_unit_is_refused_before_anybody_is_asked(desk: FakeDesk) -> None:
@@ -198,6 +261,8 @@ def test_a_time_without_a_unit_is_refused_before_anybody_is_asked(desk: FakeDesk
 def test_ones_tokens_are_listed(desk: FakeDesk) -> None:
     desk.answer = TokensListed((Listed("one", "dav", "laptop", 900.0, 9e9, 0.0),))
     assert ask("list").output == "one  dav  made 1970-01-01 00:15  used never  ends 2255-03-14 16:00 UTC  laptop\n"
+    desk.answer = TokensListed((Listed("old", "launch", "", 900.0, 9e9, 0.0),))
+    assert ask("list").output.startswith("old  jobs  made")
     desk.answer = TokensListed(())
     assert ask("list").output == "you have no tokens\n"
 

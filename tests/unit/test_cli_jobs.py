@@ -68,7 +68,8 @@ def test_login_keeps_a_token_that_the_portal_takes(out: Terminal, tmp_path: Path
     assert (done.exit_code, done.stdout) == (0, "")
     assert read_entry(out.file) == Entry(URL, TOKEN, str(tmp_path / "ca.pem"))
     assert stat.S_IMODE(out.file.stat().st_mode) == 0o600
-    assert out.portal.asked == ["GET /healthz", "GET /api/apps"]
+    assert out.portal.asked == ["GET /healthz", "GET /api/apps", "GET /api/token"]
+    assert "the token is for jobs, and is kept in" in done.stderr
     assert TOKEN not in done.output
 
 
@@ -84,7 +85,7 @@ def test_a_token_that_is_not_taken_is_not_kept(out: Terminal) -> None:
     out.portal.instead = [Answer(200, "text/plain", b"ok\n"), Answer(401, "text/plain", b"")]
     done = out("login", URL, typed=f"{TOKEN}\n")
     assert done.exit_code == 1
-    assert "Make a new one for launching at https://portal.test/tokens, then: supercloud login" in done.output
+    assert "Make a new one for jobs at https://portal.test/tokens, then: supercloud login" in done.output
     assert not out.file.exists()
 
 
@@ -110,7 +111,7 @@ def test_at_a_terminal_the_token_is_asked_for_and_hidden(out: Terminal, monkeypa
     monkeypatch.setattr(cli_jobs.click, "prompt", prompt)
     done = out("login", URL)
     assert (done.exit_code, asked) == (0, [("Token", True)])
-    assert "Make a token for launching at https://portal.test/tokens" in done.stderr
+    assert "Make a token for jobs at https://portal.test/tokens" in done.stderr
 
 
 def test_without_a_login_it_is_said_how(out: Terminal) -> None:

@@ -14,6 +14,7 @@ from supercloud.authn.throttle import Throttle
 from supercloud.config import Authn
 from supercloud.credentials import FILE, Credentials
 from supercloud.desk.token_wire import ListTokens
+from supercloud.events import Acts, Audit
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.offload import FakeOffload
@@ -38,6 +39,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
                 throttle=Throttle(clock),
                 state=tmp_path,
                 storage=FakeOffload(),
+                acts=Acts(Audit(clock, lambda _lines: None), clock.seconds),
                 clock=clock,
                 now=clock.seconds,
             )

@@ -70,7 +70,7 @@ def test_what_is_no_portals_address_is_said(text: str) -> None:
 def test_what_is_no_token_is_not_repeated(text: str) -> None:
     with pytest.raises(Failed) as failed:
         parse_token(text, "https://portal.test")
-    assert "Make one for launching at https://portal.test/tokens" in str(failed.value)
+    assert "Make one for jobs at https://portal.test/tokens" in str(failed.value)
     assert TOKEN not in str(failed.value) and "password" not in str(failed.value)
 
 

@@ -21,6 +21,8 @@ KEYS = [
     "time",
     "id",
     "principal",
+    "claimed",
+    "credential",
     "address",
     "method",
     "origin",

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from supercloud.identity import NoAccount, Principal
+from supercloud.identity import NoAccount, Principal, is_login
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,8 @@ def test_a_principal_cannot_be_changed_into_another() -> None:
 
 def test_no_account_is_a_failed_lookup() -> None:
     assert issubclass(NoAccount, LookupError)
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", "../a", "-r", "a b", "a\n", "a:b", "ä", "a" * 258])
+def test_what_no_account_can_be_called(text: str) -> None:
+    assert not is_login(text)

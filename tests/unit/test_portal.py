@@ -388,10 +388,10 @@ def test_audit_lines_go_to_the_file_that_the_settings_name(state: Path, reactor:
     channel = factory.wrappedFactory.buildProtocol(None)
     transport = FakeTransport(reactor, channel)
     channel.makeConnection(transport)
-    channel.dataReceived(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    channel.dataReceived(b"GET /login HTTP/1.1\r\nHost: localhost\r\n\r\n")
     transport.lose()
     stop(made, reactor)
-    assert b'"path":"/healthz"' in (state / "audit.log").read_bytes()
+    assert b'"path":"/login"' in (state / "audit.log").read_bytes()
 
 
 def start_embedded(state: Path, reactor: Reactor) -> Portal:

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from supercloud import preflight
-from supercloud.config import Dav, Forwards, Scheduler, Settings, WrongSettings, embedded
+from supercloud.config import Authn, Dav, Forwards, Scheduler, Settings, WrongSettings, embedded
 from supercloud.identity import NoAccount, Principal
 from tests.fakes.settings import settings
 
@@ -177,3 +177,13 @@ def test_check_reads_the_authorities_of_applications(state: Path) -> None:
     made = settings(state)
     with pytest.raises(WrongSettings, match=r"forwards\.ca, .*: /nonexistent/ca\.pem: cannot be read"):
         preflight.check(replace(made, forwards=replace(made.forwards, ca="/nonexistent/ca.pem")))
+
+
+def test_a_host_without_a_list_of_shells_is_told_who_is_let_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Settings(forwards=Forwards(directory=""), scheduler=Scheduler(kind="local"), dav=Dav(roots={}))
+    assert preflight.lacks(told) == []
+    monkeypatch.setattr(preflight, "LISTED_IN", str(tmp_path / "shells"))
+    assert preflight.lacks(told) == [
+        f"accounts: there is no {tmp_path}/shells, so those with /bin/sh or /bin/csh are let in, and no others"
+    ]
+    assert preflight.lacks(replace(told, authn=Authn(shells="any"))) == []

@@ -12,13 +12,23 @@ from twisted.internet.task import Clock
 
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.credential import Credential
-from supercloud.errors import AccountClosed, Busy, ForwardChanged, ForwardDisabled, NotAuthenticated, PortalError
+from supercloud.errors import (
+    AccountClosed,
+    Busy,
+    ForwardChanged,
+    ForwardDisabled,
+    NotAuthenticated,
+    PortalError,
+    TooMany,
+    Undecided,
+)
 from supercloud.identity import Principal
 from supercloud.ownership.authorize import Grant
+from supercloud.routing.forwards import Look
 from supercloud.shares import Shares
 from supercloud.target import Application, Forward, Reservation
 from supercloud.upstream.pool import Pool
-from supercloud.watch import AT_ONCE, PATIENCE, TICK, Watch
+from supercloud.watch import AT_ONCE, GRACE, PATIENCE, TICK, Watch
 from tests.fakes.accounts import ALICE, BOB
 
 FORWARD = Forward("tb", Reservation(1, 2, 3, 1001, 1001, 0o700), Application("node1", 8080))
@@ -39,8 +49,10 @@ class Exchange:
 class Bench:
     """Implements `watch.ForwardLook` too.
 
-    :ivar asked: logins and forwards, in order.
-    :ivar answer: what is found, or raised; None keeps everybody waiting.
+    :ivar asked: logins and forwards whose state was asked for, in order; None as ``answer`` keeps them waiting.
+    :ivar look: what is seen of a file.
+    :ivar answer: what is found then, or raised.
+    :ivar judged: forwards about which viewers were asked; those of ``stalled`` have no answer.
     """
 
     def __init__(self) -> None:
@@ -49,17 +61,31 @@ class Bench:
         self.asked: list[tuple[str, str]] = []
         self._waiting: list[Deferred[None]] = []
         self.answer: Forward | PortalError | None = FORWARD
+        self.look = Look.DUE
+        self.judged: list[str] = []
+        self.stalled: set[str] = set()
         self.refused: dict[int, AccountClosed] = {}
         self.pool: Pool[Grant] = Pool(self.clock, Shares(self.clock), most=10)
         self.watch = Watch(self.clock, forwards=self, pool=self.pool, refusal=self.refused.get)
         self.watch.start()
 
-    async def find_again(self, principal: Principal, forward: Forward) -> Forward:
+    async def look_again(self, principal: Principal, forward: Forward) -> Look:
         self.asked.append((principal.login, forward.name))
         if self.answer is None:
-            # Kept, as a reactor keeps what is waited for: otherwise the collector may end the question.
-            self._waiting.append(Deferred())
-            await self._waiting[-1]
+            await self._wait()
+        if isinstance(self.answer, Busy):
+            raise self.answer
+        return self.look
+
+    async def _wait(self) -> None:
+        # Kept, as a reactor keeps what is waited for: otherwise the collector may end the question.
+        self._waiting.append(Deferred())
+        await self._waiting[-1]
+
+    async def find_again(self, principal: Principal, forward: Forward) -> Forward:
+        self.judged.append(forward.name)
+        if forward.name in self.stalled:
+            await self._wait()
         if isinstance(self.answer, PortalError):
             raise self.answer
         assert self.answer is not None
@@ -150,6 +176,58 @@ def test_a_question_that_hangs_ends_it_too(bench: Bench) -> None:
     bench.answer = None
     bench.turn(PATIENCE + 2)
     assert exchange.ended is not None
+
+
+def test_a_file_that_is_as_it_was_has_nobody_asked_what_it_means(bench: Bench) -> None:
+    exchange, _ = bench.begin(forward=FORWARD)
+    bench.look = Look.SAME
+    bench.turn(2 * PATIENCE)
+    assert exchange.ended is None
+    assert bench.judged == []
+    assert len(bench.asked) >= PATIENCE
+
+
+def test_who_stops_what_would_say_that_a_change_shuts_them_out_gains_a_second(bench: Bench) -> None:
+    """And delays none of their other forwards, of which somebody says so."""
+    stalled = [bench.begin(forward=replace(FORWARD, name=f"stalled{number}"))[0] for number in range(20)]
+    other, _ = bench.begin(forward=FORWARD)
+    bench.turn(1)
+    bench.stalled = {f"stalled{number}" for number in range(20)}
+    bench.look, bench.answer = Look.CHANGED, ForwardDisabled("off")
+    bench.turn(2 * TICK)
+    assert other.ended == (bench.answer, "the forward may not be used any more")
+    bench.turn(GRACE)
+    assert all(isinstance(one.ended and one.ended[0], ForwardChanged) for one in stalled)
+
+
+def test_a_file_that_is_as_it_was_is_not_taken_for_changed_when_nobody_can_say_more(bench: Bench) -> None:
+    exchange, _ = bench.begin(forward=FORWARD)
+    bench.stalled = {FORWARD.name}
+    bench.turn(PATIENCE)
+    assert exchange.ended is None
+    assert bench.judged == [FORWARD.name], "one question at a time"
+    bench.turn(2)
+    assert exchange.ended is not None
+
+
+def test_a_change_is_seen_while_somebody_keeps_the_answer_to_an_earlier_question_back(bench: Bench) -> None:
+    exchange, _ = bench.begin(forward=FORWARD)
+    bench.stalled = {FORWARD.name}
+    bench.turn(2)
+    assert bench.judged == [FORWARD.name]
+    bench.look = Look.CHANGED
+    bench.turn(2 * TICK + GRACE)
+    assert exchange.ended is not None
+    assert isinstance(exchange.ended[0], ForwardChanged)
+
+
+@pytest.mark.parametrize("error", [Undecided("slow"), TooMany("busy")])
+def test_a_changed_file_of_which_nobody_can_say_more_lets_nobody_go_on(bench: Bench, error: PortalError) -> None:
+    exchange, _ = bench.begin(forward=FORWARD)
+    bench.look, bench.answer = Look.CHANGED, error
+    bench.turn(2)
+    assert exchange.ended is not None
+    assert isinstance(exchange.ended[0], ForwardChanged)
 
 
 def test_another_state_with_the_same_meaning_is_what_is_compared_with_from_then_on(bench: Bench) -> None:

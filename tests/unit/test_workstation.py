@@ -101,7 +101,7 @@ def problem(status: int, **told: Any) -> Answer:
 @pytest.mark.parametrize(
     ("answer", "words", "again"),
     [
-        (Answer(401, "text/plain", b"x"), "make a new one for launching at https://portal.test/tokens", False),
+        (Answer(401, "text/plain", b"x"), "make a new one for jobs at https://portal.test/tokens", False),
         (Answer(403, "text/plain", b"Locked.\nRequest 1\n"), "Locked. Request 1 Your tokens are at", False),
         (Answer(503, "text/plain", b"The portal is busy.\nRequest 1\n"), "The portal is busy. Request 1", True),
         (Answer(503, "text/html", b"<h1>"), "does not answer as a portal does (503)", True),

@@ -162,6 +162,6 @@ class Head:
 
         def find() -> dict[str, Any] | None:
             lines = self.audit.read_text().splitlines() if self.audit.exists() else []
-            return next((line for line in map(json.loads, reversed(lines)) if request in line["path"]), None)
+            return next((line for line in map(json.loads, reversed(lines)) if request in line.get("path", "")), None)
 
         return until(find, f"audit line of {request}")  # type: ignore[return-value]

@@ -312,7 +312,7 @@ def test_a_holder_that_hangs_is_killed_even_when_it_is_stopped(start: Start) -> 
 
 def test_a_front_that_starts_workers_without_end_gets_refusals_and_ends_nothing(start: Start) -> None:
     """Each takes two of the monitor's descriptors: out of those, it could not answer anybody."""
-    monitor = start(prefix=("prlimit", "--nofile=140:140"))
+    monitor = start(prefix=("prlimit", "--nofile=332:332"))
     for _ in range(6):
         last = monitor.start()
     refused = monitor.ask(StartWorker(5, ME.pw_uid, ME.pw_name))

@@ -9,7 +9,7 @@ import pytest
 
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
 from supercloud.authn.credential import Credential
-from supercloud.authn.scope import DAV, LAUNCH, Scope
+from supercloud.authn.scope import DAV, JOBS, Need
 from supercloud.authn.session import Session, Visit
 from supercloud.errors import AccountClosed, NotAuthenticated
 from supercloud.message.head import UNREADABLE, RequestHead
@@ -22,6 +22,8 @@ from tests.unit.authn.conftest import IDLE, Portal
 
 PORTAL = Origin("portal.test")
 HERS = Origin("localhost-8080.fh.portal.test", Application("localhost", 8080))
+
+FILES = Need((DAV,))
 
 
 class Counting(FakeSessions):
@@ -41,13 +43,13 @@ class Fields:
 
     def __init__(self, accounts: FakeAccounts) -> None:
         self.accounts = accounts
-        self.verified: list[tuple[bytes, Scope, str]] = []
+        self.verified: list[tuple[bytes, Need, str]] = []
         self.credential = Credential()
 
     def shown(self, head: RequestHead) -> bytes | None:
         return head.get(b"authorization")
 
-    async def verify(self, value: bytes, need: Scope, address: str) -> Viewer:
+    async def verify(self, value: bytes, need: Need, address: str) -> Viewer:
         self.verified.append((value, need, address))
         principal = await self.accounts.find(value.decode())
         return Viewer(principal, self.credential, principal.uid, self)
@@ -77,7 +79,7 @@ class Bench:
     def viewer(self, cookie: str | None, origin: Origin = PORTAL) -> Any:
         return run(self.authenticator.authenticate(head(cookie), origin, self.memory))
 
-    def program(self, login: str, need: Scope | None = DAV, *, cookie: str | None = None) -> Viewer:
+    def program(self, login: str, need: Need | None = FILES, *, cookie: str | None = None) -> Viewer:
         made = head(cookie)
         made.fields.append((b"authorization", b"Authorization", login.encode()))
         made = replace(made, first={b"authorization": login.encode()})
@@ -197,7 +199,7 @@ def test_groups_are_those_of_now_not_of_sign_in(bench: Bench) -> None:
 def test_a_program_is_verified_once_a_connection(bench: Bench) -> None:
     first = bench.program("alice")
     assert bench.program("alice") is first
-    assert bench.fields.verified == [(b"alice", DAV, "192.0.2.7")]
+    assert bench.fields.verified == [(b"alice", FILES, "192.0.2.7")]
 
 
 def test_a_program_whose_credential_ended_is_verified_anew(bench: Bench) -> None:
@@ -210,9 +212,9 @@ def test_a_program_whose_credential_ended_is_verified_anew(bench: Bench) -> None
 
 def test_what_was_verified_for_one_address_says_nothing_of_another(bench: Bench) -> None:
     """A token for files was verified on this connection; what it may launch is another question."""
-    bench.program("alice", DAV)
-    bench.program("alice", LAUNCH)
-    assert [need for _, need, _ in bench.fields.verified] == [DAV, LAUNCH]
+    bench.program("alice", FILES)
+    bench.program("alice", Need((JOBS,)))
+    assert [need for _, need, _ in bench.fields.verified] == [FILES, Need((JOBS,))]
 
 
 def test_another_program_on_the_same_connection_is_verified_for_itself(bench: Bench) -> None:
@@ -221,7 +223,7 @@ def test_another_program_on_the_same_connection_is_verified_for_itself(bench: Be
 
 
 def test_where_only_a_session_counts_no_field_is_looked_at(bench: Bench) -> None:
-    bench.program("alice", DAV)
+    bench.program("alice", FILES)
     with pytest.raises(NotAuthenticated, match="no session cookie"):
         bench.program("alice", None)
     assert len(bench.fields.verified) == 1
@@ -270,3 +272,14 @@ def test_an_account_that_may_not_be_used_is_refused_whatever_it_shows(bench: Ben
     bench.viewer(cookie)
     bench.program("alice")
     assert bench.standing.let_in == ["alice", "alice"]
+
+
+@pytest.mark.parametrize("shows", ["session", "program"])
+def test_an_account_that_the_database_closes_is_not_let_in_at_all(bench: Bench, shows: str) -> None:
+    bench.standing.database[ALICE.uid] = AccountClosed("alice is no-shell")
+    with pytest.raises(AccountClosed):
+        if shows == "session":
+            bench.viewer(bench.cookie(bench.sessions.begin(ALICE)))
+        else:
+            bench.program("alice")
+    assert bench.standing.let_in == []

@@ -104,6 +104,19 @@ def test_workers_are_told_on_one_line_of_letters(site: Site) -> None:
     assert "Closed for maintenance." in unquote(site.board.field().decode())
 
 
+def test_that_maintenance_is_said_and_taken_back_is_told_to_the_log(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("supercloud.events.maintenance", said.append)
+    site.board.start()
+    site.says('[maintenance]\ntext = "Back soon."\nuntil = 2026-11-20T12:00:00Z\nallow = ["root-of-all"]\n')
+    assert said == ["from open until 2026-11-20T12:00:00+00:00, but for root-of-all: Back soon."]
+    site.says('[maintenance]\ntext = "Back soon."\nuntil = 2026-11-20T12:00:00Z\nallow = ["root-of-all"]\n')
+    site.says("")
+    assert said[1:] == ["none"]
+
+
 def test_a_file_that_is_wrong_ends_no_maintenance_and_is_said_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
     monkeypatch.setattr("supercloud.events.reload_failed", said.append)

@@ -336,3 +336,23 @@ def test_what_is_forgotten_ends_and_is_asked_about_again(desk: Desk) -> None:
     assert (hers.ended, his.ended) == ("the account is locked", None)
     assert desk.verify() is not hers
     assert desk.verify("bob") is his
+
+
+def test_only_who_is_admitted_has_a_name_looked_up() -> None:
+    """Guesses that have to wait must not ask the account database meanwhile, which others need."""
+    asked: list[str] = []
+
+    class Accounts(FakeAccounts):
+        async def exists(self, login: str) -> bool:
+            asked.append(login)
+            return True
+
+    clock = Clock()
+    passwords = Passwords(check=FakePasswordCheck(), accounts=Accounts(), throttle=Throttle(clock), clock=clock)
+    waiting = [Deferred.fromCoroutine(passwords.check("alice", f"guess-{n}", "192.0.2.9")) for n in range(40)]
+    for one in waiting:
+        one.addErrback(lambda _failure: None)
+    at_once = len(asked)
+    assert 0 < at_once < 20
+    clock.advance(600.0)
+    assert len(asked) > at_once

@@ -11,10 +11,10 @@ from twisted.internet.task import Clock
 from supercloud.authn.authenticate import Viewer
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs, shows_token
-from supercloud.authn.scope import DAV, LAUNCH, Scope
+from supercloud.authn.scope import DAV, JOBS, READ, Need, Scope
 from supercloud.authn.throttle import Throttle
 from supercloud.authn.token import Tokens
-from supercloud.errors import NotAuthenticated, OutOfScope
+from supercloud.errors import MethodRefused, NotAuthenticated, NotFound, OutOfScope
 from supercloud.identity import Principal
 from supercloud.message.head import UNREADABLE, Field, RequestHead
 from tests.fakes.accounts import ALICE, BOB, FakeAccounts
@@ -38,11 +38,11 @@ class Site:
         self.programs = Programs(self.accounts, passwords=self.passwords, tokens=self.tokens)
 
     def token(self, principal: Principal = ALICE, scope: Scope = DAV) -> str:
-        text, _ = run(self.tokens.create(principal, scope, life=3600))
+        text, _ = run(self.tokens.create(principal, (scope,), life=3600))
         return text
 
-    def verify(self, value: bytes, need: Scope = DAV) -> Viewer:
-        return run(self.programs.verify(value, need, HOME))
+    def verify(self, value: bytes, *need: Scope) -> Viewer:
+        return run(self.programs.verify(value, Need(need or (DAV,)), HOME))
 
 
 def basic(login: str, password: str) -> bytes:
@@ -64,7 +64,7 @@ def site() -> Site:
 
 
 def test_a_password_is_its_account_for_whatever_programs_may_do(site: Site) -> None:
-    for need in (DAV, LAUNCH):
+    for need in (DAV, JOBS):
         viewer = site.verify(basic("alice", "alice-secret"), need)
         assert (viewer.principal, viewer.owner) == (ALICE, 1001)
         assert viewer.keeper is site.passwords
@@ -79,15 +79,41 @@ def test_a_token_stands_for_its_owner_as_bearer_and_as_a_password(site: Site) ->
 
 
 def test_a_token_under_another_name_is_refused(site: Site) -> None:
-    with pytest.raises(NotAuthenticated, match="as 'bob'"):
-        site.verify(basic("bob", site.token()))
+    with pytest.raises(NotAuthenticated, match="another name") as caught:
+        site.verify(basic("hunter2", site.token()))
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.claimed == "alice"
 
 
-@pytest.mark.parametrize(("scope", "need"), [(DAV, LAUNCH), (LAUNCH, DAV), (Scope("forward:alice-tb"), DAV)])
+@pytest.mark.parametrize(("scope", "need"), [(DAV, JOBS), (JOBS, DAV), (Scope("forward:alice-tb"), DAV)])
 def test_a_token_opens_only_what_it_is_for(site: Site, scope: Scope, need: Scope) -> None:
     with pytest.raises(OutOfScope) as caught:
         site.verify(bearer(site.token(scope=scope)), need)
     assert scope not in caught.value.public
+    assert f"takes one for {need}. Make it" in caught.value.public
+    assert f"supercloud token create --for {need}" in caught.value.public
+
+
+def test_it_is_told_the_least_that_would_do(site: Site) -> None:
+    with pytest.raises(OutOfScope) as caught:
+        site.verify(bearer(site.token()), READ, JOBS)
+    assert "takes one for read or jobs." in caught.value.public
+    assert caught.value.public.endswith("--for read")
+
+
+def test_who_shows_no_good_token_is_not_told_what_would_do(site: Site) -> None:
+    with pytest.raises(NotAuthenticated) as caught:
+        site.verify(bearer("scp_" + "0" * 64), JOBS)
+    assert "jobs" not in caught.value.public
+
+
+def test_where_no_token_is_taken_one_is_told_so_by_what_the_address_is(site: Site) -> None:
+    token = bearer(site.token())
+    with pytest.raises(NotFound):
+        run(site.programs.verify(token, Need(()), HOME))
+    with pytest.raises(MethodRefused) as caught:
+        run(site.programs.verify(token, Need((), ("GET", "PUT")), HOME))
+    assert caught.value.allow == b"GET, PUT"
 
 
 def test_something_of_a_tokens_form_is_never_asked_about_as_a_password(site: Site) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from supercloud.authn.lock_store import LockRow
-from supercloud.authn.standing import CLOSED, LOOK, POLL, SEEN, Standing
+from supercloud.authn.standing import CLOSED, LATELY, LOOK, POLL, SEEN, Standing
 from supercloud.errors import AccountClosed
 from supercloud.identity import Principal
 from supercloud.monitor.wire import AccountState
 from tests.fakes.accounts import ALICE, BOB, FakeAccounts
+from tests.fakes.awaiting import run
 from tests.fakes.locks import FakeLockStore
 from tests.fakes.offload import FakeOffload
 from tests.fakes.workers import FakeMonitor
@@ -150,3 +152,65 @@ def test_a_store_that_cannot_be_read_for_a_moment_opens_nothing(
         patch.setattr(bench.store, "all", broken)
         bench.clock.pump([POLL] * 4)
     assert bench.public() is not None
+
+
+def learn(bench: Bench) -> Deferred[None]:
+    return Deferred.fromCoroutine(bench.standing.learn(ALICE))
+
+
+@pytest.mark.parametrize("state", CLOSED)
+def test_whoever_is_not_to_be_let_in_is_known_before_they_are(bench: Bench, state: AccountState) -> None:
+    bench.monitor.states[ALICE.uid] = state
+    run(bench.standing.learn(ALICE))
+    assert bench.public() == CLOSED[state]
+
+
+def test_an_account_is_asked_about_once_in_a_while_however_often_it_is_let_in(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    find = bench.accounts.find
+
+    async def counting(key: int) -> Principal:
+        asked.append(key)
+        return await find(key)
+
+    monkeypatch.setattr(bench.accounts, "find", counting)
+    for _ in range(3):
+        run(bench.standing.learn(ALICE))
+    assert asked == [ALICE.uid]
+    bench.clock.advance(LATELY - 0.1)
+    run(bench.standing.learn(ALICE))
+    assert asked == [ALICE.uid]
+    bench.clock.advance(0.1)
+    run(bench.standing.learn(ALICE))
+    assert asked == [ALICE.uid] * 2
+
+
+def test_what_nobody_can_say_lets_in_and_is_not_asked_at_once_again(bench: Bench) -> None:
+    bench.monitor.is_silent = True
+    run(bench.standing.learn(ALICE))
+    assert bench.public() is None
+    bench.monitor.is_silent = False
+    bench.monitor.states[ALICE.uid] = "no-shell"
+    run(bench.standing.learn(ALICE))
+    assert bench.public() is None
+    bench.clock.advance(LATELY)
+    run(bench.standing.learn(ALICE))
+    assert bench.public() == CLOSED["no-shell"]
+
+
+def test_who_comes_first_may_leave_and_the_others_are_answered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer: Deferred[AccountState] = Deferred()
+
+    async def slow(uid: int) -> AccountState:
+        return await answer
+
+    monkeypatch.setattr(bench.standing, "_state_of", slow)
+    first, second = learn(bench), learn(bench)
+    first.addErrback(lambda failure: failure.trap(CancelledError))
+    first.cancel()
+    assert not second.called
+    answer.callback("no-shell")
+    assert second.called
+    assert bench.public() == CLOSED["no-shell"]

@@ -10,7 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
 from supercloud.authn import token as module
-from supercloud.authn.scope import DAV, LAUNCH
+from supercloud.authn.scope import DAV, JOBS
 from supercloud.authn.token import LONGEST, MAX_LOOKING, MAX_NAME, MAX_PER_ACCOUNT, POLL, WRITE, Token, Tokens
 from supercloud.authn.token_store import TooManyTokens
 from supercloud.errors import Busy
@@ -53,14 +53,14 @@ def here(host: Host) -> Tokens:
 
 
 def make(tokens: Tokens, *, life: float = 3600.0) -> str:
-    text, _ = run(tokens.create(ALICE, DAV, life=life, name="laptop"))
+    text, _ = run(tokens.create(ALICE, (DAV,), life=life, name="laptop"))
     return text
 
 
 def test_a_token_is_its_owners_for_one_purpose(here: Tokens) -> None:
     token = run(here.verify(make(here)))
     assert token is not None
-    assert (token.row.uid, token.row.login, token.scope, token.row.name) == (1001, "alice", DAV, "laptop")
+    assert (token.row.uid, token.row.login, token.scopes, token.row.name) == (1001, "alice", {DAV}, "laptop")
 
 
 def test_a_token_has_256_random_bits_behind_a_known_prefix(here: Tokens) -> None:
@@ -112,7 +112,7 @@ def test_a_life_that_is_too_short_or_too_long_is_refused(here: Tokens, life: flo
 @pytest.mark.parametrize("name", ["x" * (MAX_NAME + 1), "a\nb", "\x1b[31m", "a\u202eb"])
 def test_a_name_that_would_disturb_a_terminal_is_refused(here: Tokens, name: str) -> None:
     with pytest.raises(ValueError, match="printable"):
-        run(here.create(ALICE, DAV, life=3600, name=name))
+        run(here.create(ALICE, (DAV,), life=3600, name=name))
 
 
 def test_an_account_has_a_hundred_and_no_more(here: Tokens) -> None:
@@ -120,7 +120,7 @@ def test_an_account_has_a_hundred_and_no_more(here: Tokens) -> None:
         make(here)
     with pytest.raises(TooManyTokens):
         make(here)
-    run(here.create(BOB, LAUNCH, life=3600))
+    run(here.create(BOB, (JOBS,), life=3600))
 
 
 def test_a_revoked_token_is_over_here_at_once(here: Tokens) -> None:

@@ -71,11 +71,29 @@ def test_expired_ones_make_room(store: TokenStore) -> None:
     assert [row.id for row in store.of_account(1001)] == ["two"]
 
 
-def test_a_revoked_one_is_gone(store: TokenStore) -> None:
+def test_a_revoked_one_is_gone_and_still_known_as_its_owners(store: TokenStore) -> None:
     store.add(ROW, 10)
     assert store.revoke(1001, "one")
     assert not store.revoke(1001, "one")
+    assert store.of_account(1001) == []
+    store.add(OTHER, 1)
+    assert store.find(ROW.digest) == replace(ROW, ends=-ROW.ends)
+    store.forget(ROW.ends + KEPT + 1)
     assert store.find(ROW.digest) is None
+
+
+def test_an_expired_one_that_made_room_is_known_too(store: TokenStore) -> None:
+    store.add(ROW, 1)
+    store.add(replace(OTHER, created=ROW.ends), 1)
+    assert store.find(ROW.digest) == replace(ROW, ends=-ROW.ends)
+
+
+def test_of_those_that_are_over_no_more_stay_known_than_an_account_may_have(store: TokenStore) -> None:
+    for number in range(4):
+        store.add(replace(ROW, id=f"t{number}", digest=b"r%d" % number * 16, created=NOW + number), 2)
+        store.revoke(1001, f"t{number}")
+    store.add(OTHER, 2)
+    assert [store.find(b"r%d" % number * 16) is not None for number in range(4)] == [False, False, True, True]
 
 
 def test_nobody_revokes_somebody_elses(store: TokenStore) -> None:

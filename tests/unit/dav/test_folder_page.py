@@ -173,6 +173,12 @@ def test_a_name_is_text_and_its_link_leads_to_it(dav: Caller, folder: Path, name
     assert dav.ask("GET", address.removeprefix("https://portal.test/dav")).body == b"here"
 
 
+@pytest.mark.parametrize("path", ["/", "/none", "/none/"])
+def test_each_page_says_as_whom_one_is_signed_in(dav: Caller, path: str) -> None:
+    """Above all the root of a drive: whoever was signed in as another would put files there."""
+    assert b'<span class="soft">alice</span></header>' in look(dav, path).body
+
+
 def test_a_login_is_text(dav: Caller) -> None:
     asked = Caller(lambda environ, start: dav._app(environ | {"REMOTE_USER": "<b>"}, start))
 

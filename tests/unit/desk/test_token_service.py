@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import msgspec
 import pytest
 from twisted.internet.task import Clock
@@ -12,6 +15,7 @@ from supercloud.desk.service import Asker
 from supercloud.desk.token_service import TokenService
 from supercloud.desk.token_wire import CreateToken, ListTokens, RevokeToken, TokenCreated, TokensListed
 from supercloud.desk.wire import Done, Message, Refusal
+from supercloud.events import Acts, Audit
 from supercloud.packets import MOST_BYTES
 from tests.fakes.accounts import ALICE, BOB, FakeAccounts
 from tests.fakes.awaiting import run
@@ -26,8 +30,10 @@ class Desk:
         clock = Clock()
         clock.advance(1_000_000.0)
         self.accounts = FakeAccounts()
+        self.written: list[bytes] = []
+        self.audit = Audit(clock, self.written.append)
         self.tokens = Tokens(store=FakeTokenStore(), offload=FakeOffload(), clock=clock, now=clock.seconds)
-        self.handlers = TokenService(self.tokens, self.accounts).handlers
+        self.handlers = TokenService(self.tokens, self.accounts, Acts(self.audit, clock.seconds)).handlers
 
     def ask(self, request: Message, *, uid: int = 1001) -> Message:
         asker = Asker(pid=1, uid=uid, gid=uid, groups=frozenset())
@@ -38,6 +44,11 @@ class Desk:
         made = self.ask(CreateToken("dav", DAY, "laptop"), uid=uid)
         assert isinstance(made, TokenCreated)
         return made
+
+    def acts(self) -> list[dict[str, Any]]:
+        """What was left in the audit so far."""
+        self.audit.flush()
+        return [json.loads(line) for lines in self.written for line in lines.splitlines()]
 
     def listed(self, *, uid: int = 1001) -> list[str]:
         answer = self.ask(ListTokens(), uid=uid)
@@ -55,7 +66,7 @@ def test_who_asks_gets_a_token_of_their_own(desk: Desk) -> None:
         made = desk.create(uid=principal.uid)
         token = run(desk.tokens.verify(made.text))
         assert token is not None
-        assert (token.row.uid, token.row.login, token.scope) == (principal.uid, principal.login, DAV)
+        assert (token.row.uid, token.row.login, token.scopes) == (principal.uid, principal.login, {DAV})
         assert made.ends == token.row.ends
 
 
@@ -88,7 +99,7 @@ def test_whom_the_site_does_not_let_in_has_no_tokens(desk: Desk, uid: int, reque
 @pytest.mark.parametrize(
     ("request_", "says"),
     [
-        (CreateToken("root", DAY), "write dav, launch or forward:NAME"),
+        (CreateToken("root", DAY), "write read, jobs, forwards, keys, dav or forward:NAME"),
         (CreateToken("dav", 1.0), "a minute to 366 days"),
         (CreateToken("dav", float("nan")), "a minute to 366 days"),
         (CreateToken("dav", DAY, "a\nb"), "printable"),
@@ -102,7 +113,34 @@ def test_what_cannot_be_made_is_said_so(desk: Desk, request_: CreateToken, says:
 
 def test_as_many_as_an_account_may_have_fit_into_one_answer(desk: Desk) -> None:
     for _ in range(MAX_PER_ACCOUNT):
-        desk.ask(CreateToken("forward:" + "x" * 255, DAY, "\U0001f511" * MAX_NAME))
+        desk.ask(CreateToken("forward:" + "x" * 255 + ",read,jobs,forwards,keys,dav", DAY, "\U0001f511" * MAX_NAME))
     assert len(msgspec.msgpack.encode(desk.ask(ListTokens()))) < MOST_BYTES
     with pytest.raises(Refusal, match="revoke one first"):
         desk.create()
+
+
+def test_each_that_is_made_or_revoked_leaves_a_line_of_who_did_it_and_which(desk: Desk) -> None:
+    made = desk.create()
+    desk.ask(RevokeToken(made.id))
+    begun, ended = desk.acts()
+    assert begun == {
+        "time": "1970-01-12T13:46:40Z",
+        "act": "token-made",
+        "account": "alice",
+        "by": "alice",
+        "by_uid": 1001,
+        "way": "socket",
+        "what": f"token {made.id} for dav, called 'laptop', until 1970-01-13 13:46 UTC",
+        "address": "",
+        "login_uid": None,
+    }
+    assert (ended["act"], ended["what"], ended["by_uid"]) == ("token-revoked", f"token {made.id}", 1001)
+    assert made.text not in str(desk.written)
+
+
+def test_what_was_not_done_leaves_none(desk: Desk) -> None:
+    made = desk.create()
+    for request, uid in ((RevokeToken("x"), 1001), (RevokeToken(made.id), 1002), (CreateToken("root", DAY), 1001)):
+        with pytest.raises(Refusal):
+            desk.ask(request, uid=uid)
+    assert [line["act"] for line in desk.acts()] == ["token-made"]

@@ -11,7 +11,22 @@ from tests.fakes.portal import OK, Browser, FakePortal, get
 def _exchange(lines: bytes = b"", *, method: bytes = b"GET", version: bytes = b"1.1") -> tuple[Browser, Exchange]:
     browser = FakePortal().browser()
     raw = method + b" / HTTP/" + version + b"\r\nHost: portal.test\r\n" + lines + b"\r\n"
-    return browser, Exchange(browser.channel, parse_request(raw))
+    exchange = Exchange(browser.channel, parse_request(raw))
+    exchange.always = b""
+    return browser, exchange
+
+
+def test_what_speaks_for_the_whole_origin_goes_with_each_answer_once() -> None:
+    browser, exchange = _exchange()
+    exchange.always = b"A: b\r\n"
+    exchange.respond_head(parse_response(b"HTTP/1.1 103 Early Hints\r\n\r\n"))
+    exchange.respond_head(parse_response(OK[:-2]))
+    exchange.respond_flush()
+    assert browser.received.count(b"\r\nA: b\r\n") == 1
+    browser, exchange = _exchange()
+    exchange.always = b"A: b\r\n"
+    exchange.fail(NotFound())
+    assert browser.received.count(b"\r\nA: b\r\n") == 1
 
 
 def test_a_page_has_its_length() -> None:
@@ -53,7 +68,7 @@ def test_a_response_without_a_length_is_chunked_and_keeps_its_trailers() -> None
     exchange.respond_head(parse_response(b"HTTP/1.1 200 Fine\r\n\r\n"))
     exchange.respond_body(b"ab")
     exchange.respond_flush()
-    exchange.respond_end((b"X: y",))
+    exchange.respond_end((b"X: y\r\n",))
     assert browser.received.startswith(b"HTTP/1.1 200 Fine\r\nTransfer-Encoding: chunked\r\n")
     assert browser.received.endswith(b"\r\n\r\n2\r\nab\r\n0\r\nX: y\r\n\r\n")
 

@@ -25,7 +25,7 @@ class _Tags(HTMLParser):
 @pytest.mark.parametrize(
     "page",
     [
-        pages.refusal(EVIL, EVIL, EVIL, home=EVIL),
+        pages.refusal(EVIL, EVIL, EVIL, home=EVIL, login=EVIL),
         pages.sign_in(has_link=True, has_certificate=True, note=EVIL),
         pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL)], files=EVIL),
         pages.home(EVIL, []),
@@ -42,7 +42,7 @@ def test_every_value_is_escaped_and_there_is_no_script(page: bytes) -> None:
 
 
 def test_a_waiting_page_has_one_script_and_loads_itself_anew_only_without_it() -> None:
-    page = pages.waiting(EVIL, EVIL, home=EVIL)
+    page = pages.waiting(EVIL, EVIL, home=EVIL, login=EVIL)
     assert _Tags(page).tags.count("script") == 1
     assert b'<script src="/.portal/waiting.js" defer></script>' in page
     assert page.count(b'http-equiv="refresh"') == page.count(b'<noscript><meta http-equiv="refresh" content="2">') == 1
@@ -61,7 +61,7 @@ def test_a_refusal_at_an_applications_address_leads_home_and_not_into_the_applic
 
 
 def test_links_are_on_the_pages_of_whoever_is_signed_in() -> None:
-    for page in (pages.tokens("alice", [], links="<nav>"), pages.home("alice", [], links="<nav>")):
+    for page in (pages.tokens("alice", [], (), links="<nav>"), pages.home("alice", [], links="<nav>")):
         assert b"<nav>" in page and b'<a class="skip" href="#main">' in page and b'<main id="main">' in page
     assert b"skip" not in pages.signed_out()
 

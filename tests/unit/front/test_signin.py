@@ -168,6 +168,7 @@ def test_a_certificate_out_of_its_time_is_refused_on_a_connection_that_lives(
     with pytest.raises(NotAuthenticated) as caught:
         sign_in(site.way(accounts, has_crl=False, now=now), certificate())
     assert caught.value.public == "Your certificate is no longer valid. Renew it, then try again."
+    assert caught.value.claimed == "alice"
 
 
 def test_a_certificate_revoked_since_the_handshake_is_refused_after_a_reload(

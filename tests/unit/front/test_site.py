@@ -132,3 +132,21 @@ def test_what_dns_and_the_certificate_lack_is_told_to_whoever_is_signed_in(porta
     stranger = portal.browser()
     stranger.send(b"GET /.portal/origins HTTP/1.1\r\nHost: portal.test\r\n\r\n")
     assert stranger.status == 401
+
+
+@pytest.mark.parametrize("path", ["/", "/open/", "/tokens", "/.portal/origins", "/none", "/open/7:x"])
+def test_each_page_of_somebodys_says_as_whom_one_is_signed_in(path: str) -> None:
+    """A browser that lets pages plant cookies may have somebody signed in as another."""
+    portal = FakePortal(takes_programs=True, has_workers=False)
+    page = _ask(portal, path, portal.cookie() + _PAGE)
+    assert page.status in (200, 404)
+    assert (b"alice" in page.received) is (path != "/none"), "there nobody was asked who it is"
+
+
+def test_so_does_a_page_that_waits() -> None:
+    portal = FakePortal()
+    portal.owners.listeners.clear()
+    browser = portal.browser()
+    browser.send(get(portal, extra=_PAGE))
+    assert browser.status == 503
+    assert b"signed in as alice" in browser.received

@@ -27,7 +27,7 @@ from supercloud.monitor.client import (
 from supercloud.monitor.wire import (
     AccountRead,
     CheckPassword,
-    ForwardFile,
+    FindForward,
     ForwardRead,
     Holder,
     HoldersRead,
@@ -43,6 +43,7 @@ from supercloud.monitor.wire import (
     WorkerStarted,
 )
 from supercloud.packets import Gone, Packets
+from supercloud.target import Reservation
 from tests.fakes.awaiting import run
 
 T = TypeVar("T")
@@ -233,15 +234,20 @@ def test_a_search_that_is_not_complete_decides_nothing(site: Site) -> None:
 
 
 def test_a_forward_is_read(site: Site) -> None:
-    got = site.ask(site.monitor.read_forward("alice-tb"))
-    assert site.asked() == ReadForward(1, "alice-tb")
-    answer = ForwardRead(1, "read", ForwardFile(1, 2, 3, 1001, 1001, 0o700, b"http://node1:8080/"))
+    state = Reservation(1, 2, 4, 1001, 1001, 0o700)
+    got = site.ask(site.monitor.read_forward(1002, "alice-tb"))
+    assert site.asked() == ReadForward(1, "alice-tb", 1002)
+    answer = ForwardRead(1, "read", state, b"http://node1:8080/")
     site.answer(answer)
     assert got == [answer]
+    found = site.ask(site.monitor.find_forward("alice-tb"))
+    assert site.asked() == FindForward(2, "alice-tb")
+    site.answer(ForwardRead(2, "found", state, None))
+    assert found == [ForwardRead(2, "found", state, None)]
 
 
 def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
-    got = site.ask(site.monitor.read_forward("alice-tb"))
+    got = site.ask(site.monitor.read_forward(1001, "alice-tb"))
     site.reactor.advance(FORWARD_WITHIN)
     assert [one.outcome for one in got] == ["slow"]
 
@@ -250,7 +256,9 @@ def test_a_forward_that_is_not_read_in_time_is_slow(site: Site) -> None:
 def test_a_name_that_is_no_forwards_does_not_reach_the_monitor(site: Site, name: str) -> None:
     """It would end the monitor, and so the portal."""
     with pytest.raises(ValueError):
-        run(site.monitor.read_forward(name))
+        run(site.monitor.read_forward(1001, name))
+    with pytest.raises(ValueError):
+        run(site.monitor.find_forward(name))
     with pytest.raises(BlockingIOError):
         site.theirs.receive()
 

@@ -11,7 +11,7 @@ from supercloud.monitor.passwords import MOST_PASSWORD, check_password, read_pas
 from supercloud.monitor.shadow import Shadow
 from supercloud.monitor.wire import PasswordOutcome
 
-UIDS = {"root": 0, "daemon": 1, "alice": 1001}
+UIDS = {"root": 0, "daemon": 1, "alice": 1001, "service": 1002}
 
 
 class SaysPam:
@@ -29,7 +29,8 @@ class SaysPam:
 @pytest.fixture(autouse=True)
 def database(monkeypatch: pytest.MonkeyPatch) -> None:
     def find(name: str) -> pwd.struct_passwd:
-        return pwd.struct_passwd((name, "x", UIDS[name], UIDS[name], "", "/", "/bin/sh"))
+        shell = "/usr/sbin/nologin" if name == "service" else "/bin/sh"
+        return pwd.struct_passwd((name, "x", UIDS[name], UIDS[name], "", "/", shell))
 
     monkeypatch.setattr(pwd, "getpwnam", find)
 
@@ -113,6 +114,17 @@ def test_a_name_that_no_account_has_never_reaches_pam(pipe: Callable[[bytes], in
 @pytest.mark.parametrize("outcome", ["bad", "locked", "expired", "broken"])
 def test_what_pam_says_is_the_answer(pipe: Callable[[bytes], int], outcome: PasswordOutcome) -> None:
     assert check(pipe(b"right"), SaysPam(outcome)) == outcome
+
+
+@pytest.mark.parametrize(("pam", "expected"), [("good", "no-shell"), ("bad", "bad")])
+def test_an_account_without_a_shell_is_told_so_for_the_right_password_only(
+    pipe: Callable[[bytes], int], pam: PasswordOutcome, expected: PasswordOutcome
+) -> None:
+    assert check(pipe(b"right"), SaysPam(pam), "service") == expected
+    any_shell = check_password(
+        "service", "", pipe(b"right"), pam=SaysPam(pam), min_uid=1000, shells="any", nologin=(), shadow=lambda _: None
+    )
+    assert any_shell == pam
 
 
 def test_pam_that_is_broken_is_so_for_root_too(pipe: Callable[[bytes], int]) -> None:

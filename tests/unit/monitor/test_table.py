@@ -17,6 +17,7 @@ from supercloud.monitor.wire import (
     AccountState,
     Answer,
     CheckPassword,
+    FindForward,
     ForwardRead,
     Holder,
     HoldersRead,
@@ -98,7 +99,8 @@ REQUESTS: list[Request] = [
     StartWorker(1, 1001, "alice"),
     StopWorker(1, 1),
     ReadHolders(1, 4711, 0),
-    ReadForward(1, "alice-tb"),
+    FindForward(1, "alice-tb"),
+    ReadForward(1, "alice-tb", 1001),
 ]
 
 
@@ -180,7 +182,7 @@ def test_a_search_that_failed_is_not_complete(served: Served, missed: Missed) ->
 
 
 def test_a_forward_is_read_by_children_and_their_answer_is_the_answer(served: Served) -> None:
-    served.table.serve(ReadForward(7, "alice-tb"), [])
-    assert served.forwards.asked == [ReadForward(7, "alice-tb")]
-    served.forwards.answer(ForwardRead(7, "absent", None))
-    assert served.answers == [ForwardRead(7, "absent", None)]
+    served.table.serve(ReadForward(7, "alice-tb", 1001), [])
+    assert served.forwards.asked == [ReadForward(7, "alice-tb", 1001)]
+    served.forwards.answer(ForwardRead(7, "absent", None, None))
+    assert served.answers == [ForwardRead(7, "absent", None, None)]

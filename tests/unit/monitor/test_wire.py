@@ -16,6 +16,7 @@ from supercloud.monitor.sessions import AT_ONCE, Patience
 from supercloud.monitor.table import DESCRIPTORS
 from supercloud.monitor.wire import Answer, Holder, Request
 from supercloud.packets import MOST_BYTES, MOST_DESCRIPTORS
+from supercloud.target import Reservation
 
 _TEXT = (Path(supercloud.monitor.__path__[0]) / "PROTOCOL.md").read_text()
 _SECTION = re.compile(r"^### `([a-z-]+)`(?:, (\d) descriptors?)?\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
@@ -38,8 +39,11 @@ def described(kind: msgspec.inspect.Type) -> str:
             return "list of holders"
         case msgspec.inspect.StrType(pattern=pattern) if pattern:
             return f"text, like `{pattern}`"
-        case msgspec.inspect.UnionType(types=(msgspec.inspect.StructType(), msgspec.inspect.NoneType())):
-            return "a forward's file, or nil"
+        case msgspec.inspect.UnionType(types=(msgspec.inspect.StructType(cls=one), msgspec.inspect.NoneType())):
+            assert one is Reservation
+            return "a file's state, or nil"
+        case msgspec.inspect.UnionType(types=(msgspec.inspect.BytesType(max_length=most), msgspec.inspect.NoneType())):
+            return f"bytes, 0 to {most:,}, or nil"
     raise AssertionError(f"no words for {kind}")
 
 
@@ -78,10 +82,12 @@ def test_the_paper_states_how_long_answers_take_and_how_many_are_worked_on_at_on
         f" {bounds.searches_waiting:,} more wait",
         f"`worker-started` or `worker-refused`, within {patience.start:g} seconds of its turn",
         f"{AT_ONCE} are started at once, others wait",
-        f"`forward-read`, within {bounds.forward:g} seconds of its turn for each of the two."
-        f" {bounds.forward_finders} at once look for owners, {bounds.forward_finders_waiting:,} more wait;"
-        f" {bounds.forwards_of_one} of one owner's"
-        f" files are read at once, {bounds.forwards_of_one_waiting} more wait, and at most {bounds.forwards} of all",
+        f"`forward-read`, within {bounds.forward:g} seconds of its turn; {bounds.forward_finders} at once,"
+        f" {bounds.forward_finders_waiting:,} more wait",
+        f"`forward-read`, within {bounds.forward:g} seconds of its turn for each of the three."
+        f" {bounds.forwards_of_one} become one viewer at once, and {bounds.forwards_of_one} one owner,"
+        f" {bounds.forwards_of_one_waiting} more wait for each, and at most {bounds.forwards} become viewers and"
+        f" {bounds.forwards} owners",
         f"`worker-ended` follows within {patience.stop:g} seconds",
         f"a front that takes no answer for {FRONT_READS:g} seconds",
         f"half as many workers as the monitor may have descriptors, less {RESERVED // 2}",

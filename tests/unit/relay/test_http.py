@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from supercloud.errors import PortalError, Unreachable
-from supercloud.message.head import CHUNKED, parse_response
+from supercloud.errors import Unanswered, Unreachable
+from supercloud.message.head import CHUNKED, Field, ResponseHead, parse_response
 from supercloud.relay.http import HttpRelay
 from tests.fakes.legs import FakeDownstream, FakeUpstreamLeg
 
@@ -12,12 +12,36 @@ _EARLY = parse_response(b"HTTP/1.1 103 X\r\n\r\n")
 _SWITCH = parse_response(b"HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n")
 
 
+class FakeTrailing:
+    """Implements `relay.http.Trailing`: all but those that say not to be."""
+
+    def inward(self, trailers: tuple[Field, ...]) -> list[bytes]:
+        return [name + b": " + value + b"\r\n" for _, name, value in trailers if value != b"not"]
+
+    def outward(self, trailers: tuple[Field, ...], head: ResponseHead) -> list[bytes]:
+        assert head is _HEAD
+        return self.inward(trailers)
+
+
 class Relayed:
-    def __init__(self, length: int = 0, *, upgrade: bool = False, exchanges: int = 1, retries: bool = False) -> None:
+    def __init__(
+        self,
+        length: int = 0,
+        *,
+        upgrade: bool = False,
+        exchanges: int = 1,
+        retries: bool = False,
+        trailing: FakeTrailing | None = None,
+    ) -> None:
         self.down, self.up = FakeDownstream(), FakeUpstreamLeg(exchanges)
         self.retried = 0
         self.relay = HttpRelay(
-            self.down, self.up, length=length, upgrade=upgrade, retry=self._retry if retries else None
+            self.down,
+            self.up,
+            length=length,
+            upgrade=upgrade,
+            trailing=trailing,
+            retry=self._retry if retries else None,
         )
         self.relay.start(b"GET", b"head")
 
@@ -39,10 +63,26 @@ def test_a_sized_body_passes_as_it_is() -> None:
 
 
 def test_a_chunked_body_is_cut_anew_and_keeps_its_trailers() -> None:
-    one = Relayed(CHUNKED)
+    one = Relayed(CHUNKED, trailing=FakeTrailing())
     one.relay.request_body(b"abc")
-    one.relay.request_ended((b"X: y",))
+    one.relay.request_ended(((b"x", b"X", b"y"), (b"z", b"Z", b"not")))
     assert one.up.said[1:] == [("write", b"3\r\nabc\r\n"), ("write", b"0\r\nX: y\r\n\r\n"), "finish"]
+
+
+def test_trailers_of_a_response_pass_as_its_head_does() -> None:
+    one = Relayed(trailing=FakeTrailing())
+    one.relay.response_started(_HEAD)
+    one.relay.response_ended(((b"x", b"X", b"y"), (b"z", b"Z", b"not")))
+    assert one.down.said[-1] == ("end", b"X: y\r\n")
+
+
+def test_where_nobody_judges_trailers_none_pass() -> None:
+    one = Relayed(CHUNKED)
+    one.relay.response_started(_HEAD)
+    one.relay.request_ended(((b"x", b"X", b"y"),))
+    assert one.up.said[1:] == [("write", b"0\r\n\r\n"), "finish"]
+    one.relay.response_ended(((b"x", b"X", b"y"),))
+    assert one.down.said[-1] == "end"
 
 
 def test_a_response_passes_in_order() -> None:
@@ -102,23 +142,25 @@ def test_101_that_nobody_asked_for_is_a_failure() -> None:
 
 def test_a_kept_connection_that_was_closed_is_tried_again_if_that_is_harmless() -> None:
     one = Relayed(exchanges=2, retries=True)
-    one.relay.upstream_lost(PortalError())
+    one.relay.upstream_lost(Unanswered())
     assert one.retried == 1
     assert one.down.said == []
 
 
-def test_a_first_exchange_an_answered_one_and_one_with_a_body_are_not_tried_again() -> None:
-    first, answered, body = (
-        Relayed(retries=True),
-        Relayed(exchanges=2, retries=True),
-        Relayed(3, exchanges=2, retries=True),
-    )
-    answered.relay.response_started(_HEAD)
+def test_one_that_has_answered_with_a_byte_is_not_tried_again() -> None:
+    one = Relayed(exchanges=2, retries=True)
+    one.relay.upstream_lost(Unreachable())
+    assert one.retried == 0
+    assert isinstance(one.down.said[0], Unreachable)
+
+
+def test_a_first_exchange_and_one_with_a_body_are_not_tried_again() -> None:
+    first, body = Relayed(retries=True), Relayed(3, exchanges=2, retries=True)
     body.relay.request_body(b"a")
-    for one in (first, answered, body):
-        one.relay.upstream_lost(Unreachable())
+    for one in (first, body):
+        one.relay.upstream_lost(Unanswered())
         assert one.retried == 0
-        assert isinstance(one.down.said[-1], Unreachable)
+        assert isinstance(one.down.said[-1], Unanswered)
 
 
 def test_each_side_waits_for_the_other() -> None:

@@ -9,8 +9,17 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 
-from supercloud.errors import BadAddress, ForwardDisabled, NotAuthorized, NotFound, NothingListens, NoWorker
-from supercloud.routing.forwards import BELIEVED, Forwards
+from supercloud.errors import (
+    BadAddress,
+    ForwardDisabled,
+    NotAuthorized,
+    NotFound,
+    NothingListens,
+    NoWorker,
+    Undecided,
+)
+from supercloud.monitor.wire import ForwardRead
+from supercloud.routing.forwards import BELIEVED, CHECKED, Forwards, Look
 from supercloud.target import Forward
 from supercloud.workers.job_told import JobAt
 from tests.fakes.accounts import ALICE, BOB
@@ -57,7 +66,7 @@ def test_a_refusal_is_asked_about_anew(site: Site) -> None:
     for count in (1, 2):
         with pytest.raises(ForwardDisabled):
             site.find()
-        assert len(site.files.checked) == count
+        assert len(site.files.asked) == count
     site.files.change("alice-tb", executors=frozenset({ALICE.uid}))
     assert site.find().name == "alice-tb"
 
@@ -82,7 +91,7 @@ def test_whoever_asks_first_may_leave_and_the_others_are_answered(site: Site) ->
     [waiting] = site.files.waiting
     waiting.callback(None)
     assert second.result.name == "alice-tb"
-    assert len(site.files.checked) == 1
+    assert len(site.files.asked) == 1
 
 
 def test_all_who_ask_at_once_share_a_refusal(site: Site) -> None:
@@ -149,7 +158,7 @@ def test_a_command_can_be_pasted_whatever_the_folder_is_called(site: Site) -> No
     assert "chmod u+x '/fw dir/alice-tb'" in told.value.public
 
 
-def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_read_twice(site: Site) -> None:
+def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_checked_and_read_twice(site: Site) -> None:
     """Twice: what was written within the tick of the first reading has the same ctime."""
     found = site.find()
     site.files.files["alice-tb"] = replace(site.files.files["alice-tb"], data=b"http://node2:8080/")
@@ -158,7 +167,19 @@ def test_a_file_that_stays_as_it_is_is_asked_about_each_second_and_read_twice(si
         later = site.find()
         assert later.application.node == "node2"
     assert later.reservation == found.reservation
-    assert (len(site.files.checked), len(site.files.read)) == (5, 3)
+    assert (len(site.files.found), len(site.files.asked), len(site.files.read)) == (2, 3, 3)
+
+
+def test_a_viewer_is_checked_again_after_a_while_though_the_file_stays_as_it_is(site: Site) -> None:
+    """A group that they have left shows in no file."""
+    for _ in range(int(CHECKED) + 2):
+        site.find()
+        site.clock.advance(BELIEVED)
+    site.files.files["alice-tb"] = replace(site.files.files["alice-tb"], executors=frozenset())
+    with pytest.raises(ForwardDisabled):
+        for _ in range(int(CHECKED)):
+            site.find()
+            site.clock.advance(BELIEVED)
 
 
 def test_a_file_that_was_read_often_is_read_again_when_it_changes(site: Site) -> None:
@@ -175,20 +196,83 @@ def test_a_file_that_was_read_often_is_read_again_when_it_changes(site: Site) ->
 
 
 def again(site: Site, forward: Forward) -> Forward:
-    found: Forward = run(site.forwards.again(ALICE, forward))
+    found: Forward = run(site.forwards.find_again(ALICE, forward))
     return found
 
 
-def test_a_file_in_the_state_that_is_known_is_not_read_again(site: Site) -> None:
-    found = site.find()
-    for _ in range(3):
+def look(site: Site, forward: Forward) -> Look:
+    seen: Look = run(site.forwards.look_again(ALICE, forward))
+    return seen
+
+
+def settled(site: Site) -> Forward:
+    """A forward that was asked about twice, a while apart."""
+    site.find()
+    site.clock.advance(BELIEVED)
+    return site.find()
+
+
+def test_a_look_at_a_file_that_stays_as_it_is_asks_nobody_and_is_believed(site: Site) -> None:
+    found = settled(site)
+    for _ in range(5):
         site.clock.advance(BELIEVED)
-        assert again(site, found) is found
+        assert look(site, found) is Look.SAME
         assert site.forwards.believes(ALICE.uid, found)
-    assert site.files.read == ["alice-tb"]
+    assert len(site.files.asked) == 2
+    site.clock.advance(CHECKED)
+    assert look(site, found) is Look.DUE
 
 
-def test_a_file_in_another_state_is_read_and_what_was_believed_forgotten(site: Site) -> None:
+def test_what_was_asked_about_once_only_is_due(site: Site) -> None:
+    """Or twice within a tick of the file system's clock."""
+    found = site.find()
+    assert look(site, found) is Look.DUE
+    again(site, found)
+    assert look(site, found) is Look.DUE
+    site.clock.advance(BELIEVED)
+    again(site, found)
+    assert look(site, found) is Look.SAME
+
+
+@pytest.mark.parametrize("field", ["inode", "uid", "gid", "mode", "ctime"])
+def test_a_look_at_another_state_says_so_and_nothing_is_believed_any_more(site: Site, field: str) -> None:
+    found = settled(site)
+    file = site.files.files["alice-tb"]
+    site.files.files["alice-tb"] = replace(file, **{field: getattr(file, field) + 1})
+    assert look(site, found) is Look.CHANGED
+    assert not site.forwards.believes(ALICE.uid, found)
+
+
+@pytest.mark.parametrize("change", [{"regular": False}, None])
+def test_a_look_at_what_is_no_forward_any_more_says_that_it_changed(site: Site, change: dict[str, Any] | None) -> None:
+    found = settled(site)
+    if change is None:
+        del site.files.files["alice-tb"]
+    else:
+        site.files.change("alice-tb", **change)
+    assert look(site, found) is Look.CHANGED
+
+
+@pytest.mark.parametrize("outcome", ["slow", "busy", "broken"])
+def test_a_look_that_nobody_answers_says_nothing(site: Site, monkeypatch: pytest.MonkeyPatch, outcome: Any) -> None:
+    found = settled(site)
+
+    async def unsaid(name: str) -> ForwardRead:
+        return ForwardRead(1, outcome, None, None)
+
+    monkeypatch.setattr(site.files, "find_forward", unsaid)
+    with pytest.raises(Undecided):
+        look(site, found)
+
+
+def test_it_is_asked_again_though_it_was_believed_a_moment_ago(site: Site) -> None:
+    found = site.find()
+    site.files.change("alice-tb", executors=frozenset())
+    with pytest.raises(ForwardDisabled):
+        again(site, found)
+
+
+def test_another_state_is_found_again(site: Site) -> None:
     found = site.find()
     site.files.change("alice-tb", data=b"http://node2:8080/")
     assert again(site, found).application.node == "node2"
@@ -206,7 +290,7 @@ def test_who_may_not_any_more_is_believed_nothing_from_then_on(site: Site) -> No
         again(site, found)
 
 
-def test_a_worker_that_does_not_answer_is_no_answer(site: Site) -> None:
+def test_a_monitor_that_does_not_answer_is_no_answer(site: Site) -> None:
     found = site.find()
     site.files.is_silent = True
     with pytest.raises(NoWorker):
@@ -215,7 +299,6 @@ def test_a_worker_that_does_not_answer_is_no_answer(site: Site) -> None:
 
 def test_an_administrator_hears_of_a_file_that_may_not_be_executed(site: Site) -> None:
     site.files.change("alice-tb", executors=frozenset())
-    checked = run(site.forwards.look(ALICE, "alice-tb"))
-    assert checked is not None
-    assert not checked.allowed
-    assert run(site.forwards.look(ALICE, "none")) is None
+    looked = run(site.forwards.look(ALICE, "alice-tb"))
+    assert (looked.outcome, looked.state.uid) == ("not-executable", ALICE.uid)
+    assert run(site.forwards.look(ALICE, "none")).state is None

@@ -52,6 +52,7 @@ def test_what_could_run_is_in_a_sandbox(kind: bytes) -> None:
 
 def test_what_has_no_kind_or_two_is_in_a_sandbox() -> None:
     assert b"sandbox" in policy(b"")
+    assert b"sandbox" in policy(b"Content-Type: application/x-tar\r\n", b"/dav/folder/")
     assert b"sandbox" in policy(b"Content-Type: text/plain\r\nContent-Type: text/html\r\n")
 
 
@@ -87,6 +88,43 @@ def test_at_a_folders_address_the_portals_own_script_runs_and_no_other(path: byt
 @pytest.mark.parametrize("path", [b"/dav", b"/dav/a/%2f", b"/dav/a/;", b"/dav/evil.html/.", b"/dav/a%2F"])
 def test_what_only_looks_like_a_folders_address_is_a_files(path: bytes) -> None:
     assert b"sandbox" in policy(b"Content-Type: text/html\r\n", path)
+
+
+# What a browser would keep for the origin, or do with all of it.
+OF_AN_ORIGIN = (
+    b"set-cookie clear-site-data strict-transport-security service-worker-allowed alt-svc nel report-to "
+    b"reporting-endpoints origin-agent-cluster access-control-allow-origin refresh link www-authenticate accept-ch "
+    b"use-as-dictionary speculation-rules set-login expires pragma age a-field-of-next-year"
+).split()
+
+
+@pytest.mark.parametrize("path", [FILE, b"/dav/", b"/dav", b"/", b"/jobs/42", b"/api/workspace"])
+@pytest.mark.parametrize("name", OF_AN_ORIGIN)
+def test_no_field_that_is_an_origins_passes(path: bytes, name: bytes) -> None:
+    assert not any(line.lower().startswith(name + b":") for line in lines(name + b": x\r\n", path))
+
+
+@pytest.mark.parametrize("said", [b"", b"Cache-Control: public, max-age=31536000, immutable\r\n"])
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        (FILE, b"private, no-cache"),
+        (b"/dav", b"private, no-cache"),
+        (b"/dav/", b"no-store"),
+        (b"/dav/a/", b"no-store"),
+        (b"/", b"no-store"),
+        (b"/api/workspace", b"no-store"),
+    ],
+)
+def test_nothing_is_shown_to_whoever_signs_in_next(path: bytes, kept: bytes, said: bytes) -> None:
+    """Addresses are the same for everybody, as /dav/~/; and one browser serves several people."""
+    found = lines(said, path)
+    assert [line for line in found if line.lower().startswith(b"cache-control:")] == [b"Cache-Control: " + kept]
+    assert (b"Vary: Cookie" in found) == (kept != b"no-store")
+
+
+def test_a_file_that_the_worker_would_have_nobody_keep_is_kept_by_nobody() -> None:
+    assert b"Cache-Control: no-store" in lines(b"Cache-Control: no-store\r\n", FILE)
 
 
 @pytest.mark.parametrize("path", [FILE, b"/dav/"])

@@ -6,11 +6,11 @@ from twisted.internet.task import Clock
 from supercloud.errors import TooMany
 from supercloud.shares import Shares
 from supercloud.upstream.http11 import Connection
-from supercloud.upstream.pool import FRESH, KEPT, Kept, Pool
+from supercloud.upstream.pool import FRESH, KEPT, Kept, Key, Pool
 from tests.fakes.transport import FakeTransport
 
-KEY = (1001, "node1", 8080)
-OTHERS = (1002, "node1", 8080)
+KEY = Key(1001, "node1", 8080)
+OTHERS = Key(1002, "node1", 8080)
 
 
 class Site:
@@ -18,8 +18,8 @@ class Site:
         self.clock = Clock()
         self.pool: Pool[str] = Pool(self.clock, Shares(self.clock), most=most)
 
-    def make(self, key: tuple[int, str, int] = KEY, *, released: bool = True) -> Kept[str]:
-        self.pool.reserve(key[0])
+    def make(self, key: Key = KEY, *, released: bool = True) -> Kept[str]:
+        self.pool.reserve(key.uid)
         connection = Connection()
         connection.makeConnection(FakeTransport(self.clock, connection))
         kept = self.pool.add(key, connection, "grant")
@@ -45,10 +45,24 @@ def test_the_one_used_last_is_taken_first(site: Site) -> None:
     assert site.pool.take(KEY, must_be_fresh=False) is first
 
 
-@pytest.mark.parametrize("key", [OTHERS, (1001, "node2", 8080), (1001, "node1", 8081)])
-def test_nothing_is_shared_between_keys(site: Site, key: tuple[int, str, int]) -> None:
+@pytest.mark.parametrize(
+    "key",
+    [
+        OTHERS, Key(1001, "node2", 8080), Key(1001, "node1", 8081), KEY._replace(forward="a"),
+        KEY._replace(shown="a token"),
+    ],
+)  # fmt: skip
+def test_nothing_is_shared_between_keys(site: Site, key: Key) -> None:
     site.make()
     assert site.pool.take(key, must_be_fresh=False) is None
+
+
+def test_a_connection_on_which_more_was_shown_is_found_by_that_only(site: Site) -> None:
+    kept = site.make(released=False)
+    kept.key = KEY._replace(shown="more")
+    kept.connection.released(kept.connection)
+    assert site.pool.take(KEY, must_be_fresh=False) is None
+    assert site.pool.take(kept.key, must_be_fresh=False) is kept
 
 
 def test_freshness_at_the_limit_and_beyond(site: Site) -> None:

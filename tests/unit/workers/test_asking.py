@@ -12,15 +12,15 @@ from supercloud.errors import NoWorker
 from supercloud.shares import Shares
 from supercloud.upstream.pool import Pool
 from supercloud.workers.asking import MOST, MOST_WORKSPACE, WITHIN, Asking
-from supercloud.workers.forward_check import Checked
+from supercloud.workers.job_told import JobAt
 from supercloud.workers.pool import One, Workers
 from supercloud.workers.session_told import Told
 from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import ALICE, FakeAccounts
 from tests.fakes.workers import FakeMonitor, FakeWorkerDialer
 
-BODY = b'{"device":1,"inode":2,"ctime":3,"uid":1001,"regular":true,"allowed":true}'
-FOUND = Checked(1, 2, 3, 1001, True, True)
+BODY = b'{"id":"42","ended":null}'
+FOUND = JobAt("42", None)
 
 
 def response(body: bytes, status: bytes = b"200 OK") -> bytes:
@@ -36,7 +36,7 @@ class Asked:
         self.asking = Asking(self.workers, WayToWorker(self.workers, self.dialer, pool), self.clock)
 
     def ask(self) -> Deferred[Any]:
-        return Deferred.fromCoroutine(self.asking.may_execute(ALICE, "alice-tb"))
+        return Deferred.fromCoroutine(self.asking.job_at(ALICE, "node1"))
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def failed(deferred: Deferred[Any]) -> BaseException:
 
 def test_the_workers_answer_is_the_answer(asked: Asked) -> None:
     answered = asked.ask()
-    assert asked.dialer[0].received == b"MAY-EXECUTE /alice-tb HTTP/1.1\r\nHost: worker\r\n\r\n"
-    asked.dialer[0].send(response(BODY)[:60])
-    asked.dialer[0].send(response(BODY)[60:])
+    assert asked.dialer[0].received == b"JOB-AT /node1 HTTP/1.1\r\nHost: worker\r\n\r\n"
+    asked.dialer[0].send(response(BODY)[:50])
+    asked.dialer[0].send(response(BODY)[50:])
     assert answered.result == FOUND
 
 
@@ -82,11 +82,22 @@ def test_a_kept_connection_that_the_worker_closes_is_no_answer(asked: Asked) -> 
     assert answered.result == FOUND
 
 
+@pytest.mark.parametrize("answer", [b"H", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"])
+def test_a_worker_that_has_answered_with_a_byte_is_not_asked_again(asked: Asked, answer: bytes) -> None:
+    asked.ask()
+    asked.dialer[0].send(response(BODY))
+    answered = asked.ask()
+    asked.dialer[0].send(answer)
+    asked.dialer[0].die()
+    assert len(asked.dialer) == 1
+    assert isinstance(failed(answered), NoWorker)
+
+
 @pytest.mark.parametrize(
     "answer",
     [
         response(b"{}"),
-        response(BODY.replace(b"true", b"1")),
+        response(BODY.replace(b"null", b"-1")),
         response(BODY, b"500 Internal Server Error"),
         response(b"x" * (MOST + 1)),
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nx",
