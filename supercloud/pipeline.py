@@ -235,7 +235,7 @@ class Pipeline:
         inward = inward_fields(
             head, place, login=login, address=exchange.address, via=via, handed=handed, claims=on.claims
         )
-        rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
+        rewriters = Rewriters(Responses(place.links, head)) if place.has_links_rewritten else None
         shown = place
         if owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
@@ -353,6 +353,7 @@ class Pipeline:
         if streams.get(uid, 0) >= self._on.streams:
             raise TooMany(f"uid {uid} has {self._on.streams} requests under way")
         streams[uid] = streams.get(uid, 0) + 1
+        exchange.charge(uid)
 
         def over() -> None:
             streams[uid] -= 1
