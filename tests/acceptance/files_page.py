@@ -1,4 +1,4 @@
-"""Upload with progress, new folder, rename, delete in Chromium, on a desk, a phone, by keyboard; files stay inert."""
+"""Upload with progress, new folder, rename, delete in a browser, on a desk, a phone, by keyboard; files stay inert."""
 
 from __future__ import annotations
 

@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.acceptance import isolation
+from tests.acceptance.browsers import KINDS
 from tests.acceptance.lab_of import Lab
 from tests.acceptance.site_of import LocalSite
 
+BROWSERS = KINDS
 _HOSTNAME = "portal.test"
 # What isolation.js asks an address for; alice's folder has files of these names.
 _NAMES = ("secret", "page", "script.js", "pixel.gif", "events", "socket")
