@@ -16,6 +16,11 @@ from tests.acceptance.browsing import Context
 from tests.acceptance.webdriver import Session
 
 KINDS: Final = ("chromium", "firefox", "webkit")
+
+# What a browser does otherwise than the standards say. Acceptances name what they expect of it.
+# RFC 6265bis, 5.7: a cookie named __Host-… is for one host. Here that binds servers, and not document.cookie.
+LETS_SCRIPTS_TAKE_PREFIXES: Final = frozenset({"webkit"})
+
 _WIDE: Final = {"width": 1280, "height": 720}
 # What Debian's GnuTLS trusts, which WebKit asks; acceptances have an /etc of their own.
 _TRUSTED: Final = Path("/etc/ssl/certs/ca-certificates.crt")

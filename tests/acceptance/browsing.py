@@ -66,8 +66,11 @@ class Context:
         return [Page(self, handle) for handle in self._handles()]
 
     def new_page(self) -> Page:
-        handle = self._unused.pop() if self._unused else ""
-        page = Page(self, handle or self.session("POST", "/window/new", {"type": "tab"})["handle"])
+        if self._unused:
+            handle = self._unused.pop()
+        else:  # a tab that is not in front would not be painted in WebKit
+            handle = self(self._handles()[0], "POST", "/window/new", {"type": "window"})["handle"]
+        page = Page(self, handle)
         page.resize(**self._viewport)
         return page
 
@@ -153,7 +156,7 @@ class Page:
         """Have a page see so many pixels."""
         outer = self.command("POST", "/window/rect", {"width": width, "height": height})
         inner = struct.unpack("!II", self._picture()[16:24])  # a PNG says its size there
-        size = {"width": 2 * outer["width"] - inner[0], "height": 2 * outer["height"] - inner[1]}
+        size = {"width": width + outer["width"] - inner[0], "height": height + outer["height"] - inner[1]}
         self.command("POST", "/window/rect", size)
 
     def screenshot(self, path: str) -> None:

@@ -36,7 +36,7 @@ _PNG = base64.b64decode(
 
 def run(lab: Lab) -> None:
     """See the module's first line."""
-    site = LocalSite(lab, "portal.test")
+    site = LocalSite(lab, "portal.test", plain_first=True)
     folder = lab.folder / "served"
     # What the test itself puts there, as root, is for alice to change.
     before = os.umask(0)

@@ -84,7 +84,7 @@ def run(lab: Lab) -> None:
     folder = lab.folder / "portal-url-fw"
     folder.mkdir()
     folder.chmod(0o1777)
-    site = LocalSite(lab, _HOSTNAME, more=f'[forwards]\ndirectory = "{folder}"\n')
+    site = LocalSite(lab, _HOSTNAME, plain_first=True, more=f'[forwards]\ndirectory = "{folder}"\n')
     hers, bobs = isolation.witness(lab, "alice"), isolation.witness(lab, "bob", gid="proj")
     alice, bob = lab.accounts["alice"], lab.accounts["bob"]
     _reserve(folder / _HERS, hers.port, alice.uid, alice.gid, 0o700)

@@ -6,7 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,8 @@ class Lab:
             except Exception:
                 pages = [page for context in browser.contexts for page in context.pages]
                 for number, page in enumerate(pages):
-                    self.screenshot(page, f"failed-{number}")
+                    with suppress(Exception):  # what failed first is told
+                        self.screenshot(page, f"failed-{number}")
                 raise
 
     def screenshot(self, page: Any, what: str, **how: Any) -> None:

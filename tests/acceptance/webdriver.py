@@ -15,7 +15,7 @@ from lab.processes import free_port, wait_until_listening
 
 # What an element is called in JSON (section 12.1 of the recommendation).
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
-_SECONDS = 150  # that a command may take: loading a page on a busy machine is the longest
+_SECONDS = 130  # that a command may take: loading a page on a busy machine is the longest
 
 
 class WebDriverError(Exception):
