@@ -249,10 +249,18 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What is in a frame."""
+    """What is in a frame.
+
+    :ivar text: all of it that is seen.
+    """
 
     url: str
     text: str
+
+    def inner_text(self, selector: str) -> str:
+        """:param selector: ``html``."""
+        assert selector == "html"
+        return self.text
 
 
 class Locator:

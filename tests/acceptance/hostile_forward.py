@@ -180,7 +180,7 @@ def _frames_and_workers(lab: Lab, site: LocalSite, page: Any, bobs: SimpleNamesp
     )
     bobs_own = page.url.removesuffix("/page")
     others = [frame for frame in page.frames[1:] if not frame.url.startswith(bobs_own)]
-    said = {frame.url: frame.locator("html").inner_text().partition("\nRequest")[0].strip() for frame in others}
+    said = {frame.url: frame.inner_text("html").partition("\nRequest")[0].strip() for frame in others}
     shown = {url: text for url, text in said.items() if any(word in text for word in _TELLING)}
     lab.holds(others and not framed and not shown, f"{len(said)} frames show no page of hers {framed or shown or ''}")
     lab.saw(f"they show {sorted(set(said.values()))}")
