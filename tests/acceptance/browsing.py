@@ -23,7 +23,6 @@ from tests.acceptance.webdriver import ELEMENT, Session, WebDriverError, until
 _KEYS: Final = {
     "Enter": "\ue006", "Tab": "\ue004", "Escape": "\ue00c", "Shift": "\ue008", "Control": "\ue009",
 }  # fmt: skip
-_MODIFIERS: Final = ("Control", "Shift")
 _CALL: Final = """
 const [argument, done] = arguments;
 const fail = (error) => done({error: String(error)});
@@ -32,6 +31,12 @@ try {
   Promise.resolve(typeof made === 'function' ? made(argument) : made).then((value) => done({value}), fail);
 } catch (error) { fail(error); }
 """
+_NOTE: Final = """() => {
+  self.problems = [];
+  addEventListener('error', (event) => self.problems.push(event.message));
+  addEventListener('unhandledrejection', (event) => self.problems.push(String(event.reason)));
+  document.addEventListener('securitypolicyviolation', (event) => self.problems.push(event.violatedDirective));
+}"""
 # Where it is said what an element of a role is; the name of one is its label or else its text.
 _ROLES: Final = {"link": "self::a[@href]", "button": "self::button"}
 _FIELDS: Final = "self::input or self::textarea or self::select"
@@ -220,6 +225,15 @@ class Page:
     def wait_for_timeout(self, milliseconds: float) -> None:
         time.sleep(milliseconds / 1000)
 
+    def dialogs(self) -> list[str]:
+        """The message that a script shows now."""
+        try:
+            return [self.command("GET", "/alert/text")]
+        except WebDriverError as error:
+            if error.error != "no such alert":
+                raise
+            return []
+
     @contextmanager
     def expect_navigation(self) -> Iterator[None]:
         self.evaluate("() => { self.stillHere = true; }")
@@ -295,7 +309,8 @@ class Locator:
         body = {"using": self._using, "value": self._value}
         found = [one[ELEMENT] for place in places for one in self._page.command("POST", f"{place}/elements", body)]
         if self._has_text:
-            return [one for one in found if self._has_text in self._page.command("GET", f"/element/{one}/text")]
+            text = "property/textContent"
+            return [one for one in found if self._has_text in self._page.command("GET", f"/element/{one}/{text}")]
         return found
 
     def seen(self) -> list[str]:
@@ -337,6 +352,37 @@ class Locator:
         """Something of an element, seen or not."""
         self.wait_for(state="attached")
         return self._page.command("GET", f"/element/{self.all()[self._index]}/{what}")
+
+
+class Problems:
+    """What fails in the scripts of a page, or is against its policy, in words.
+
+    :param page: of either interface; one that was nowhere yet.
+    """
+
+    def __init__(self, page: Any) -> None:
+        self._page = page
+        self._found: list[str] = []
+        if not isinstance(page, Page):
+            page.on("pageerror", lambda error: self._found.append(str(error)))
+            page.on("console", lambda said: self._found.append(said.text) if "Content Security" in said.text else None)
+
+    def begin(self) -> None:
+        """WebDriver tells of neither: the document that is there now is asked to, so what was earlier is missed."""
+        if isinstance(self._page, Page):
+            self._page.evaluate(_NOTE)
+
+    def __call__(self) -> list[str]:
+        return self._page.evaluate("self.problems") if isinstance(self._page, Page) else self._found
+
+
+def dialogs_of(page: Any) -> Callable[[], list[str]]:
+    """What tells the messages that scripts showed, or show; for pages of either interface."""
+    if isinstance(page, Page):
+        return page.dialogs
+    said: list[str] = []
+    page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
+    return lambda: said
 
 
 class _Keyboard:
