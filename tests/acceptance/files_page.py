@@ -196,9 +196,14 @@ def inert(lab: Lab, context: Any, url: str, folder: Path) -> None:
     told = page.inner_text("main")
     lab.holds("There is no folder of this name." in told, "evil.html/ is no folder, and no file")
     (folder / "tone.wav").write_bytes(_WAV)
-    page.goto(f"{url}tone.wav")
-    page.wait_for_timeout(500)
-    seconds = page.evaluate("document.querySelector('video, audio').duration")
+    # Firefox's page around a sound never says that it is complete, so nothing may wait for that.
+    page.evaluate("url => { location.href = url }", f"{url}tone.wav")
+    page.wait_for_selector("video, audio", state="attached")
+    for _ in range(100):
+        seconds = page.evaluate("document.querySelector('video, audio').duration")
+        if seconds == 1:
+            break
+        page.wait_for_timeout(100)
     lab.holds(seconds == 1, f"tone.wav can be played: {seconds} s")
     (folder / "picture.png").write_bytes(_PNG)
     page.goto(f"{url}picture.png")
@@ -333,7 +338,7 @@ def _rename_and_delete(lab: Lab, page: Any, here: Path, name: str) -> None:
     page.evaluate("() => { document.querySelector('main').style.minHeight = '300vh'; scrollTo(0, innerHeight); }")
     seen = page.evaluate("document.getElementById('said').getBoundingClientRect().top")
     lab.holds(seen >= 0, f"{name}: what is said stays in sight far down a long folder")
-    page.evaluate("document.querySelector('main').style.minHeight = ''")
+    page.evaluate("() => { document.querySelector('main').style.minHeight = ''; scrollTo(0, 0); }")
     lab.holds((here / "one.txt").read_text() == "old", f"{name}: renaming replaces nothing")
     page.get_by_role("button", name=f"Actions for {odd}").click()
     page.get_by_role("button", name="Rename…").click()
