@@ -24,7 +24,7 @@ NAMES = (
     *("jupyterlab", "takeover", "isolation", "hostile-forward", "paths", "spice", "websocket-table"),
     *("sign-in", "impersonation", "litmus", "mounts", "transfers", "desktops", "crashes", "files-page"),
     *("forward-scripts", "revocation", "launch", "drop-box", "idle", "make-run", "pages", "openapi"),
-    *("applications", "four-nodes"),
+    *("applications", "four-nodes", "hostile"),
 )
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
 # Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough. An IPv6 address

@@ -126,8 +126,9 @@ def _visit(lab: Lab, site: LocalSite, page: Any, home: Path) -> None:
     lab.holds(page.inner_text("body") == "page of alice", f"alice's forward at {page.url}")
     page.goto(f"{site.url}/fw/{_HERS}/page")
     lab.holds(page.inner_text("body") == "page of alice", f"and at {page.url}")
+    page.goto(f"{site.url}/open/")
     read = page.evaluate("async () => (await fetch('/dav/~/hers/secret')).text()")
-    lab.holds(read == "file of alice", f"which, being hers, may read /dav/~/hers/secret: {read!r}")
+    lab.holds(read == "file of alice", f"a page of the portal's own may read /dav/~/hers/secret: {read!r}")
     page.goto(f"{site.url}/fw/{_BOBS}/page")
     proper = f"{site.forward(f'{_BOBS}-u{home.parent.stat().st_uid + 1}')}/page"
     lab.holds(
