@@ -20,6 +20,8 @@ KINDS: Final = ("chromium", "firefox", "webkit")
 # What a browser does otherwise than the standards say. Acceptances name what they expect of it.
 # RFC 6265bis, 5.7: a cookie named __Host-… is for one host. Here that binds servers, and not document.cookie.
 LETS_SCRIPTS_TAKE_PREFIXES: Final = frozenset({"webkit"})
+# A sound whose address is opened: as WebDriver starts it, Firefox saves what it would play for a person.
+SAVES_SOUND: Final = frozenset({"firefox"})
 
 _WIDE: Final = {"width": 1280, "height": 720}
 # What Debian's GnuTLS trusts, which WebKit asks; acceptances have an /etc of their own.

@@ -243,9 +243,9 @@ class Page:
 
     @contextmanager
     def expect_download(self) -> Iterator[SimpleNamespace]:
-        saved = SimpleNamespace()
+        saved, before = SimpleNamespace(), set(self.context.downloads.iterdir())
         yield saved
-        find = functools.partial(_whole_file, self.context.downloads)
+        find = functools.partial(_whole_file, self.context.downloads, before)
         saved.value = SimpleNamespace(suggested_filename=until(find, "a file that is saved", self.context.timeout))
 
     @property
@@ -404,8 +404,8 @@ class _Keyboard:
         self._page.command("POST", "/actions", {"actions": [keys]})
 
 
-def _whole_file(folder: Path) -> str:
-    names = [one.name for one in folder.iterdir()] if folder.exists() else []
+def _whole_file(folder: Path, before: set[Path]) -> str:
+    names = [one.name for one in set(folder.iterdir()) - before]
     return names[0] if len(names) == 1 and not names[0].endswith((".part", ".wkdownload")) else ""
 
 

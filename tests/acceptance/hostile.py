@@ -15,11 +15,13 @@ from urllib.parse import quote
 
 from lab.portal import Curl
 from lab.processes import PYTHON, free_port
+from playwright.sync_api import Error
 
 from tests.acceptance.browsers import KINDS
 from tests.acceptance.lab_of import Embedded, Lab, NotHeld
 from tests.acceptance.site_of import LocalSite
 from tests.acceptance.third_site import ThirdSite
+from tests.acceptance.webdriver import WebDriverError
 
 BROWSERS = KINDS
 # Where applications are: each at an origin of its own, together on one host, together on one port, on *.localhost.
@@ -38,6 +40,7 @@ class Scene:
 
     :ivar url: of the portal.
     :ivar hers, bobs: applications with faults; the one is hers, the other is bob's, who shares it with her.
+    :ivar enter: has somebody signed in in her browser.
     :ivar page: the window that she looks at.
     """
 
@@ -49,6 +52,7 @@ class Scene:
     curl: Curl
     hers: Weak
     bobs: Weak
+    enter: Callable[[Scene, str], None]
     context: Any = None
     page: Any = None
 
@@ -107,7 +111,7 @@ def run(lab: Lab) -> None:
 
 
 def _in(lab: Lab, setup: str) -> list[str]:
-    scene, ca, rules, enter = _embedded(lab) if setup == "embedded" else _site(lab, setup)
+    scene, ca, rules = _embedded(lab) if setup == "embedded" else _site(lab, setup)
     home = lab.accounts["alice"].home
     (home / "secret.txt").write_text(_SECRET)
     os.chown(home / "secret.txt", lab.accounts["alice"].uid, lab.accounts["alice"].gid)
@@ -117,12 +121,12 @@ def _in(lab: Lab, setup: str) -> list[str]:
         for case in CASES:
             scene.context = browser.new_context()
             scene.page = scene.context.new_page()
-            enter(scene)
+            scene.enter(scene, "alice")
             try:
                 _try(scene, case)
-            except NotHeld as error:
-                failed.append(str(error))
-                lab.saw(f"{setup}: DID NOT HOLD: {error}")
+            except (NotHeld, TimeoutError, WebDriverError, Error) as error:
+                failed.append(f"{case.name}: {error}")
+                lab.saw(f"{setup}: DID NOT HOLD: {failed[-1]}")
             scene.context.close()
     scene.portal.portal.stop()
     for weak in (scene.hers, scene.bobs):
@@ -143,54 +147,54 @@ def _try(scene: Scene, case: Case) -> None:
             break
         time.sleep(0.1)
     if where is not None and not loot:
-        raise NotHeld(f"{case.name}: the script did not run, so nothing is shown; alice is at {scene.page.url}")
+        raise NotHeld(f"the script did not run, so nothing is shown; alice is at {scene.page.url}")
     told = [found[0] for text in loot if (found := _TELLING.search(text))]
     at = scene.page.url
     if told:
-        raise NotHeld(f"{case.name}: from {at} the attacker has {sorted(set(told))} (before: {case.seen})")
+        raise NotHeld(f"from {at} the attacker has {sorted(set(told))} (before: {case.seen})")
     files = sorted(one.name for one in scene.lab.accounts["alice"].home.glob("*.txt"))
     if files != ["secret.txt"]:
-        raise NotHeld(f"{case.name}: her home has {files}")
+        raise NotHeld(f"her home has {files}")
     if "stolen" in scene.curl(f"{scene.url}/tokens").text + scene.curl(f"{scene.url}/api/keys").text:
-        raise NotHeld(f"{case.name}: a token or a key was made")
+        raise NotHeld(f"a token or a key was made")
     scene.lab.saw(f"{scene.setup}: {case.name}: nothing ({time.monotonic() - begin:.1f} of {case.within:.0f} s)")
 
 
-def _site(lab: Lab, setup: str) -> tuple[Scene, Path, list[str], Callable[[Scene], None]]:
+def _site(lab: Lab, setup: str) -> tuple[Scene, Path, list[str]]:
     site = LocalSite(lab, "portal.test", plain_first=True, apart=setup)
     site.folder.mkdir(exist_ok=True)
     third = ThirdSite(site.certificates)
     rules = [f"--host-resolver-rules=MAP * {site.address}"]
 
-    def enter(scene: Scene) -> None:
-        site.enter(scene.context, "alice")
+    def enter(scene: Scene, login: str) -> None:
+        site.enter(scene.context, login)
 
-    scene = Scene(lab, setup, site.url, site, third, site.of("alice"), *_applications(lab, site.url))
-    return scene, site.ca, rules, enter
+    scene = Scene(lab, setup, site.url, site, third, site.of("alice"), *_applications(lab, site.url), enter)
+    return scene, site.ca, rules
 
 
-def _embedded(lab: Lab) -> tuple[Scene, Path, list[str], Callable[[Scene], None]]:
+def _embedded(lab: Lab) -> tuple[Scene, Path, list[str]]:
     portal = lab.embedded()
 
-    def enter(scene: Scene) -> None:
+    def enter(scene: Scene, _: str) -> None:
         scene.page.goto(portal.fresh_link())
 
     third = ThirdSite(None)  # its authority signs for nobody else
-    scene = Scene(lab, "embedded", portal.url, portal, third, portal.curl, *_applications(lab, portal.url))
-    return scene, portal.ca, ["--host-resolver-rules=MAP * 127.0.0.1"], enter
+    scene = Scene(lab, "embedded", portal.url, portal, third, portal.curl, *_applications(lab, portal.url), enter)
+    return scene, portal.ca, ["--host-resolver-rules=MAP * 127.0.0.1"]
 
 
 def _applications(lab: Lab, url: str) -> tuple[Weak, Weak]:
     return _weak(lab, url, "alice"), _weak(lab, url, "bob", gid="proj")
 
 
-def _weak(lab: Lab, url: str, login: str, *, port: int = 0, gid: str | None = None) -> Weak:
+def _weak(lab: Lab, url: str, login: str, *, port: int = 0, gid: str | None = None, name: str = "") -> Weak:
     number = len(list(lab.folder.glob("weak-*.log")))
     log, script = lab.folder / f"weak-{number}.log", lab.folder / f"weak-{number}.js"
     log.touch()
     log.chmod(0o666)
     script.write_text(_SCRIPT.replace("PORTAL", json.dumps(url), 1) + _SENDING)
-    argv = [PYTHON, str(lab.copies.of(_HERE / "weak.py")), str(port), login, str(script), str(log)]
+    argv = [PYTHON, str(lab.copies.of(_HERE / "weak.py")), str(port), name or login, str(script), str(log)]
     process = lab.accounts.run_as(login, argv, gid=gid, stdout=subprocess.PIPE, text=True)
     return Weak(process, int(process.stdout.readline()), log)
 
@@ -250,18 +254,26 @@ def _posted(scene: Scene) -> None:
 def _worker(scene: Scene) -> None:
     """What a first person's application left in the browser serves nobody else, though the address is the same."""
     port = free_port()
-    first = _weak(scene.lab, scene.url, "bob", port=port, gid="proj")
+    login = "alice" if scene.setup == "embedded" else "carol"  # there is one person only
+    first = _weak(scene.lab, scene.url, login, port=port, name="somebody else")
+    scene.enter(scene, login)
     scene.page.goto(scene.address(first, "page"))
+    if "page of somebody else" not in scene.page.inner_text("body"):
+        raise NotHeld(f"{login}'s application is not at {scene.page.url}")
     scene.page.evaluate("navigator.serviceWorker.register('sw.js', {scope: './'}).catch(() => {})")
     first.process.terminate()
     first.process.wait()
+    scene.page.goto(f"{scene.url}/open/")
+    with scene.page.expect_navigation():
+        scene.page.click("text=Sign out everywhere")
+    scene.enter(scene, "alice")
     second = _weak(scene.lab, scene.url, "alice", port=port)
     scene.page.goto(scene.address(second, "page"))
     text = scene.page.inner_text("body")
     second.process.terminate()
     second.process.wait()
     if "page of alice" not in text:
-        raise NotHeld(f"a service worker of an earlier owner: at {scene.page.url} stands {text[:80]!r}")
+        raise NotHeld(f"at {scene.page.url} stands {text[:80]!r}")
 
 
 def _nobody(_: Scene) -> None:
