@@ -183,7 +183,9 @@ class Page:
 
     def get_by_label(self, label: str, *, exact: bool = False) -> Locator:
         said = _says("normalize-space(.)", label, exact=exact)
-        labelled = f"@id = //label[{said}]/@for or ancestor::label[{said}] or {_says('@aria-label', label, exact=exact)}"
+        labelled = (
+            f"@id = //label[{said}]/@for or ancestor::label[{said}] or {_says('@aria-label', label, exact=exact)}"
+        )
         return Locator(self, "xpath", f".//*[{_FIELDS}][{labelled}]")
 
     def get_by_text(self, text: str) -> Locator:
@@ -416,5 +418,5 @@ def _by_role(role: str, name: str, *, exact: bool) -> str:
 
 
 def _says(what: str, text: str, *, exact: bool) -> str:
-    literal = "concat('', " + ", \"'\", ".join(f"'{part}'" for part in text.split("'")) + ")"
+    literal = "concat('', " + ', "\'", '.join(f"'{part}'" for part in text.split("'")) + ")"
     return f"{what} = {literal}" if exact else f"contains({what}, {literal})"

@@ -1,4 +1,4 @@
-"""JupyterLab in a browser: at its own origin and under /node/; a cell runs, a terminal echoes, a restart is survived."""
+"""JupyterLab at its own origin and under /node/: a cell runs, a terminal echoes, a restart is survived."""
 
 from __future__ import annotations
 

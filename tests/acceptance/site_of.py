@@ -47,10 +47,9 @@ class Site(Head):
 
     def enter(self, context: Any, login: str) -> None:
         """Have somebody signed in in a profile."""
-        name, _, value = self.of(login).cookie_header(self.hostname).partition("=")
-        context.add_cookies(
-            [{"name": name, "value": value, "url": self.url, "secure": True, "httpOnly": True, "sameSite": "Lax"}]
-        )
+        pairs = [one.partition("=") for one in self.of(login).cookie_header(self.hostname).split("; ")]
+        how = {"url": self.url, "secure": True, "httpOnly": True, "sameSite": "Lax"}
+        context.add_cookies([{"name": name, "value": value, **how} for name, _, value in pairs])
 
 
 class LocalSite(Site):

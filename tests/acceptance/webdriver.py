@@ -1,4 +1,4 @@
-"""The wire protocol of WebDriver (W3C), as geckodriver and WebKitWebDriver speak it: a session is a browser of its own."""
+"""WebDriver's wire protocol (W3C), as geckodriver and WebKitWebDriver speak it: a session is a browser of its own."""
 
 from __future__ import annotations
 
