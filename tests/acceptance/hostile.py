@@ -145,6 +145,9 @@ def _try(scene: Scene, case: Case) -> None:
     for weak in (scene.hers, scene.bobs):
         weak.loot()
     scene.third.loot.clear()
+    home = scene.lab.accounts["alice"].home
+    for planted in set(home.glob("*.txt")) - {home / "secret.txt"}:
+        planted.unlink()
     case.does(scene)
     where, loot = case.runs(scene), []
     while time.monotonic() - begin < case.within:
@@ -158,7 +161,7 @@ def _try(scene: Scene, case: Case) -> None:
     at = scene.page.url
     if told:
         raise NotHeld(f"from {at} the attacker has {sorted(set(told))} (before: {case.seen})")
-    files = sorted(one.name for one in scene.lab.accounts["alice"].home.glob("*.txt"))
+    files = sorted(one.name for one in home.glob("*.txt"))
     if files != ["secret.txt"]:
         raise NotHeld(f"her home has {files}")
     if "stolen" in scene.curl(f"{scene.url}/tokens").text + scene.curl(f"{scene.url}/api/keys").text:

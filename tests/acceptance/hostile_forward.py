@@ -126,7 +126,7 @@ def _visit(lab: Lab, site: LocalSite, page: Any, home: Path) -> None:
     lab.holds(page.inner_text("body") == "page of alice", f"alice's forward at {page.url}")
     page.goto(f"{site.url}/fw/{_HERS}/page")
     lab.holds(page.inner_text("body") == "page of alice", f"and at {page.url}")
-    page.goto(f"{site.url}/open/")
+    page.goto(f"{site.url}/dav/~/hers/")
     read = page.evaluate("async () => (await fetch('/dav/~/hers/secret')).text()")
     lab.holds(read == "file of alice", f"a page of the portal's own may read /dav/~/hers/secret: {read!r}")
     page.goto(f"{site.url}/fw/{_BOBS}/page")
