@@ -43,7 +43,7 @@ class Listing:
         """What the account listens on at this host, by port."""
         if not self._has_localhost:
             return []
-        found: list[tuple[int, str]] = await self._offload.run(self._read, principal.uid)
+        found: list[tuple[int, str]] = await self._offload.run_for(principal.uid, self._read, principal.uid)
         return [self._listed(port, name, principal.uid) for port, name in found]
 
     def _read(self, uid: int) -> list[tuple[int, str]]:

@@ -7,8 +7,10 @@ import pytest
 from twisted.internet.task import Clock
 
 from supercloud.errors import BadAddress, NothingListens
+from supercloud.routing import names
 from supercloud.routing import nodes as module
-from supercloud.routing.nodes import BELIEVED, Nodes
+from supercloud.routing.names import BELIEVED
+from supercloud.routing.nodes import Nodes
 from supercloud.target import Application
 from tests.fakes.awaiting import run
 from tests.fakes.offload import FakeOffload
@@ -33,7 +35,7 @@ class Site:
 
     def addresses(self, node: str, port: int = 8080) -> tuple[str, ...]:
         with mock.patch.object(module, "_addresses", self._answer):
-            return run(self.nodes.resolve(Application(node, port))).addresses
+            return run(self.nodes.resolve(Application(node, port), 1001)).addresses
 
 
 def test_a_named_node_is_pinned_to_its_addresses() -> None:
@@ -99,7 +101,7 @@ def test_a_look_up_is_believed_for_a_moment() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    with mock.patch.object(module, "_MOST_REMEMBERED", 2):
+    with mock.patch.object(names, "_MOST_REMEMBERED", 2):
         site = Site("node[1-4]", "10.77.0.0/24")
         for node in ("node1", "both", "both", "node2", "node1"):
             with contextlib.suppress(NothingListens):
