@@ -17,6 +17,7 @@ from supercloud.acting import Acting
 from supercloud.authn import lock_store
 from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.handed import Handed
+from supercloud.authn.known import KnownBrowsers
 from supercloud.authn.lock_store import SqliteLockStore
 from supercloud.authn.notices import Board
 from supercloud.authn.recurring import Recurring
@@ -218,6 +219,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             sessions=sessions,
             entrance=Entrance(hosts, sessions, tickets, access, rule),
             throttle=throttle,
+            known=KnownBrowsers(sealer, on.now),
             ways=ways,
             listing=listing.of,
             acts=on.acts,

@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from supercloud.access import Access
 from supercloud.authn.authenticate import Authenticator, session_cookie
 from supercloud.authn.handed import Handed
+from supercloud.authn.known import KnownBrowsers
 from supercloud.authn.notices import Board
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs
@@ -274,6 +275,7 @@ class FakePortal:
                 sessions=sessions,
                 entrance=Entrance(self.hosts, sessions, self.tickets, access, rule),
                 throttle=throttle,
+                known=KnownBrowsers(Sealer([bytes(32)]), self.clock.seconds),
                 ways=ways,
                 listing=self._listing,
                 acts=Acts(audit, self.clock.seconds),
@@ -320,7 +322,7 @@ class FakePortal:
         self.watch.stop()
         self.pool.close()
 
-    async def _look(self) -> tuple[list[Name], list[str]]:
+    async def _look(self, _: Principal) -> tuple[list[Name], list[str]]:
         return self.lacking, self.advised
 
     async def _listing(self, principal: Principal) -> list[Listed]:

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from twisted.internet.defer import Deferred
 from msgspec.structs import replace
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from supercloud import acting

@@ -9,7 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from twisted.internet.defer import Deferred
 
 from supercloud.desk.proof import Proof, Prover
 from supercloud.desk.service import Asker
