@@ -232,7 +232,7 @@ def test_the_log_holds_no_secret(head: Head, curl: Curl) -> None:
         assert secret not in told
 
 
-# Runs as an account of its own: a socket that lingers for an hour goes to the portal and nowhere else; then connections.
+# Runs as an account of its own: a socket that lingers for an hour goes to the portal only; then come connections.
 _HOLDS_UP = """
 import contextlib, socket, struct, sys, time
 import msgspec
