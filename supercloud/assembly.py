@@ -54,6 +54,7 @@ from supercloud.ownership.owners import Owners
 from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
 from supercloud.routing.always import Always
+from supercloud.routing.dns import NodeNames
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.names import PLACES
 from supercloud.routing.nodes import Nodes
@@ -147,7 +148,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     names = Offload(reactor, name="supercloud-names", threads=PLACES)
     sites = Offload(reactor, name="supercloud-sites", threads=2, each=1, waiting=5)
     listed = Offload(reactor, name="supercloud-listing", threads=2, each=1)
-    nodes = Nodes(names, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
+    nodes = Nodes(NodeNames(names, reactor).addresses, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
     authorizer = Authorizer(
         Owners(on.ident2, on.offload, reactor),
         accounts,

@@ -20,7 +20,7 @@ from supercloud.shares import Shares
 # Seconds that a look-up is believed: long enough for the seventy requests of a page, far below a job's life.
 BELIEVED: Final = 5.0
 PATIENCE: Final = 15.0  # seconds that a request waits for a name: its turn, and its look-up
-PLACES: Final = 24  # look-ups at once
+PLACES: Final = 96  # look-ups at once
 EACH: Final = 3  # of them for one account
 WAITING: Final = 20  # more names of one account that wait for their turn
 _MOST_REMEMBERED: Final = 4096

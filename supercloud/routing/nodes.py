@@ -1,31 +1,28 @@
-"""Which nodes the site allows, and what their names stand for; names are looked up beside the reactor's thread."""
+"""Which nodes the site allows, and what their names stand for."""
 
 from __future__ import annotations
 
 import ipaddress
-import socket
 from collections.abc import Sequence
 
 from twisted.internet.interfaces import IReactorTime
 
-from supercloud.accounts import Offloaded
 from supercloud.config_values import parse_nodes
 from supercloud.errors import BadAddress, NothingListens
-from supercloud.routing.names import Addresses, Names
+from supercloud.routing.names import Addresses, Names, Resolve
 from supercloud.target import Application, Target
 
 
 class Nodes:
     """The site's nodes.
 
+    :param resolve: see `Names`.
     :param allow: entries of ``nodes.allow``.
     :param ports: lowest and highest port.
     """
 
-    def __init__(
-        self, offload: Offloaded, clock: IReactorTime, *, allow: Sequence[str], ports: tuple[int, int]
-    ) -> None:
-        self._offload = offload
+    def __init__(self, resolve: Resolve, clock: IReactorTime, *, allow: Sequence[str], ports: tuple[int, int]) -> None:
+        self._resolve = resolve
         self._ports = ports
         entries = [parse_nodes(pattern) for pattern in allow]
         self._names = frozenset(name for entry in entries if isinstance(entry, frozenset) for name in entry)
@@ -73,19 +70,9 @@ class Nodes:
 
     async def _look_up(self, node: str) -> Addresses:
         """As far as the site allows it."""
-        addresses: Addresses = await self._offload.run_for(node, _addresses, node)
+        addresses = await self._resolve(node)
         return addresses if node in self._names else tuple(one for one in addresses if self._is_inside(one))
 
     def _is_inside(self, address: str) -> bool:
         literal = ipaddress.ip_address(address)
         return any(literal in network for network in self._networks)
-
-
-def _addresses(node: str) -> tuple[str, ...]:
-    """Ask the resolver; blocks. IPv4 first: it is what cluster tables have had for longest."""
-    try:
-        found = socket.getaddrinfo(node, None, type=socket.SOCK_STREAM)
-    except OSError:
-        return ()
-    literals = dict.fromkeys(str(entry[4][0]) for entry in found if "%" not in str(entry[4][0]))
-    return tuple(sorted(literals, key=lambda literal: ":" in literal))

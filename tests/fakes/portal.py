@@ -62,6 +62,7 @@ from tests.fakes.awaiting import run
 from tests.fakes.dialer import FakeDialer, FakeUpstream
 from tests.fakes.forwards import FakeForwards
 from tests.fakes.locks import FakeLockStore
+from tests.fakes.names import by_nobody
 from tests.fakes.offload import FakeOffload
 from tests.fakes.owners import FakeOwners
 from tests.fakes.passwords import FakePasswordCheck
@@ -214,7 +215,7 @@ class FakePortal:
         listeners = Listeners(())
         for address, port in own:
             listeners.add(address, port)
-        nodes = Nodes(self.offload, self.clock, allow=("localhost",), ports=(1024, 65535))
+        nodes = Nodes(by_nobody, self.clock, allow=("localhost",), ports=(1024, 65535))
         authorizer = Authorizer(self.owners, self.accounts, self.clock, own=listeners)
         self.forwards = FakeForwards()
         self.tls = FakeTls()
