@@ -152,4 +152,7 @@ def _last_holder(descriptors: Sequence[int]) -> int:
 
 
 def _is_over(pid: int) -> bool:
-    return os.waitpid(pid, os.WNOHANG)[0] == pid
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True  # somebody else has waited for it

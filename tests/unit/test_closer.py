@@ -94,6 +94,7 @@ def test_beyond_the_bound_a_process_takes_over_what_waits(lingering: Callable[[]
     [pid] = made._processes[EVIL]
     assert eventually(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None)
     assert module._is_over(pid)
+    assert module._is_over(pid), "also when somebody else has waited for it"
 
 
 def test_without_room_for_a_process_it_goes_on_waiting(

@@ -37,7 +37,7 @@ def test_accounts_take_turns_at_their_address_and_addresses_among_each_other() -
     line.put(("home", "alice"), "home alice")
     line.put(("evil", "a"), "evil a again")
     line.put(("evil", "d"), "evil d")
-    assert drain(line) == ["evil a", "home alice", "evil b", "evil c", "evil a again", "evil d"]
+    assert drain(line) == ["evil a", "home alice", "evil b", "evil c", "evil d", "evil a again"]
 
 
 def test_what_is_nobodys_goes_first() -> None:
