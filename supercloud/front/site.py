@@ -55,6 +55,7 @@ from supercloud.front.signin import SignIn
 from supercloud.front.static_files import NO_WORKER, STATIC
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
+from supercloud.message.fields import cookie
 from supercloud.message.head import SHOWN_IN, RequestHead
 from supercloud.notice import Told
 from supercloud.routing.homeward import home_of
