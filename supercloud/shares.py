@@ -106,17 +106,16 @@ class Shares:
         self._held: Counter[tuple[Hashable, ...]] = Counter()
         self._waits: Counter[tuple[Hashable, ...]] = Counter()
 
-    @property
-    def has_room(self) -> bool:
-        """Whether somebody new would not wait, as far as it is not their own share that is used up."""
-        return self._inside < self._places
+    def has_room(self, *path: Hashable) -> bool:
+        """Whether `enter` would not wait."""
+        return self._inside < self._places and self._may(path[:1])
 
     def enter(self, *path: Hashable) -> Deferred[None]:
         """Wait for a place; once there is one, `leave` gives it back. Cancelling the wait is fine.
 
         :raises Busy: as many of that account's wait as may.
         """
-        if self._inside < self._places and self._may(path[:1]):
+        if self.has_room(*path):
             self._take(path)
             return succeed(None)
         if self._waits[path[:1]] >= self._most:

@@ -38,7 +38,8 @@ class Checks:
         """
         by_address = self._strangers, (shared_key(address), text_key(account))
         by_browser = self._known, (text_key(account), known)
-        is_better = known and (self._known.has_room or not self._strangers.has_room)
+        waits_as_stranger = not self._strangers.has_room(*by_address[1])
+        is_better = known and (waits_as_stranger or self._known.has_room(*by_browser[1]))
         shares, path = by_browser if is_better else by_address
         await shares.enter(*path)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from twisted.internet.defer import Deferred
 
@@ -41,8 +43,11 @@ class Pam:
 
 
 @pytest.fixture
-def pam() -> Pam:
-    return Pam()
+def pam() -> Iterator[Pam]:
+    made = Pam()
+    yield made
+    while made.running:
+        made.answer()
 
 
 def test_one_address_does_not_take_all_checks(pam: Pam) -> None:
@@ -91,6 +96,17 @@ def test_a_stolen_cookie_takes_one_place_of_them(pam: Pam) -> None:
     assert OF_KNOWN > 1
     pam.start("alice", EVIL, BROWSER)
     assert pam.asked[-1] == "alice"
+
+
+def test_a_known_browser_never_waits_among_the_strangers_of_its_address(pam: Pam) -> None:
+    for n in range(50):
+        pam.start(f"account{n}", EVIL)
+    for n in range(OF_KNOWN):
+        pam.start(f"known{n}", HOME, b"%016d" % n)
+    pam.start("alice", EVIL, BROWSER)
+    while "alice" not in pam.asked:
+        assert pam.answer() not in [f"account{n}" for n in range(OF_ONE_ADDRESS + 1, 50)]
+    assert len(pam.asked) <= 2 * OF_ONE_ADDRESS + OF_KNOWN + 1
 
 
 def test_known_browsers_take_strangers_places_while_there_are_any(pam: Pam) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -32,8 +34,12 @@ class Monitor:
 
 
 @pytest.fixture
-def monitor() -> Monitor:
-    return Monitor()
+def monitor() -> Iterator[Monitor]:
+    made = Monitor()
+    yield made
+    for _, _, answered in made.asked:
+        if not answered.called:
+            answered.callback([])
 
 
 def test_slow_searches_for_one_accounts_sockets_leave_a_place_to_another(monitor: Monitor) -> None:

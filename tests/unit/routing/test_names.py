@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
@@ -39,8 +41,12 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site()
+def site() -> Iterator[Site]:
+    made = Site()
+    yield made
+    while made.asked:
+        next(iter(made.asked.values())).callback(())
+    assert made.clock.getDelayedCalls() == []
 
 
 def test_450_names_whose_dns_never_answers_keep_nobody_else_from_a_name(site: Site) -> None:
