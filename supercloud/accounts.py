@@ -65,9 +65,9 @@ class Accounts:
         return principal
 
     async def exists(self, login: str) -> bool:
-        """Whether this host has such an account, admitted or not."""
+        """Whether this host has such an account, admitted or not; in one share for all who give names."""
         try:
-            await self._offload.run(read_account, login)
+            await self._offload.run_for("names that were given", read_account, login)
         except NoAccount:
             return False
         return True

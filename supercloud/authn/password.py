@@ -24,8 +24,7 @@ from supercloud.authn.claim import Claims
 from supercloud.authn.credential import Credential
 from supercloud.authn.throttle import Attempt, Throttle
 from supercloud.errors import AccountClosed, Busy, NotAuthenticated, PortalError
-from supercloud.identity import NoAccount, Principal
-from supercloud.monitor.accounts import is_login
+from supercloud.identity import NoAccount, Principal, is_login
 from supercloud.monitor.wire import PasswordOutcome
 from supercloud.secret import Secret
 
