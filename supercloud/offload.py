@@ -11,7 +11,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
-from supercloud.shares import Shares
+from supercloud.lines import Shares
 
 P = ParamSpec("P")
 R = TypeVar("R")

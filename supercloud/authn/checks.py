@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from supercloud.authn.whence import shared_key, text_key
-from supercloud.shares import Shares
+from supercloud.lines import Shares
 
 # Checks at once; all together they are the monitor's own bound (kinds.Bounds.passwords), over which it refuses.
 OF_STRANGERS: Final = 6

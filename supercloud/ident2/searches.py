@@ -16,7 +16,7 @@ from supercloud import events
 from supercloud.errors import Undecided
 from supercloud.ident2.lookup import HolderSearch
 from supercloud.ident2.processes import Process
-from supercloud.shares import Shares
+from supercloud.lines import Shares
 
 AT_ONCE: Final = 2  # the monitor's own bound (kinds.Bounds)
 WAITING: Final = 100  # of one account

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from twisted.logger import Logger
 
 from supercloud.ident2.wire import Answer, Question
-from supercloud.shares import Line
+from supercloud.lines import Line
 
 _log = Logger()
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from supercloud import events
 from supercloud.errors import Undecided
-from supercloud.shares import Shares
+from supercloud.lines import Shares
 
 # Seconds that a look-up is believed: long enough for the seventy requests of a page, far below a job's life.
 BELIEVED: Final = 5.0

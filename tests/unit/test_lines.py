@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import CancelledError, Deferred
 
 from supercloud.errors import Busy
-from supercloud.shares import Line, Shares
+from supercloud.lines import Line, Shares
 
 
 def drain(line: Line[str]) -> list[str]:
