@@ -55,7 +55,8 @@ class Access:
         """
         reservation = None if forward is None else forward.reservation
         try:
-            return await self.authorizer.authorize(principal, await self.nodes.resolve(application), reservation)
+            target = await self.nodes.resolve(application, principal.uid)
+            return await self.authorizer.authorize(principal, target, reservation)
         except PortalError as error:
             if forward is None or self.forwards is None:
                 raise

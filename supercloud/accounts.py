@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any, Protocol
 
 from supercloud.identity import NoAccount, Principal
@@ -13,7 +13,11 @@ from supercloud.identity import NoAccount, Principal
 class Offloaded(Protocol):
     """Runs a blocking call elsewhere and answers with an awaitable."""
 
-    def run(self, call: Callable[..., Any], *args: Any) -> Any: ...
+    def run(self, call: Callable[..., Any], *args: Any) -> Any:
+        """For the portal itself."""
+
+    def run_for(self, account: Hashable, call: Callable[..., Any], *args: Any) -> Any:
+        """For an account, in its share."""
 
 
 def read_account(key: str | int) -> Principal:
@@ -52,7 +56,7 @@ class Accounts:
 
         :raises NoAccount: see `read_account`; or the account is not admitted.
         """
-        principal: Principal = await self._offload.run(read_account, key)
+        principal: Principal = await self._offload.run_for(key, read_account, key)
         if self._only is not None:
             if principal.uid != self._only:
                 raise NoAccount(f"{principal} is not the account that runs this portal")
@@ -61,9 +65,9 @@ class Accounts:
         return principal
 
     async def exists(self, login: str) -> bool:
-        """Whether this host has such an account, admitted or not."""
+        """Whether this host has such an account, admitted or not; in one share for all who give names."""
         try:
-            await self._offload.run(read_account, login)
+            await self._offload.run_for("names that were given", read_account, login)
         except NoAccount:
             return False
         return True

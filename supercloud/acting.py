@@ -16,6 +16,7 @@ from supercloud import events
 from supercloud.accounts import Accounts
 from supercloud.config import Front, Settings, WrongSettings
 from supercloud.ident2.processes import Process
+from supercloud.ident2.searches import Searches
 from supercloud.identity import Principal
 from supercloud.message.claims import Claims
 from supercloud.monitor.client import Monitor, start_monitor
@@ -73,6 +74,7 @@ class Acting:
         self._way: WayToWorker | None = None
         self._asking: Asking | None = None
         self._monitor: Monitor | None = None
+        self._searches = Searches(self._read_holders, reactor)
 
     def start(self) -> None:
         """Make the folder of sockets and start the monitor; while twistd is still root, and before the reactor runs.
@@ -125,8 +127,11 @@ class Acting:
     async def find_holders(self, inode: int, uid: int) -> list[Process]:
         """The processes of this host that hold a socket, which the front itself may not see.
 
-        :raises Undecided: the monitor cannot say.
+        :raises Busy, Undecided: see `Searches.find`; or the monitor cannot say.
         """
+        return await self._searches.find(inode, uid)
+
+    async def _read_holders(self, inode: int, uid: int) -> list[Process]:
         found = await self.monitor.read_holders(inode, uid)
         return [Process(one.pid, one.uid, one.gid, frozenset(one.groups), started=0) for one in found.holders]
 

@@ -17,6 +17,7 @@ from supercloud.acting import Acting
 from supercloud.authn import lock_store
 from supercloud.authn.authenticate import Authenticator
 from supercloud.authn.handed import Handed
+from supercloud.authn.known import KnownBrowsers
 from supercloud.authn.lock_store import SqliteLockStore
 from supercloud.authn.notices import Board
 from supercloud.authn.recurring import Recurring
@@ -41,6 +42,7 @@ from supercloud.front.origin_page import OriginPage
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.ident2.client import Ident2Client
+from supercloud.identity import Principal
 from supercloud.links import navigation
 from supercloud.membership import Membership
 from supercloud.message.claims import Claims
@@ -52,7 +54,9 @@ from supercloud.ownership.owners import Owners
 from supercloud.pipeline import Pipeline
 from supercloud.relay.handshake import Handshakes
 from supercloud.routing.always import Always
+from supercloud.routing.dns import NodeNames
 from supercloud.routing.hosts import Hosts
+from supercloud.routing.names import PLACES
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.origin_rule import OriginRule
 from supercloud.shares import Shares
@@ -144,9 +148,10 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     authenticator = Authenticator(sessions, accounts, standing, credentials.programs, board.refusal)
     hosts = on.hosts
     # Whoever may ask for a name in a domain of theirs decides how long its look-up takes.
-    names = Offload(reactor, name="supercloud-names")
-    names.start()
-    nodes = Nodes(names, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
+    names = Offload(reactor, name="supercloud-names", threads=PLACES)
+    sites = Offload(reactor, name="supercloud-sites", threads=2, each=1, waiting=5)
+    listed = Offload(reactor, name="supercloud-listing", threads=2, each=1)
+    nodes = Nodes(NodeNames(names, reactor).addresses, reactor, allow=settings.nodes.allow, ports=settings.nodes.ports)
     authorizer = Authorizer(
         Owners(on.ident2, on.offload, reactor),
         accounts,
@@ -166,10 +171,11 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         rule=rule,
         uid=os.geteuid(),
     )
-    looks = Offload(reactor, name="supercloud-desk", threads=64)
+    looks = Offload(reactor, name="supercloud-desk", threads=64, each=4)
     books = Offload(reactor, name="supercloud-books", threads=1)
-    looks.start()
-    books.start()
+    beside = (looks, books, names, sites, listed)
+    for one in beside:
+        one.start()
     desk = make_desk(
         reactor,
         str(settings.run / "portal.sock"),
@@ -189,7 +195,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     closing = Closing(sessions, (credentials,), watch, on.acting.end_workers)
     standing.start(lambda: on.acting.in_use | watch.in_use, closing)
     listing = Listing(
-        on.offload,
+        listed,
         hosts,
         is_own=on.own.is_own,
         ports=settings.nodes.ports,
@@ -203,6 +209,10 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
 
     certificates = Recurring(reactor, LOOK, lambda: sessions.end_doubted(doubt), "looking after certificates")
     certificates.start()
+
+    def on_sites(who: Principal) -> Any:
+        return sites.run_for(who.uid, _look_at_origins, front, on.now())
+
     opening = Opening(on.acting.asking, nodes, hosts, handed)
     links = navigation(has_forwards=is_there(settings.forwards.directory))
     tickets = Tickets(sealer=sealer, sessions=sessions, store=store, offload=on.storage, now=on.now)
@@ -213,6 +223,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             sessions=sessions,
             entrance=Entrance(hosts, sessions, tickets, access, rule),
             throttle=throttle,
+            known=KnownBrowsers(sealer, on.now),
             ways=ways,
             listing=listing.of,
             acts=on.acts,
@@ -220,7 +231,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
             tokens=credentials.tokens,
             opening=opening,
             files=files_of(settings.dav.roots),
-            origins=OriginPage(lambda: names.run(_look_at_origins, front, on.now()), links),
+            origins=OriginPage(on_sites, links),
             links=links,
             notices=board.shown,
         )
@@ -256,7 +267,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     if isinstance(tls, Tls):
         reloads["the certificates of forwards"] = tls.reload
     reloads["where applications live"] = partial(_look_at_wildcards, hosts, front)
-    return Assembled(pipeline, site, (desk.stop, looks.stop, books.stop, names.stop, *looking, *keeping), reloads)
+    return Assembled(pipeline, site, (desk.stop, *(one.stop for one in beside), *looking, *keeping), reloads)
 
 
 def make_hosts(front: Front, bound: Sequence[tuple[Listen, int]]) -> Hosts:

@@ -16,7 +16,7 @@ import msgspec
 MOST_BYTES: Final = 64 * 1024
 MOST_DESCRIPTORS: Final = 4
 # For as many as can be sent (SCM_MAX_FD): what does not fit the kernel closes itself, in the middle of the call.
-_ROOM: Final = socket.CMSG_LEN(253 * array("i").itemsize)
+ROOM: Final = socket.CMSG_LEN(253 * array("i").itemsize)
 
 Close = Callable[[Sequence[int]], object]
 
@@ -92,10 +92,10 @@ def receive(connected: socket.socket, close: Close | None = None) -> tuple[bytes
     """Take the bytes of one message and its descriptors; see `Packets.receive`."""
     try:
         # Not socket.recv_fds: it forgets the flags that it is given, and the descriptors would be inherited.
-        data, ancillary, flags, _ = connected.recvmsg(MOST_BYTES + 1, _ROOM, socket.MSG_CMSG_CLOEXEC)
+        data, ancillary, flags, _ = connected.recvmsg(MOST_BYTES + 1, ROOM, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         raise Gone from None
-    descriptors = _descriptors_in(ancillary)
+    descriptors = descriptors_in(ancillary)
     close = close or close_all
     is_truncated = flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC) or len(data) > MOST_BYTES
     if is_truncated or len(descriptors) > MOST_DESCRIPTORS:
@@ -107,7 +107,8 @@ def receive(connected: socket.socket, close: Close | None = None) -> tuple[bytes
     return data, descriptors
 
 
-def _descriptors_in(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+def descriptors_in(ancillary: Sequence[tuple[int, int, bytes]]) -> list[int]:
+    """Those that came with a message (recvmsg)."""
     found = array("i")
     for level, kind, data in ancillary:
         if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):

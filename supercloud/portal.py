@@ -45,7 +45,6 @@ from supercloud.workers.become import become
 
 LINGER: Final = 10.0  # seconds for workers and threads to end, once connections have
 _STDERR: Final = 2
-_ACCOUNTS: Final = 10  # whose requests may all wait for a thread at once: one alone must not use up the room
 
 
 class Portal(Service):
@@ -82,8 +81,9 @@ class Portal(Service):
         self._reloads: dict[str, Callable[[], Exception | None]] = {}
         self._ports: list[Any] = []  # IListeningPort, whose getHost() is an IPv4Address or IPv6Address
         self._own = Listeners(own)
-        room = _ACCOUNTS * front.per_principal.streams
-        self._offload = Offload(reactor, name="supercloud-offload", waiting=room)
+        # Each request of an account may wait for a thread, in the account's own line.
+        room = front.per_principal.streams
+        self._offload = Offload(reactor, name="supercloud-offload", each=2, waiting=room)
         # One thread: SQLite writes one after the other anyway, and nobody's DNS time-out shall delay a sign-in.
         self._storage = Offload(reactor, name="supercloud-storage", threads=1, waiting=room)
         self._doors: list[Door] = []

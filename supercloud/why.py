@@ -140,7 +140,7 @@ class Why:
     async def _listener(self, principal: Principal, place: Place, told: _Told) -> None:
         access, reservation = self.access, None if place.forward is None else place.forward.reservation
         told.at("node")
-        target = await access.nodes.resolve(place.application)
+        target = await access.nodes.resolve(place.application, principal.uid)
         told.say(f"{place.application.node} is allowed: {', '.join(target.addresses)}")
         told.at("listener")
         for address in target.addresses:

@@ -19,11 +19,12 @@ from twisted.python.failure import Failure
 
 from supercloud import events
 from supercloud.authn.authenticate import PrincipalLookup
+from supercloud.authn.checks import Checks
 from supercloud.authn.claim import Claims
 from supercloud.authn.credential import Credential
-from supercloud.authn.throttle import Throttle
+from supercloud.authn.throttle import Attempt, Throttle
 from supercloud.errors import AccountClosed, Busy, NotAuthenticated, PortalError
-from supercloud.identity import NoAccount, Principal
+from supercloud.identity import NoAccount, Principal, is_login
 from supercloud.monitor.wire import PasswordOutcome
 from supercloud.secret import Secret
 
@@ -94,6 +95,7 @@ class Passwords:
         self._accounts = accounts
         self._claims = Claims(accounts.exists)
         self._throttle = throttle
+        self._checks = Checks()
         self._clock = clock
         self._remember = remember
         self._key = secrets.token_bytes(32)
@@ -122,12 +124,13 @@ class Passwords:
                 return await _wait(self._asking[digest])
         return await self.check(login, password, address)
 
-    async def check(self, login: str, password: Secret, address: str) -> Password:
+    async def check(self, login: str, password: Secret, address: str, known: bytes = b"") -> Password:
         """For somebody who signs in: ask, after whatever delay earlier failures have earned.
 
         Whoever stops waiting does not end the question, so that leaving early leaves no failure uncounted.
 
         :param password: overwritten as soon as the monitor has it, or will not get it.
+        :param known: see `KnownBrowsers.read`.
         :raises NotAuthenticated: it is not the account's, or there is no such account here: one text for all.
         :raises AccountClosed: the account may not be used now.
         :raises Busy: nobody could say, or too many wait.
@@ -136,7 +139,7 @@ class Passwords:
         waiting: list[Deferred[Password]] = []
         self._asking.setdefault(digest, waiting)
         answered = _wait(waiting)
-        asking = Deferred.fromCoroutine(self._ask(login, password, address))
+        asking = Deferred.fromCoroutine(self._ask(login, password, address, known))
         events.watch(asking.addBoth(self._answer, digest, waiting), "asking about a password")
         return await answered
 
@@ -187,12 +190,13 @@ class Passwords:
             del self._of[password.principal.uid]
         return password
 
-    async def _ask(self, login: str, password: Secret, address: str) -> Password:
+    async def _ask(self, login: str, password: Secret, address: str, known: bytes) -> Password:
         claim = self._claims.of(login)
         try:
-            await self._throttle.admit(address, login)
+            # What can be nobody's name costs no time to refuse: all such count as one account.
+            attempt = await self._throttle.admit(address, login if is_login(login) else "", known)
             self._claims.look_up(claim, login)
-            outcome = await self._outcome(login, password, address)
+            outcome = await self._outcome(attempt, login, password, address, known)
         except PortalError as error:
             error.claimed = claim.shown
             raise
@@ -207,21 +211,29 @@ class Passwords:
             raise NotAuthenticated(str(error), public=WRONG, claimed=claim.shown) from None
         return Password(principal, self._clock.seconds() + self._remember)
 
-    async def _outcome(self, login: str, password: Secret, address: str) -> PasswordOutcome:
+    async def _outcome(
+        self, attempt: Attempt, login: str, password: Secret, address: str, known: bytes
+    ) -> PasswordOutcome:
         outcome: PasswordOutcome = "broken"
         try:
-            outcome = await self._check.check_password(login, password.data, address)
+            outcome = await self._checks.run(
+                lambda: self._check.check_password(login, password.data, address),
+                address=address,
+                account=login,
+                known=known,
+            )
         finally:
-            self._count(outcome, address, login)
+            _count(attempt, outcome)
         return outcome
 
-    def _count(self, outcome: PasswordOutcome, address: str, login: str) -> None:
-        if outcome == "good":
-            self._throttle.succeeded(address, login)
-        elif outcome == "bad":
-            self._throttle.failed(address, login)
-        else:
-            self._throttle.undecided(address, login)
+
+def _count(attempt: Attempt, outcome: PasswordOutcome) -> None:
+    if outcome == "good":
+        attempt.succeeded()
+    elif outcome == "bad":
+        attempt.failed()
+    else:
+        attempt.undecided()
 
 
 def _wait(waiting: list[Deferred[Password]]) -> Deferred[Password]:

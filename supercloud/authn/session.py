@@ -158,7 +158,7 @@ class Sessions:
         # In memory first: what ends the account's sessions while the store is written then reaches this one too.
         session = self._meet(row)
         try:
-            for oldest in await self._offload.run(self._store.add, row, MAX_PER_ACCOUNT):
+            for oldest in await self._offload.run_for(principal.uid, self._store.add, row, MAX_PER_ACCOUNT):
                 self._leave(oldest, KICKED_BY_CAP)
         except BaseException:
             self._leave(session.id, "could not be kept")
@@ -182,7 +182,7 @@ class Sessions:
             return None
         session = self._met.get(read.session)
         if session is None or not self.is_live(session):
-            session = await self.find(read.session)
+            session = await self.find(read.session, read.uid)
         if session is None or session.uid != read.uid:
             return None
         return Visit(session, origin, read.owner)
@@ -203,13 +203,16 @@ class Sessions:
         """It is being used now."""
         session.last_seen = self._now()
 
-    async def find(self, session_id: str) -> Session | None:
-        """A live session, from memory or, after a restart or from another process, from the store."""
+    async def find(self, session_id: str, uid: int) -> Session | None:
+        """A live session, from memory or, after a restart or from another process, from the store.
+
+        :param uid: whose it is said to be: in whose share the store is asked.
+        """
         known = self._met.get(session_id)
         if known is not None and self.is_live(known):
             return known
         for _ in range(_LOOK_AGAIN):
-            row, position = await self._offload.run(self._store.find, session_id)
+            row, position = await self._offload.run_for(uid, self._store.find, session_id)
             # Otherwise sessions were heard to be over since that answer: this may be one of them.
             if position >= self._position:
                 break
@@ -232,7 +235,7 @@ class Sessions:
     async def end_all(self, uid: int, reason: str) -> None:
         """End every session of an account, as `end` does."""
         self.forget(uid, reason)
-        await self._offload.run(self._store.end_all, uid, reason)
+        await self._offload.run_for(uid, self._store.end_all, uid, reason)
         await self._poll()
 
     async def end_doubted(self, doubt: Callable[[Session], str | None]) -> None:
@@ -252,8 +255,8 @@ class Sessions:
 
     async def list(self, uid: int) -> tuple[Session, ...]:
         """Live sessions of an account in all processes, oldest first. At most `MAX_PER_ACCOUNT`."""
-        rows: tuple[SessionRow, ...] = tuple(await self._offload.run(self._store.of_account, uid))
-        found = [await self.find(row.id) for row in rows]
+        rows: tuple[SessionRow, ...] = tuple(await self._offload.run_for(uid, self._store.of_account, uid))
+        found = [await self.find(row.id, uid) for row in rows]
         return tuple(session for session in found if session is not None)
 
     def _meet(self, row: SessionRow) -> Session:
@@ -294,7 +297,7 @@ class Sessions:
         elif self._now() >= session.ends:
             self._leave(session.id, "expired")
         else:
-            self._watch(self.find(session.id), lambda: self._leave(session.id, "idle"))
+            self._watch(self.find(session.id, session.uid), lambda: self._leave(session.id, "idle"))
 
     def _watch(self, coroutine: Coroutine[Any, Any, object], otherwise: Callable[[], None]) -> None:
         def failed(failure: Failure) -> None:

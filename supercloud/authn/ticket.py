@@ -37,7 +37,7 @@ _HASH = re.compile(r"[A-Za-z0-9_-]{43}")
 class SessionLookup(Protocol):
     """Finds live sessions."""
 
-    async def find(self, session_id: str) -> Session | None: ...
+    async def find(self, session_id: str, uid: int) -> Session | None: ...
 
     def is_live(self, session: Session) -> bool: ...
 
@@ -171,10 +171,10 @@ class Tickets:
             return Flaw.OTHER_ORIGIN
         if not hmac.compare_digest(ticket.nonce_hash, hash_nonce(nonce)) or not self.is_nonce(nonce, origin):
             return Flaw.OTHER_NONCE
-        session = await self._sessions.find(ticket.session)
+        session = await self._sessions.find(ticket.session, ticket.uid)
         if session is None or session.uid != ticket.uid:
             return Flaw.SESSION_OVER
-        if not await self._offload.run(self._store.use_ticket, ticket.id, ticket.ends):
+        if not await self._offload.run_for(ticket.uid, self._store.use_ticket, ticket.id, ticket.ends):
             return Flaw.REPLAYED
         if not self._sessions.is_live(session):
             return Flaw.SESSION_OVER

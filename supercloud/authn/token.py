@@ -110,7 +110,7 @@ class Tokens:
         now = self._now()
         told = write_scopes(scopes)
         row = TokenRow(secrets.token_hex(5), _digest(text), principal.uid, principal.login, told, name, now, now + life)
-        await self._offload.run(self._store.add, row, MAX_PER_ACCOUNT)
+        await self._offload.run_for(row.uid, self._store.add, row, MAX_PER_ACCOUNT)
         return text, row
 
     async def verify(self, text: str, address: str = "") -> Token | None:
@@ -154,7 +154,7 @@ class Tokens:
     async def list(self, uid: int) -> tuple[TokenRow, ...]:
         """Tokens of an account, oldest first, with those that expired lately. At most `MAX_PER_ACCOUNT`."""
         await self._save()
-        return tuple(await self._offload.run(self._store.of_account, uid))
+        return tuple(await self._offload.run_for(uid, self._store.of_account, uid))
 
     async def revoke(self, uid: int, token_id: str) -> bool:
         """End a token of an account: here at once, in other processes within 2 s.
@@ -164,7 +164,7 @@ class Tokens:
         for digest, token in list(self._met.items()):
             if token.row.id == token_id and token.row.uid == uid:
                 self._leave(digest, "revoked")
-        is_done: bool = await self._offload.run(self._store.revoke, uid, token_id)
+        is_done: bool = await self._offload.run_for(uid, self._store.revoke, uid, token_id)
         # An answer of the store that was on its way may have brought it back to memory.
         await self._poll()
         return is_done
@@ -180,7 +180,7 @@ class Tokens:
         await self._looking.enter(address)
         answered: Deferred[TokenRow | None] = Deferred()
         try:
-            looking = self._offload.run(self._store.find, digest)
+            looking = self._offload.run_for(address, self._store.find, digest)
         except BaseException:
             self._looking.leave(address)
             raise

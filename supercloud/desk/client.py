@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -19,6 +20,7 @@ from supercloud.packets import Garbled, Gone, receive, send
 # later, and whoever gave up in the middle of a write would leave its locks behind.
 DEADLINE: Final = 60.0
 _FULL: Final = 0.02  # seconds until the next try when more wait to be let in than the kernel keeps
+_NOT_IN: Final = 0.001  # and when a descriptor is not taken, as we are not let in yet
 
 A = TypeVar("A", bound=Message)
 
@@ -56,7 +58,8 @@ class Desk:
             connected = self._connected(ends)
             try:
                 self._send(connected, data, descriptors, ends)
-            except Gone:  # of a portal that was restarted since
+            except Gone:  # of a portal that was restarted since, or that sent us away
+                _heed_parting(connected)
                 self._drop()
                 connected = self._connected(ends)
                 self._send(connected, data, descriptors, ends)
@@ -86,7 +89,11 @@ class Desk:
         made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         try:
             self._connect(made, ends)
-            self._send(made, msgspec.msgpack.encode(Hello(VERSION)), (), ends)
+            try:
+                self._send(made, msgspec.msgpack.encode(Hello(VERSION)), (), ends)
+            except Gone:
+                _heed_parting(made)
+                raise
         except BaseException:
             made.close()
             raise
@@ -105,8 +112,13 @@ class Desk:
                 time.sleep(_FULL)
 
     def _send(self, connected: socket.socket, data: bytes, descriptors: Sequence[int], ends: float) -> None:
-        connected.settimeout(_left(ends))
-        send(connected, data, descriptors)
+        while True:
+            connected.settimeout(_left(ends))
+            try:
+                send(connected, data, descriptors)
+                return
+            except PermissionError:
+                time.sleep(_NOT_IN)
 
     def _receive(self, connected: socket.socket, answers: Sequence[type[A]], ends: float) -> A | Refused:
         connected.settimeout(_left(ends))
@@ -126,6 +138,15 @@ class Desk:
             with self._guard:
                 self._open.discard(connected)
             connected.close()
+
+
+def _heed_parting(connected: socket.socket) -> None:
+    """:raises Refusal: the portal said why before it ended the connection, which is of no use any more."""
+    connected.setblocking(False)
+    with suppress(Gone, Garbled, OSError, ValueError, RecursionError):
+        said = _decoder(()).decode(receive(connected)[0])
+        connected.close()
+        raise Refusal(said.code, said.reason)
 
 
 def _left(ends: float) -> float:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from supercloud.accounts import Offloaded
 from supercloud.desk import lock_wire as wire
-from supercloud.desk.fair import Fair
 from supercloud.desk.locks import LockBook
 from supercloud.desk.proof import Prover
 from supercloud.desk.service import Asker, Handler
@@ -19,7 +19,7 @@ class LockService:
     :param storage: one thread, in which all of the book's work is done.
     """
 
-    def __init__(self, book: LockBook, prover: Prover, storage: Fair) -> None:
+    def __init__(self, book: LockBook, prover: Prover, storage: Offloaded) -> None:
         self._book = book
         self._prover = prover
         self._storage = storage
@@ -95,9 +95,9 @@ class LockService:
         return Done()
 
     async def _ask(self, asker: Asker, call: Callable[..., Message], *args: Any) -> Message:
-        answer: Message = await self._storage.run(asker.uid, call, *args)
+        answer: Message = await self._storage.run_for(asker.uid, call, *args)
         return answer
 
     async def _do(self, asker: Asker, call: Callable[..., None], *args: Any) -> Message:
-        await self._storage.run(asker.uid, call, *args)
+        await self._storage.run_for(asker.uid, call, *args)
         return Done()

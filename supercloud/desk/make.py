@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from supercloud.accounts import Offloaded
-from supercloud.desk.fair import Fair
 from supercloud.desk.lock_service import LockService
 from supercloud.desk.locks import LockBook
 from supercloud.desk.proof import Prover
@@ -18,7 +17,6 @@ from supercloud.desk.store import Store
 from supercloud.desk.wire import Message
 
 FILE: Final = "desk.sqlite"  # in the state folder
-PER_UID: Final = 2  # questions of one account that the books have at once; a hard one takes some 0.1 s
 
 Handlers = Mapping[type[Message], Handler]
 
@@ -65,8 +63,8 @@ def make_desk(
 
     :param path: of the socket, to which everybody may connect.
     :param state: the portal's folder of its own, on a local file system.
-    :param offload: several threads of its own: a file server that does not answer holds up to four for each account.
-    :param storage: one thread of its own: an account can give it much to do.
+    :param offload: several threads of its own, few for each account: a file server that does not answer holds them.
+    :param storage: one thread of its own: an account can give it much to do, some 0.1 s for a hard question.
     :param now: Unix seconds.
     :param handlers: what others answer here, by kind of message.
     """
@@ -78,6 +76,5 @@ def make_desk(
 def own_handlers(store: Store, prover: Prover, storage: Offloaded, now: Callable[[], float]) -> Handlers:
     """Locks and dead properties."""
     properties = PropertyBook(store, now=now)
-    books = Fair(storage, per_uid=PER_UID)
-    locks = LockService(LockBook(store, properties, now=now), prover, books)
-    return {**locks.handlers, **PropertyService(properties, prover, books).handlers}
+    locks = LockService(LockBook(store, properties, now=now), prover, storage)
+    return {**locks.handlers, **PropertyService(properties, prover, storage).handlers}

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from supercloud.accounts import Offloaded
-from supercloud.desk.fair import Fair
 from supercloud.desk.identity import Seen, is_reading, is_writing, look, path_of
 from supercloud.desk.permission import may_change, read_list
 from supercloud.desk.service import Asker
@@ -18,7 +17,6 @@ from supercloud.desk.wire import Key, Refusal
 
 _ACCESS_LIST: Final = "system.posix_acl_access"
 _NO_LIST: Final = frozenset({errno.ENODATA, errno.EOPNOTSUPP})
-PER_UID: Final = 4  # looks of one account at once: a file server that is dead may hold each for long
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +40,10 @@ class Proof:
 
 
 class Prover:
-    """Looks at descriptors beside the reactor's thread, few at once for each account."""
+    """Looks at descriptors beside the reactor's thread, in the share of whoever sent them."""
 
-    def __init__(self, offload: Offloaded, *, per_uid: int = PER_UID) -> None:
-        self._fair = Fair(offload, per_uid=per_uid)
+    def __init__(self, offload: Offloaded) -> None:
+        self._offload = offload
 
     async def prove(self, asker: Asker, descriptors: Sequence[int], *, is_nameless: bool = False) -> Proof:
         """What the one descriptor proves.
@@ -57,7 +55,9 @@ class Prover:
         if len(descriptors) != 1:
             raise Refusal("no-descriptor", f"{len(descriptors)} descriptors")
         try:
-            proof: Proof = await self._fair.run(asker.uid, _prove, descriptors[0], asker.uid, asker.groups, is_nameless)
+            proof: Proof = await self._offload.run_for(
+                asker.uid, _prove, descriptors[0], asker.uid, asker.groups, is_nameless
+            )
         except OSError as error:
             raise Refusal("not-served", str(error)) from None
         return proof

@@ -19,13 +19,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
+import msgspec
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from supercloud import events
-from supercloud.desk.closer import Closer
+from supercloud.closer import Closer, take_descriptors
 from supercloud.desk.wire import VERSION, Hello, Message, Refusal, Refused
 from supercloud.errors import Busy
 from supercloud.packet_link import PacketLink, peer_of
@@ -34,11 +35,14 @@ PER_UID: Final = 40  # connections of one account: a worker has one a thread
 IN_ALL: Final = 10_000
 MOST_WAITING: Final = 1  # requests of one connection that came before the last was answered
 MOST_UNREAD: Final = 128 * 1024  # bytes of answers that the other end has not read, and asks on
-_BACKLOG: Final = 128
+_BACKLOG: Final = 4096  # connections that wait to be let in or sent away; the kernel takes net.core.somaxconn
 _BATCH: Final = 32  # connections before the reactor turns to others
 _PAUSE: Final = 1.0  # seconds without accepting when descriptors are used up
 _USED_UP: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PEER_GROUPS: Final = 59  # SO_PEERGROUPS, asm-generic/socket.h
+_SENT_AWAY: Final = msgspec.msgpack.encode(
+    Refused("busy", "this account has too many connections to the portal; let others of them end first")
+)
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -142,10 +146,6 @@ class Desk:
         for _ in range(_BATCH):
             if self._socket is None:
                 return
-            if self.closer.is_full:
-                events.warned(f"{self._path}: nobody is let in while so much waits to be closed")
-                self._pause()
-                return
             try:
                 connected, _address = self._socket.accept()
             except BlockingIOError:
@@ -175,14 +175,15 @@ class Desk:
         except OSError:
             self._send_away(uid, connected)
             return
+        take_descriptors(connected, True)
         self._by_uid[uid] += 1
         asker = Asker(pid=pid, uid=uid, gid=gid, groups=groups)
         self._connections.add(_Connection(self, self._reactor, connected, asker))
 
     def _send_away(self, uid: int, connected: socket.socket) -> None:
         with suppress(OSError):
-            connected.shutdown(socket.SHUT_RDWR)
-        self.closer.close(uid, [connected.detach()])
+            connected.send(_SENT_AWAY, socket.MSG_NOSIGNAL | socket.MSG_DONTWAIT)
+        self.closer.end(uid, connected)
 
     def left(self, connection: _Connection) -> None:
         """For connections: this one is over."""
@@ -302,6 +303,7 @@ def _bound(path: str) -> socket.socket:
     _remove_old(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
+        take_descriptors(made, False)  # of nobody, before they are let in
         made.bind(path)
         os.chmod(path, 0o666)  # noqa: S103, PTH101 - whoever connects is known by SO_PEERCRED
     except BaseException:

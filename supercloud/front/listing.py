@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from supercloud.accounts import Offloaded
 from supercloud.front.pages import Listed
-from supercloud.ident2.processes import Processes
+from supercloud.ident2.processes import Processes, SearchTooLong
 from supercloud.ident2.sockets import Sockets
 from supercloud.identity import Principal
 from supercloud.routing.hosts import Hosts
 from supercloud.target import Application
+
+NAMING: Final = 1.0  # seconds in which programs are looked for; a process of very many descriptors takes long each time
+UNNAMED: Final = "a program"
 
 
 class Listing:
@@ -43,11 +48,12 @@ class Listing:
         """What the account listens on at this host, by port."""
         if not self._has_localhost:
             return []
-        found: list[tuple[int, str]] = await self._offload.run(self._read, principal.uid)
+        found: list[tuple[int, str]] = await self._offload.run_for(principal.uid, self._read, principal.uid)
         return [self._listed(port, name, principal.uid) for port, name in found]
 
     def _read(self, uid: int) -> list[tuple[int, str]]:
         low, high = self._ports
+        ends = time.monotonic() + NAMING
         by_port: dict[int, tuple[int, str]] = {}
         for one in self._sockets.listeners(uid):
             host, port = one.local
@@ -55,9 +61,15 @@ class Listing:
                 continue
             if not host.is_loopback and not host.is_unspecified:
                 continue  # localhost does not lead there
-            holders = self._processes.search(one.inode, uid)
-            by_port[port] = (port, _command(holders[0].pid) if holders else "a program")
+            by_port[port] = (port, self._name(one.inode, uid) if time.monotonic() < ends else UNNAMED)
         return [by_port[port] for port in sorted(by_port)]
+
+    def _name(self, inode: int, uid: int) -> str:
+        try:
+            holders = self._processes.search(inode, uid)
+        except SearchTooLong:
+            return UNNAMED
+        return _command(holders[0].pid) if holders else UNNAMED
 
     def _listed(self, port: int, name: str, uid: int) -> Listed:
         application = Application("localhost", port)
@@ -70,10 +82,10 @@ def _command(pid: int) -> str:
     try:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
-        return "a program"
+        return UNNAMED
     # Some write a title over their words, as in "nginx: master process …".
     program = Path(words[0].split(" ")[0].rstrip(":")).name
     if program.startswith("python"):
         rest = [word for word in words[1:] if word and word != "-m" and not word.startswith("-")]
         return Path(rest[0]).name if rest else program
-    return program or "a program"
+    return program or UNNAMED

@@ -129,7 +129,7 @@ class Opening:
         if told is None:
             raise NothingListens(f"job {job} of {viewer.principal} has announced nothing", public=_UNTOLD)
         application = Application(told.node.lower(), told.port)
-        await self._nodes.resolve(application)
+        await self._nodes.resolve(application, viewer.principal.uid)
         self._handed.hand(viewer.session, application, told.authorization)
         return application, told.path
 

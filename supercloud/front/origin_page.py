@@ -10,13 +10,13 @@ from supercloud.identity import Principal
 from supercloud.origin_check import Name
 
 PATH = b"/.portal/origins"
-Look = Callable[[], Awaitable[tuple[list[Name], list[str]]]]
+Look = Callable[[Principal], Awaitable[tuple[list[Name], list[str]]]]
 
 
 class OriginPage:
     """Answers whoever is signed in: it says what everybody can see of the site.
 
-    :param look: at names, and what is advised; beside the reactor.
+    :param look: at names, and what is advised, for somebody; beside the reactor.
     :param links: on top of the page.
     """
 
@@ -26,5 +26,5 @@ class OriginPage:
 
     async def answer(self, exchange: Exchange, principal: Principal) -> None:
         """Look, and say it."""
-        names, advice = await self._look()
+        names, advice = await self._look(principal)
         exchange.respond(200, pages.FIELDS, pages.origins(principal.login, names, advice, links=self._links))

@@ -29,9 +29,13 @@ class PrincipalLookup(Protocol):
 
 
 class SignIn(Protocol):
-    """One way to say who one is at ``/login``."""
+    """One way to say who one is at ``/login``.
+
+    :cvar is_guessed: what is shown could be tried out, so failures make the next attempts wait.
+    """
 
     name: str
+    is_guessed: bool
 
     def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
         """Whether the request shows a credential of this kind."""
@@ -56,6 +60,7 @@ class LinkSignIn:
     """
 
     name = "link"
+    is_guessed = True
 
     def __init__(self, links: Links, accounts: PrincipalLookup, printed: Callable[[], object]) -> None:
         self._links = links
@@ -118,6 +123,7 @@ class CertificateSignIn:
     """
 
     name = "certificate"
+    is_guessed = False  # the handshake has proved it
 
     def __init__(self, scheme: CertificateScheme, accounts: PrincipalLookup, *, now: Callable[[], float]) -> None:
         self._scheme = scheme

@@ -19,6 +19,8 @@ import msgspec
 from supercloud import events
 from supercloud.authn import provenance
 from supercloud.authn.authenticate import SESSION_COOKIE, Authenticator, Viewer
+from supercloud.authn.known import KNOWN_COOKIE, KnownBrowsers
+from supercloud.authn.known import LIFE as KNOWN_FOR
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import looks_for_files
 from supercloud.authn.scope import TOKEN, Need, needed
@@ -53,6 +55,7 @@ from supercloud.front.signin import SignIn
 from supercloud.front.static_files import NO_WORKER, STATIC
 from supercloud.front.token_page import TokenPage
 from supercloud.identity import Principal
+from supercloud.message.fields import cookie
 from supercloud.message.head import SHOWN_IN, RequestHead
 from supercloud.notice import Told
 from supercloud.routing.homeward import home_of
@@ -70,6 +73,7 @@ class Parts:
     :ivar entrance: carries sessions to applications' origins.
     :ivar ways: to sign in, in the order in which they are tried.
     :ivar listing: the viewer's own listening sockets, for the first page.
+    :ivar known: tells browsers in which somebody has signed in before.
     :ivar passwords: for the form of ``/login``; None where the site takes none.
     :ivar tokens: for ``/tokens``; None where the site takes none.
     :ivar opening: for ``/open/``; None where there are no workers.
@@ -85,6 +89,7 @@ class Parts:
     sessions: Sessions
     entrance: Entrance
     throttle: Throttle
+    known: KnownBrowsers
     ways: tuple[SignIn, ...]
     listing: Callable[[Principal], Awaitable[list[Listed]]]
     acts: events.Acts
@@ -254,7 +259,7 @@ class Site:
             if not way.is_tried(exchange, query):
                 continue
             try:
-                principal = await self._try(way, exchange, query)
+                principal = await (self._try(way, exchange, query) if way.is_guessed else way.sign_in(exchange, query))
             except NotAuthenticated as error:
                 events.login_failed(way.name, exchange.address, str(error))
                 refusal = error
@@ -266,8 +271,10 @@ class Site:
     async def _login_by_form(self, exchange: Exchange, passwords: Passwords) -> None:
         form = await read_form(exchange)
         login, onward = form.get("login", "").strip(), form.get("next", "/")
+        shown = cookie(exchange.head.fields, KNOWN_COOKIE)
+        known = self._on.known.read(shown, login, origin=self._on.hosts.portal.host)
         try:
-            password = await passwords.check(login, form.password, exchange.address)
+            password = await passwords.check(login, form.password, exchange.address, known)
             await self._on.authenticator.admit(password.principal)
         except (NotAuthenticated, AccountClosed, Busy, UnderMaintenance) as error:
             self._sign_in_page(exchange, error, login=login, onward=onward)
@@ -285,7 +292,12 @@ class Site:
         exchange.audit.principal = principal.login
         # A host's cookies have no port: whichever listener asked for the certificate, one session serves the links.
         home = self._on.hosts.portal
-        raise Elsewhere(home.url + local(onward), fields=(self._on.entrance.cookie(session, home, principal.uid),))
+        known = self._on.known.cookie(principal.login, origin=home.host).encode("ascii")
+        fields = (
+            self._on.entrance.cookie(session, home, principal.uid),
+            (b"Set-Cookie", b"%b=%b; Max-Age=%d%b" % (KNOWN_COOKIE, known, KNOWN_FOR, COOKIE_FLAGS)),
+        )
+        raise Elsewhere(home.url + local(onward), fields=fields)
 
     def _sign_in_page(
         self, exchange: Exchange, refusal: PortalError | None, *, login: str = "", onward: str = "/"
@@ -312,13 +324,13 @@ class Site:
         """Try one way, after whatever delay earlier failures have earned."""
         throttle, address = self._on.throttle, exchange.address
         account = f"at {address}"  # these credentials name no account before they are checked
-        await throttle.admit(address, account)
-        has_succeeded = False
+        attempt = await throttle.admit(address, account)
+        over = attempt.failed
         try:
             principal = await way.sign_in(exchange, query)
-            has_succeeded = True
+            over = attempt.succeeded
         finally:
-            (throttle.succeeded if has_succeeded else throttle.failed)(address, account)
+            over()
         return principal
 
     async def _logout(self, exchange: Exchange, origin: Origin) -> None:

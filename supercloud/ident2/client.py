@@ -12,6 +12,7 @@ from twisted.internet.interfaces import IReactorFDSet, IReactorFromThreads, IRea
 from twisted.logger import Logger
 from twisted.python.threadable import isInIOThread
 
+from supercloud.closer import Closer
 from supercloud.ident2.outstanding import NoAnswer, Outstanding, Reason
 from supercloud.ident2.seqpacket import PacketConnection, connect
 from supercloud.ident2.wire import ANSWERED, GID, PROCESS, TCP, Answer, Opcode, Question, WireError, decode_answer
@@ -161,7 +162,7 @@ class DaemonConnection:
 
     def _connected(self) -> PacketConnection:
         if self._connection is None:
-            self._connection = PacketConnection(self._reactor, connect(self._path))
+            self._connection = PacketConnection(self._reactor, connect(self._path), Closer())
             self._connection.start(self._received, self._lost)
         return self._connection
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Container
 from typing import Final
 
@@ -19,7 +20,8 @@ from supercloud.ident2.wire import Answer, Greeting, Opcode, Question, WireError
 
 _log = Logger()
 
-CONNECTIONS: Final = 256  # of local clients; each thread of a web server may have one
+CONNECTIONS: Final = 1024  # of local clients
+PER_UID: Final = 256  # of them of one account; each thread of a web server may have one
 QUESTIONS: Final = 256  # of one connection that wait at once
 
 
@@ -36,20 +38,24 @@ class LocalClients:
         self.elsewhere = elsewhere
         self.full = Occasional(clock, _full)
         self._clients: set[_Client] = set()
+        self._by_uid: Counter[int] = Counter()
 
     def accepted(self, connection: PacketConnection) -> None:
         """Serve one more, if there is room."""
-        if len(self._clients) >= CONNECTIONS:
+        if len(self._clients) >= CONNECTIONS or self._by_uid[connection.uid] >= PER_UID:
             connection.close()
             self.full.note("a new connection")
             return
         client = _Client(self, connection)
+        self._by_uid[connection.uid] += 1
         self._clients.add(client)
         connection.start(client.received, client.lost)
 
     def gone(self, client: _Client) -> None:
         """The client's connection is lost."""
-        self._clients.discard(client)
+        if client in self._clients:
+            self._clients.remove(client)
+            self._by_uid -= Counter((client.connection.uid,))
 
     def close(self) -> None:
         """End all connections."""

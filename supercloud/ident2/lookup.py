@@ -72,6 +72,14 @@ class Lookup:
         """
         return self._look(question, patient=False)
 
+    def whose(self, question: Question) -> int:
+        """The account that has the socket; `NO_ID` where there is none.
+
+        :raises KernelSilent: when the kernel does not answer.
+        """
+        found = self._sockets.find(question.protocol, question.local, question.remote, states=question.states)
+        return NO_ID if found is None else found.uid
+
     def answer(self, question: Question) -> Answer:
         """The answer, after a search if need be.
 

@@ -93,7 +93,7 @@ class Responder(Service):
         self.own = OwnAddresses(reactor)
         lookup = Lookup(self.sockets, self.processes)
         self._lookup = lookup
-        self._threads = LookupThreads(answer or lookup.quick, answer or lookup.answer)
+        self._threads = LookupThreads(answer or lookup.quick, answer or lookup.answer, whose=lookup.whose)
         self._outstanding = Outstanding(reactor, timeout=timeout, tries=tries, limit=PENDING)
         self.peers = Peers(
             reactor,

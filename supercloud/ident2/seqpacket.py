@@ -13,11 +13,16 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from supercloud.closer import Closer, take_descriptors
+from supercloud.packet_link import peer_of
+from supercloud.packets import ROOM, descriptors_in
+
 _log = Logger()
 
 _BATCH: Final = 32  # messages of one connection before the reactor turns to others
 _LARGEST: Final = 4096  # bytes; an answer with 350 groups has 1,434
-_BACKLOG: Final = 128
+_BACKLOG: Final = 4096  # the kernel takes net.core.somaxconn
+_FLAGS: Final = socket.MSG_DONTWAIT | socket.MSG_CMSG_CLOEXEC
 MODE: Final = 0o770  # of the original
 
 
@@ -27,14 +32,18 @@ class SocketTaken(Exception):
 
 @implementer(IReadDescriptor)
 class PacketConnection:
-    """One connected SOCK_SEQPACKET socket.
+    """One connected SOCK_SEQPACKET socket. No descriptors go over it: who sends one is cut off.
 
+    :ivar uid: of whoever made the other end.
+    :param closer: see `supercloud.closer`.
     :param received: called with each message.
     :param lost: called once, when the other side is gone or does not read.
     """
 
-    def __init__(self, reactor: IReactorFDSet, connected: socket.socket) -> None:
+    def __init__(self, reactor: IReactorFDSet, connected: socket.socket, closer: Closer) -> None:
         connected.setblocking(False)
+        self.uid = peer_of(connected)[1]
+        self._closer = closer
         self._reactor = reactor
         self._socket: socket.socket | None = connected
         self._fileno = connected.fileno()
@@ -61,8 +70,8 @@ class PacketConnection:
         if self._socket is None:
             return
         self._reactor.removeReader(self)
-        self._socket.close()
-        self._socket = None
+        connected, self._socket = self._socket, None
+        self._closer.end(self.uid, connected)
         self._lost()
 
     def fileno(self) -> int:
@@ -75,12 +84,14 @@ class PacketConnection:
             if self._socket is None:
                 return
             try:
-                data = self._socket.recv(_LARGEST, socket.MSG_DONTWAIT)
+                data, ancillary, _, _ = self._socket.recvmsg(_LARGEST, ROOM, _FLAGS)
             except BlockingIOError:
                 return
             except OSError:
-                data = b""
-            if not data:
+                data, ancillary = b"", []
+            if ancillary:
+                self._closer.close(self.uid, descriptors_in(ancillary))
+            if ancillary or not data:
                 self.close()
                 return
             self._received(data)
@@ -113,9 +124,11 @@ class PacketPort:
         self._reactor = reactor
         self._path = path
         self._accepted = accepted
+        self._closer = Closer()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
         try:
             _remove_stale(path)
+            take_descriptors(self._socket, False)
             self._socket.bind(path)
             if gid is not None:
                 os.chown(path, -1, gid)
@@ -151,7 +164,7 @@ class PacketPort:
                 connected, _ = self._socket.accept()
             except OSError:
                 return
-            self._accepted(PacketConnection(self._reactor, connected))
+            self._accepted(PacketConnection(self._reactor, connected, self._closer))
 
     def connectionLost(self, reason: Failure) -> None:
         """The reactor ends."""
@@ -169,6 +182,7 @@ def connect(path: str) -> socket.socket:
     """
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
     try:
+        take_descriptors(connected, False)
         connected.connect(path)
     except OSError:
         connected.close()

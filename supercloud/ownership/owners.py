@@ -69,7 +69,7 @@ class Owners:
         """The same owner, with what the account database says about the group; asked only where a group decides."""
         if owner.gid is None:
             return owner
-        primary, is_private = await self._offload.run(_primary_group, owner.uid)
+        primary, is_private = await self._offload.run_for(owner.uid, _primary_group, owner.uid)
         return replace(owner, primary_gid=primary, has_private_group=is_private)
 
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 from twisted.internet.defer import Deferred, execute
 
 
 class FakeOffload:
-    """Calls at once; between ``hold()`` and ``release()`` answers are made at once and arrive later."""
+    """Calls at once; between ``hold()`` and ``release()`` answers are made at once and arrive later.
+
+    :ivar shares: for whom something was called, in order; None is the portal itself.
+    """
 
     def __init__(self) -> None:
+        self.shares: list[Hashable] = []
         self._held: list[tuple[Deferred[Any], Any]] | None = None
 
     def run(self, call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        return self.run_for(None, call, *args)
+
+    def run_for(self, account: Hashable, call: Callable[..., Any], *args: Any) -> Deferred[Any]:
+        self.shares.append(account)
         made = execute(call, *args)
         if self._held is None:
             return made

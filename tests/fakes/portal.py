@@ -14,6 +14,7 @@ from twisted.internet.task import Clock
 from supercloud.access import Access
 from supercloud.authn.authenticate import Authenticator, session_cookie
 from supercloud.authn.handed import Handed
+from supercloud.authn.known import KnownBrowsers
 from supercloud.authn.notices import Board
 from supercloud.authn.password import Passwords
 from supercloud.authn.programs import Programs
@@ -63,6 +64,7 @@ from tests.fakes.awaiting import run
 from tests.fakes.dialer import FakeDialer, FakeUpstream
 from tests.fakes.forwards import FakeForwards
 from tests.fakes.locks import FakeLockStore
+from tests.fakes.names import by_nobody
 from tests.fakes.offload import FakeOffload
 from tests.fakes.owners import FakeOwners
 from tests.fakes.passwords import FakePasswordCheck
@@ -219,7 +221,7 @@ class FakePortal:
         listeners = Listeners(())
         for address, port in own:
             listeners.add(address, port)
-        nodes = Nodes(self.offload, self.clock, allow=("localhost",), ports=(1024, 65535))
+        nodes = Nodes(by_nobody, self.clock, allow=("localhost",), ports=(1024, 65535))
         authorizer = Authorizer(self.owners, self.accounts, self.clock, own=listeners)
         self.forwards = FakeForwards()
         self.tls = FakeTls()
@@ -280,6 +282,7 @@ class FakePortal:
                 sessions=sessions,
                 entrance=Entrance(self.hosts, sessions, self.tickets, access, rule),
                 throttle=throttle,
+                known=KnownBrowsers(Sealer([bytes(32)]), self.clock.seconds),
                 ways=ways,
                 listing=self._listing,
                 acts=Acts(audit, self.clock.seconds),
@@ -327,7 +330,7 @@ class FakePortal:
         self.watch.stop()
         self.pool.close()
 
-    async def _look(self) -> tuple[list[Name], list[str]]:
+    async def _look(self, _: Principal) -> tuple[list[Name], list[str]]:
         return self.lacking, self.advised
 
     async def _listing(self, principal: Principal) -> list[Listed]:

@@ -41,7 +41,7 @@ class FakeSessions:
     def touch(self, session: Session) -> None:
         session.last_seen = 1.0
 
-    async def find(self, session_id: str) -> Session | None:
+    async def find(self, session_id: str, _: int) -> Session | None:
         return self._sessions.get(session_id)
 
     def forget(self, uid: int, reason: str) -> None:

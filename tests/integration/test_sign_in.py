@@ -9,7 +9,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -228,3 +230,98 @@ def test_the_log_holds_no_secret(head: Head, curl: Curl) -> None:
     told = "".join(head.portal.printed) + head.audit.read_text()
     for secret in (text, "hunter2", PASSWORD, "w%C3%B6rd"):
         assert secret not in told
+
+
+# Runs as an account of its own: a socket that lingers for an hour goes to the portal only; then come connections.
+_HOLDS_UP = """
+import contextlib, socket, struct, sys, time
+import msgspec
+from supercloud.desk.token_wire import ListTokens
+from supercloud.desk.wire import VERSION, Hello
+
+def connected():
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made.connect(sys.argv[1])
+    return made
+
+with socket.create_server(("127.0.0.1", 0)) as listening:
+    slow = socket.create_connection(listening.getsockname())
+    peer, _ = listening.accept()
+slow.setblocking(False)
+with contextlib.suppress(BlockingIOError):
+    while True:
+        slow.send(bytes(65536))
+slow.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 3600))
+first = connected()
+first.send(msgspec.msgpack.encode(Hello(VERSION)))
+while True:
+    try:
+        socket.send_fds(first, [msgspec.msgpack.encode(ListTokens())], [slow.fileno()])
+        break
+    except PermissionError:  # not let in yet
+        time.sleep(0.01)
+slow.close()
+first.recv(65536)
+for _ in range(1130):
+    with connected() as made, contextlib.suppress(OSError):
+        socket.send_fds(made, [b"x"], [1])
+print("done", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_one_accounts_lingering_socket_and_a_thousand_connections_hold_up_nobody_at_the_desk(
+    head: Head, accounts: Any
+) -> None:
+    become = ["setpriv", "--reuid", ERIN, "--regid", ERIN, "--init-groups", "--"]
+    path = str(head.folder / "run" / "portal.sock")
+    with subprocess.Popen(
+        [*become, sys.executable, "-c", _HOLDS_UP, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+    ) as attacker:
+        assert attacker.stdin is not None
+        assert attacker.stdout is not None
+        try:
+            assert attacker.stdout.readline() == b"done\n"
+            for _ in range(3):
+                told = token(head, "list", login=accounts["bob"].login)
+                assert told.returncode == 0, told.stderr
+        finally:
+            attacker.stdin.close()
+
+
+class Guessers:
+    """Clients of one address that try wrong passwords, one after the other, until they are told to end."""
+
+    def __init__(self, head: Head, logins: list[str]) -> None:
+        self.answers: Counter[int] = Counter()
+        self._over = threading.Event()
+        self._threads = [threading.Thread(target=self._guess, args=(head, login)) for login in logins]
+
+    def __enter__(self) -> Guessers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _guess(self, head: Head, login: str) -> None:
+        curl = head.curl()
+        while not self._over.is_set():
+            fields = ("--data-urlencode", f"login={login}", "--data-urlencode", "password=wrong")
+            self.answers[curl(f"{head.url}/login", *fields, "--max-time", "5").status] += 1
+
+
+def test_fourteen_clients_that_guess_keep_no_neighbour_of_their_address_out(head: Head, curl: Curl) -> None:
+    with Guessers(head, [f"supercloud-none{n}" for n in range(14)]) as guessers:
+        until(lambda: guessers.answers[503], "the address' places to be taken", within=60)
+        assert form(head, curl, PASSWORD).status == 200
+
+
+def test_who_is_guessed_at_gets_in_by_the_browser_that_has_been_here_before(head: Head, curl: Curl) -> None:
+    assert form(head, curl, PASSWORD).status == 200
+    with Guessers(head, [ERIN] * 14) as guessers:
+        until(lambda: guessers.answers[503], "the address' places to be taken", within=60)
+        assert form(head, curl, PASSWORD).status == 200

@@ -128,6 +128,7 @@ class CertifiedAlice:
     """Implements `front.signin.SignIn`: whoever comes has alice's certificate."""
 
     name = "certificate"
+    is_guessed = False
 
     def is_tried(self, exchange: Exchange, query: dict[str, str]) -> bool:
         return True

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from supercloud.authn.known import KNOWN_COOKIE
 from supercloud.authn.password import WRONG
 from supercloud.authn.throttle import ADDRESS_CAP
 from supercloud.front.form import MAX_FIELDS, MAX_FORM, WITHIN
@@ -205,7 +206,7 @@ def test_guesses_wait(portal: FakePortal) -> None:
         portal.settle(ADDRESS_CAP)
         post(portal, alice(f"guess {n}"))
     asked = len(portal.password_check.asked)
-    late = post(portal, {"login": "bob", "password": "bob-secret"})
+    late = post(portal, alice())
     assert (late.status, len(portal.password_check.asked)) == (0, asked)
     portal.settle(ADDRESS_CAP)
     assert late.status == 303
@@ -252,3 +253,38 @@ def test_the_redirects_behind_the_form_may_end_at_an_application(portal: FakePor
     policy = (browser.field(b"content-security-policy") or b"").decode()
     assert "form-action 'self' https://*.fh.portal.test" in policy
     assert "frame-ancestors 'none'" in policy
+
+
+def known_of(browser: Browser) -> bytes:
+    """What the browser was given to be known by."""
+    [given] = [value for value in browser.fields(b"set-cookie") if value.startswith(KNOWN_COOKIE + b"=")]
+    assert given.endswith(b"; Max-Age=7776000; Path=/; Secure; HttpOnly; SameSite=Lax")
+    return given.partition(b";")[0]
+
+
+def crowd(portal: FakePortal, login: str) -> list[Browser]:
+    """Wrong passwords for an account, more than may wait at its address."""
+    for n in range(4):
+        post(portal, {"login": login, "password": f"guess {n}"})
+        portal.clock.advance(ADDRESS_CAP)
+    return [post(portal, {"login": login, "password": f"more {n}"}) for n in range(20)]
+
+
+def test_a_neighbour_without_failures_signs_in_while_others_guess_at_their_address(portal: FakePortal) -> None:
+    crowd(portal, "bob")
+    assert post(portal, alice()).status == 303
+
+
+def test_who_is_guessed_at_signs_in_where_they_have_before(portal: FakePortal) -> None:
+    known = known_of(post(portal, alice()))
+    crowd(portal, "alice")
+    stranger = post(portal, alice())
+    assert stranger.status == 503
+    assert b"your network address" in stranger.received
+    assert post(portal, alice(), SAME + FORM + b"Cookie: " + known + b"\r\n").status == 303
+
+
+def test_being_known_to_one_account_is_no_better_place_for_anothers(portal: FakePortal) -> None:
+    known = known_of(post(portal, {"login": "bob", "password": "bob-secret"}))
+    crowd(portal, "alice")
+    assert post(portal, alice(), SAME + FORM + b"Cookie: " + known + b"\r\n").status == 503

@@ -48,7 +48,7 @@ def test_a_token_is_shown_once_when_it_is_made(portal: FakePortal) -> None:
     assert text not in listed.received
     [row] = portal.token_store.rows.values()
     assert (row.uid, row.scope, row.ends - row.created) == (1001, "dav", 30 * 86400)
-    token = run(portal.tokens.verify(text.decode()))
+    token = run(portal.tokens.verify(text.decode(), "192.0.2.7"))
     assert token is not None
 
 
@@ -70,14 +70,14 @@ def test_a_revoked_token_is_over(portal: FakePortal) -> None:
     [row] = portal.token_store.rows.values()
     revoked = post(portal, {"do": "revoke", "id": row.id}, FORM + portal.cookie())
     assert (revoked.status, revoked.field(b"location")) == (303, b"https://portal.test/tokens")
-    assert run(portal.tokens.verify(text)) is None
+    assert run(portal.tokens.verify(text, "192.0.2.7")) is None
 
 
 def test_nobody_revokes_somebody_elses(portal: FakePortal) -> None:
     text = portal.token(BOB)
     [row] = portal.token_store.rows.values()
     post(portal, {"do": "revoke", "id": row.id}, FORM + portal.cookie(ALICE))
-    assert run(portal.tokens.verify(text)) is not None
+    assert run(portal.tokens.verify(text, "192.0.2.7")) is not None
 
 
 @pytest.mark.parametrize(

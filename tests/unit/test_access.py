@@ -16,7 +16,7 @@ from supercloud.target import Application
 from tests.fakes.accounts import ALICE, CAROL, FakeAccounts
 from tests.fakes.awaiting import run
 from tests.fakes.forwards import FakeForwards
-from tests.fakes.offload import FakeOffload
+from tests.fakes.names import by_nobody
 from tests.fakes.owners import FakeOwners
 
 HERE = Application("localhost", 8080)
@@ -33,7 +33,7 @@ def files() -> FakeForwards:
 def access(files: FakeForwards) -> Access:
     clock, owners = Clock(), FakeOwners()
     owners.listeners[8080] = SocketOwner(1001, 1001, 11, 1001, True)
-    nodes = Nodes(FakeOffload(), clock, allow=("localhost",), ports=(1024, 65535))
+    nodes = Nodes(by_nobody, clock, allow=("localhost",), ports=(1024, 65535))
     authorizer = Authorizer(owners, FakeAccounts(), clock, own=Listeners(()))
     return Access(nodes, authorizer, Forwards(files, files, clock, folder="/fw"))
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from twisted.internet.task import Clock
+from twisted.internet.defer import Deferred
 from twisted.internet.testing import MemoryReactorClock
 
 from supercloud import acting
@@ -177,17 +178,14 @@ def test_the_holders_of_a_socket_are_those_that_the_monitor_sees(host_of: Make, 
     made = host.acting()
     made.start()
     assert isinstance(made.build(FakeAccounts(), Shares(Clock())), WayToWorker)  # type: ignore[arg-type]
-    looking = made.find_holders(4711, 20001)
-    looking.send(None)
+    looking = Deferred.fromCoroutine(made.find_holders(4711, 20001))
     asked, _ = host.theirs.receive()
     assert isinstance(asked, ReadHolders)
     assert (asked.inode, asked.uid) == (4711, 20001)
     host.theirs.send(HoldersRead(asked.id, (Holder(5, 20001, 20100, (20001,)),), is_complete=True))
     for reader in host.reactor.readers:
         reader.doRead()
-    with pytest.raises(StopIteration) as done:
-        looking.send(None)
-    (found,) = done.value.value
+    (found,) = looking.result
     assert (found.pid, found.uid, found.gid, found.groups) == (5, 20001, 20100, frozenset({20001}))
 
 

@@ -11,8 +11,9 @@ from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from supercloud.authn import password as module
+from supercloud.authn import throttle
 from supercloud.authn.password import REMEMBERED, WRONG, Password, Passwords
-from supercloud.authn.throttle import Throttle
+from supercloud.authn.throttle import FREE, Throttle
 from supercloud.errors import AccountClosed, Busy, NotAuthenticated, NoWorker
 from supercloud.monitor.wire import PasswordOutcome
 from supercloud.secret import Secret
@@ -183,17 +184,45 @@ def test_leaving_before_the_answer_leaves_no_failure_uncounted(desk: Desk) -> No
     assert waits[0].principal == ALICE
 
 
-def test_failures_delay_the_next_attempt(desk: Desk) -> None:
+def test_failures_delay_the_next_attempt_for_all_that_have_mistyped_enough(desk: Desk) -> None:
     for _ in range(3):
         desk.start("alice", "wrong", EVIL)
         desk.clock.advance(10)
-    desk.start("alice", "wrong", EVIL)
+    for n in range(FREE):
+        desk.start("bob", f"guess {n}", EVIL)
     desk.check.asked.clear()
     _, got = desk.start("bob", "guess", EVIL)
     assert desk.check.asked == []
     desk.clock.advance(10)
     assert desk.check.asked == [("bob", EVIL)]
     assert isinstance(got[0], Failure)
+
+
+def test_wrong_passwords_from_an_address_keep_nobody_elses_right_one_out(desk: Desk) -> None:
+    """14 clients keep at it; each wrong one keeps PAM busy until it is released."""
+    for _ in range(20):
+        for n in range(14):
+            desk.start(f"account{n}", "wrong", EVIL)
+        desk.clock.advance(1)
+    desk.check.hold()
+    for n in range(14):
+        desk.start(f"account{n}", "wrong", EVIL)
+    _, got = desk.start("bob", "bob-secret", EVIL)
+    desk.check.release()
+    assert got[0].principal == BOB
+
+
+def test_names_that_can_be_nobodys_do_not_make_it_forget_whom_one_attacks(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are refused at once, so a million of them could push all others out of memory."""
+    monkeypatch.setattr(throttle, "MAX_KEYS", 10)
+    for n in range(4):
+        desk.start("alice", f"guess {n}", EVIL)
+        desk.clock.advance(10)
+    for n in range(100):
+        desk.start(f"../{n}", "x", f"10.0.0.{n}")
+    assert not desk.throttle.is_calm("alice")
 
 
 def test_guesses_from_elsewhere_are_not_answered_from_memory(desk: Desk) -> None:

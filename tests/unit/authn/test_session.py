@@ -417,7 +417,7 @@ def test_a_session_ends_in_all_processes_when_its_certificate_is_doubted(portal:
     here, there = portal.process(), portal.process()
     by_certificate = run(here.sessions.open(ALICE, scheme="certificate", address="::1", certificate=b"DER"))
     by_link = run(here.sessions.open(ALICE, scheme="link", address="::1"))
-    found = run(there.sessions.find(by_certificate.id))
+    found = run(there.sessions.find(by_certificate.id, ALICE.uid))
     assert found is not None
     assert found.certificate == b"DER", "the other process knows it too"
     run(here.sessions.end_doubted(lambda session: None))
@@ -434,6 +434,6 @@ def test_what_memory_forgets_ends_there_and_is_found_again_in_the_store(here: Pr
     here.sessions.forget(ALICE.uid, "the account is locked")
     assert session.ended == "the account is locked"
     assert his.ended is None
-    again = run(here.sessions.find(session.id))
+    again = run(here.sessions.find(session.id, ALICE.uid))
     assert again is not None
     assert again.ended is None

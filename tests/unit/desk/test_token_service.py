@@ -64,7 +64,7 @@ def desk() -> Desk:
 def test_who_asks_gets_a_token_of_their_own(desk: Desk) -> None:
     for principal in (ALICE, BOB):
         made = desk.create(uid=principal.uid)
-        token = run(desk.tokens.verify(made.text))
+        token = run(desk.tokens.verify(made.text, "192.0.2.7"))
         assert token is not None
         assert (token.row.uid, token.row.login, token.scopes) == (principal.uid, principal.login, {DAV})
         assert made.ends == token.row.ends
@@ -79,14 +79,14 @@ def test_everybody_sees_their_own_and_no_text(desk: Desk) -> None:
 def test_a_revoked_one_is_over(desk: Desk) -> None:
     made = desk.create()
     assert desk.ask(RevokeToken(made.id)) == Done()
-    assert run(desk.tokens.verify(made.text)) is None
+    assert run(desk.tokens.verify(made.text, "192.0.2.7")) is None
 
 
 def test_nobody_revokes_somebody_elses(desk: Desk) -> None:
     made = desk.create()
     with pytest.raises(Refusal, match="not-found"):
         desk.ask(RevokeToken(made.id), uid=1002)
-    assert run(desk.tokens.verify(made.text)) is not None
+    assert run(desk.tokens.verify(made.text, "192.0.2.7")) is not None
 
 
 @pytest.mark.parametrize("uid", [0, 999, 65534])

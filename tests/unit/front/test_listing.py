@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from supercloud.front import listing
 from supercloud.front.listing import Listing
 from supercloud.front.pages import Listed
-from supercloud.ident2.processes import Process
+from supercloud.ident2.processes import Process, SearchTooLong
 from supercloud.ident2.sockets import Socket
 from supercloud.ident2.wire import LISTEN, SocketAddress
 from supercloud.routing.hosts import Hosts
@@ -136,3 +138,21 @@ def test_a_real_process_has_a_name(host: Host) -> None:
     host.add("127.0.0.1", 8080, pid=os.getpid())
     [one] = listed()
     assert one.name not in ("", "a program", Path(sys.executable).parent.name)
+
+
+def test_programs_that_take_long_to_find_have_no_name(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process of a million descriptors takes all the time that a search has, for each listener."""
+    searched: list[int] = []
+
+    def search(inode: int, _: int) -> list[Process]:
+        searched.append(inode)
+        raise SearchTooLong
+
+    monkeypatch.setattr(host, "search", search)
+    times = itertools.count(0.0, 0.3)
+    monkeypatch.setattr(listing, "time", SimpleNamespace(monotonic=lambda: next(times)))
+    for port in range(2000, 2050):
+        host.add("127.0.0.1", port)
+    shown = listed()
+    assert [one.name for one in shown] == ["a program"] * 50
+    assert len(searched) == 3

@@ -19,7 +19,7 @@ from supercloud.target import Application
 from supercloud.workers.session_told import Told
 from tests.fakes.accounts import ALICE
 from tests.fakes.awaiting import run
-from tests.fakes.offload import FakeOffload
+from tests.fakes.names import by_nobody
 from tests.fakes.sessions import FakeSessions
 
 
@@ -46,7 +46,7 @@ class Asked:
 
 def follow(target: str, method: str = "GET") -> tuple[PortalError, Handed]:
     clock = Clock()
-    nodes = Nodes(FakeOffload(), clock, allow=("localhost", "fd77::/64"), ports=(1024, 65535))
+    nodes = Nodes(by_nobody, clock, allow=("localhost", "fd77::/64"), ports=(1024, 65535))
     handed, sessions, exchange = Handed(clock), FakeSessions(), Asked(target, method)
     opening, keeper, asked = Opening(Jobs(), nodes, Hosts("portal.test"), handed), sessions, exchange
     who: Any = Viewer(ALICE, sessions.begin(ALICE), ALICE.uid, keeper)  # type: ignore[arg-type]

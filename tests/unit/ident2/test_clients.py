@@ -8,7 +8,9 @@ import pytest
 from twisted.internet.defer import Deferred
 from twisted.logger import globalLogPublisher
 
+from supercloud.closer import Closer
 from supercloud.ident2 import clients as module
+from supercloud.ident2 import seqpacket
 from supercloud.ident2.clients import LocalClients
 from supercloud.ident2.outstanding import NoAnswer, Reason
 from supercloud.ident2.seqpacket import PacketConnection
@@ -49,7 +51,7 @@ class Script:
     def connect(self) -> socket.socket:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         theirs.setblocking(False)
-        self.clients.accepted(PacketConnection(self.reactor, ours))
+        self.clients.accepted(PacketConnection(self.reactor, ours, Closer()))
         return theirs
 
     def say(self, *messages: bytes) -> None:
@@ -158,6 +160,19 @@ def test_one_client_too_many_is_cut_off(script: Script, monkeypatch: pytest.Monk
         assert second.recv(1) == b""
     script.say(THEIRS.encode())
     assert len(script.elsewhere.asked) == 1
+
+
+def test_one_accounts_clients_leave_room_for_anothers(script: Script, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PER_UID", 1)
+    with script.connect() as second:
+        assert second.recv(1) == b""
+    monkeypatch.setattr(seqpacket, "peer_of", lambda _: (1, 4711, 4711))
+    with script.connect() as theirs:
+        theirs.send(OURS.encode())
+        script.reactor.turn()
+        assert len(script.here.asked) == 1
+    script.reactor.turn()
+    assert script.clients._by_uid[4711] == 0
 
 
 def test_an_unexpected_failure_is_logged(script: Script) -> None:

@@ -3,6 +3,10 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import struct
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from twisted.internet.interfaces import IReadDescriptor
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
+from supercloud.closer import Closer
 from supercloud.ident2.seqpacket import PacketConnection, PacketPort, SocketTaken, connect
 
 
@@ -21,7 +26,7 @@ class Pair:
         ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.heard: list[bytes] = []
         self.losses = 0
-        self.connection = PacketConnection(reactor, ours)
+        self.connection = PacketConnection(reactor, ours, Closer())
         self.connection.start(self.heard.append, self.lost)
 
     def lost(self) -> None:
@@ -142,3 +147,65 @@ def test_a_reset_is_an_end_like_any_other(reactor: Any, pair: Pair) -> None:
     pair.theirs.close()
     reactor.turn()
     assert pair.losses == 1
+
+
+class Slow:
+    """A socket whose closing waits for ten seconds."""
+
+    def __init__(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            self.given = socket.create_connection(listening.getsockname())
+            self.peer, _ = listening.accept()
+        self.given.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                self.given.send(bytes(65536))
+        self.given.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 10))
+
+    def send(self, over: socket.socket) -> None:
+        """So that nobody else has it."""
+        socket.send_fds(over, [b"x"], [self.given.fileno()])
+        self.given.detach()
+
+    def end(self) -> None:
+        self.peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.peer.close()
+
+
+def close_it(pair: Pair) -> None:
+    pair.connection.close()
+
+
+def read_it(pair: Pair) -> None:
+    pair.connection.doRead()
+
+
+@pytest.mark.parametrize("act", [close_it, read_it])
+def test_a_descriptor_that_is_slow_to_close_holds_up_nobody(pair: Pair, act: Callable[[Pair], None]) -> None:
+    """The kernel would close it within recv or close, in the reactor's thread."""
+    slow = Slow()
+    leftover = slow.given.fileno()
+    slow.send(pair.theirs)
+    os.close(leftover)
+    began = time.monotonic()
+    act(pair)
+    assert time.monotonic() - began < 5
+    assert (pair.losses, pair.heard) == (1, [])
+    slow.end()
+
+
+def test_no_descriptors_are_taken_from_local_clients(reactor: Any, tmp_path: Path) -> None:
+    accepted: list[PacketConnection] = []
+    port = PacketPort(reactor, str(tmp_path / "s"), accepted.append, gid=None)
+    port.start()
+    client = connect(str(tmp_path / "s"))
+    with suppress(PermissionError):  # Linux 6.16
+        socket.send_fds(client, [b"x"], [0])
+    reactor.turn()
+    heard: list[bytes] = []
+    accepted[0].start(heard.append, lambda: heard.append(b"lost"))
+    client.send(b"y")
+    reactor.turn()
+    assert heard in ([b"y"], [b"lost"]), "a client that sent one is cut off, where the kernel lets it"
+    for each in (*accepted, client, port):
+        each.close()

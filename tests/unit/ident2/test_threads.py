@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.logger import globalLogPublisher
 
-from supercloud.ident2.threads import LookupThreads
+from supercloud.ident2.threads import SEARCHES, LookupThreads
 from supercloud.ident2.wire import Answer, Question, SocketAddress
 
 QUICK = Question(local=SocketAddress.parse("127.0.0.1", 1))
@@ -79,19 +79,37 @@ def test_a_full_queue_of_searches_drops_one_more() -> None:
         began.set()
         return Kernel.answer(kernel, question)
 
-    threads = LookupThreads(kernel.quick, answer, waiting=1)
+    threads = LookupThreads(kernel.quick, answer, searches=1)
     threads.start()
     threads.submit(SLOW, answers.put)
     assert began.wait(3)
     for _ in range(2):
-        while not threads.submit(SLOW, answers.put):
-            pass
-    while not threads.submit(QUICK, answers.put):
-        pass
+        threads.submit(SLOW, answers.put)
+    threads.submit(QUICK, answers.put)
     assert answers.get(timeout=3).pid == 1
     kernel.released.set()
     threads.stop()
     assert answers.qsize() == 2
+
+
+def test_a_thousand_searches_for_one_accounts_sockets_cost_anothers_one_turn() -> None:
+    kernel, searched, began = Kernel(), SimpleQueue[int](), threading.Event()
+
+    def answer(question: Question) -> Answer:
+        began.set()
+        searched.put(question.local.port)
+        return kernel.answer(question)
+
+    threads = LookupThreads(lambda _: None, answer, whose=lambda question: question.local.port % 10)
+    threads.start()
+    assert threads.answer_here(Question(local=SocketAddress.parse("127.0.0.1", 10)), print)
+    assert began.wait(3)
+    evil = [Question(local=SocketAddress.parse("127.0.0.1", 10 * n)) for n in range(2, 1002)]
+    assert [threads.answer_here(question, str) for question in evil].count(True) == SEARCHES
+    assert threads.answer_here(Question(local=SocketAddress.parse("127.0.0.1", 7)), str)
+    kernel.released.set()
+    assert [searched.get(timeout=3) for _ in range(3)] == [10, 20, 7]
+    threads.stop()
 
 
 def test_somebody_else_may_search() -> None:

@@ -7,11 +7,11 @@ import pytest
 from twisted.internet.task import Clock
 
 from supercloud.errors import BadAddress, NothingListens
-from supercloud.routing import nodes as module
-from supercloud.routing.nodes import BELIEVED, Nodes
+from supercloud.routing import names
+from supercloud.routing.names import BELIEVED
+from supercloud.routing.nodes import Nodes
 from supercloud.target import Application
 from tests.fakes.awaiting import run
-from tests.fakes.offload import FakeOffload
 
 NAMES = {
     "node1": ("10.77.0.1", "fd77::1"),
@@ -25,15 +25,14 @@ class Site:
     def __init__(self, *allow: str) -> None:
         self.clock = Clock()
         self.asked: list[str] = []
-        self.nodes = Nodes(FakeOffload(), self.clock, allow=allow, ports=(1024, 65535))
+        self.nodes = Nodes(self._answer, self.clock, allow=allow, ports=(1024, 65535))
 
-    def _answer(self, node: str) -> tuple[str, ...]:
+    async def _answer(self, node: str) -> tuple[str, ...]:
         self.asked.append(node)
         return NAMES.get(node, ())
 
     def addresses(self, node: str, port: int = 8080) -> tuple[str, ...]:
-        with mock.patch.object(module, "_addresses", self._answer):
-            return run(self.nodes.resolve(Application(node, port))).addresses
+        return run(self.nodes.resolve(Application(node, port), 1001)).addresses
 
 
 def test_a_named_node_is_pinned_to_its_addresses() -> None:
@@ -99,21 +98,9 @@ def test_a_look_up_is_believed_for_a_moment() -> None:
 
 
 def test_what_is_remembered_is_bounded() -> None:
-    with mock.patch.object(module, "_MOST_REMEMBERED", 2):
+    with mock.patch.object(names, "_MOST_REMEMBERED", 2):
         site = Site("node[1-4]", "10.77.0.0/24")
         for node in ("node1", "both", "both", "node2", "node1"):
             with contextlib.suppress(NothingListens):
                 site.addresses(node)
     assert site.asked == ["node1", "both", "node2", "node1"]
-
-
-def test_the_resolver_is_asked_for_ipv4_first_and_its_silence_is_no_address() -> None:
-    found = [
-        (10, 1, 6, "", ("fd77::1", 0, 0, 0)),
-        (2, 1, 6, "", ("10.0.0.1", 0)),
-        (10, 1, 6, "", ("fe80::1%lo", 0, 0, 2)),
-    ]
-    with mock.patch("socket.getaddrinfo", return_value=found):
-        assert module._addresses("x") == ("10.0.0.1", "fd77::1")
-    with mock.patch("socket.getaddrinfo", side_effect=OSError):
-        assert module._addresses("x") == ()
