@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 from msgspec.structs import replace
-from twisted.internet.task import Clock
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
 from supercloud import acting
