@@ -2,7 +2,7 @@
 #
 #   make run          the portal for yourself, at https://localhost:8443/   (PORT=, STATE=)
 #   make test         all tests, with what they need
-#   make acceptance   the long ones, each by name   (LIST=1, ONLY=name)
+#   make acceptance   the long ones, each by name   (LIST=1, ONLY=name, BROWSER=firefox or webkit)
 #   make lint         ruff, mypy --strict, import-linter
 #   make update       newer releases of what the portal is made of: look at what changed, and at requirements/advisories.toml
 #   make bench        speed and memory, side by side with peers   (ONLY=name)
@@ -33,7 +33,7 @@ test: $(VENV)/.test
 
 acceptance: $(VENV)/.test
 	.ci/packages acceptance
-	$(BIN)/python -m tests.acceptance $(if $(LIST),--list) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m tests.acceptance $(if $(LIST),--list) $(if $(ONLY),--only $(ONLY)) $(if $(BROWSER),--browser $(BROWSER))
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

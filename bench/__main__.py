@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import connects, crowd, dav, forwards, http, memory, page, rewrite, websocket, workspace
+from bench import connects, crowd, dav, fairness, forwards, http, memory, page, rewrite, websocket, workspace
 from bench.processes import raise_descriptors
 from bench.proxies import Place
 from bench.report import Row, Skipped, surroundings, table
@@ -32,6 +32,7 @@ MEASURES: dict[str, tuple[Measure, int]] = {
     "dav": (dav.dav, 5),
     "crowd": (crowd.crowd, 1),
     "workspace": (workspace.workspace, 1),
+    "fairness": (fairness.fairness, 2),
     "memory": (memory.memory, 1),
     "leaks": (memory.leaks, 1),
 }

@@ -44,7 +44,7 @@ class Place:
         # A copy: the checkout may lie where the account cannot read it.
         copy = self.folder / "copy/bench"
         copy.mkdir(parents=True, exist_ok=True)
-        for file in ("__init__.py", "application.py", "echo.py", "frames.py"):
+        for file in ("__init__.py", "application.py", "echo.py", "frames.py", "hostile.py"):
             shutil.copy(ROOT / "bench" / file, copy)
         self.folder.chmod(0o755)
         port = free_port()

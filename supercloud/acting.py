@@ -23,6 +23,7 @@ from supercloud.monitor.client import Monitor, start_monitor
 from supercloud.monitor.wire import VERSION, Task, Workspace
 from supercloud.offload import Offload
 from supercloud.routing.forwards import Forwards
+from supercloud.shares import Shares
 from supercloud.upstream.pool import Pool
 from supercloud.upstream.unix import UnixDialer
 from supercloud.workers.asking import Asking
@@ -83,9 +84,10 @@ class Acting:
         _make_run(self._settings.run, self._account)
         self._connected, self._process = self._start(self._task())
 
-    def build(self, accounts: Accounts, notices: Callable[[], bytes] = bytes) -> WayToWorker:
+    def build(self, accounts: Accounts, shares: Shares, notices: Callable[[], bytes] = bytes) -> WayToWorker:
         """The way that requests take to workers.
 
+        :param shares: of the reactor's time.
         :param notices: see `WayToWorker`.
         """
         if self._connected is None:
@@ -94,7 +96,7 @@ class Acting:
         monitor = self._monitor = Monitor(reactor, self._connected, self._ended, self._lost)
         workers = self._workers = Workers(monitor, accounts, reactor, limit=settings.limit, idle=float(settings.idle))
         workers.start()
-        pool: Pool[One] = Pool(reactor, most=front.per_principal.connections)
+        pool: Pool[One] = Pool(reactor, shares, most=front.per_principal.connections)
         dialer = UnixDialer(reactor, timeout=float(front.limits.connect))
         claims = Claims(front.identity_fields)
         self._way = WayToWorker(workers, dialer, pool, applications=self._applications, notices=notices, claims=claims)

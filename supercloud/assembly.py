@@ -59,6 +59,7 @@ from supercloud.routing.hosts import Hosts
 from supercloud.routing.names import PLACES
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.origin_rule import OriginRule
+from supercloud.shares import Shares
 from supercloud.stages import Stages
 from supercloud.upstream.connect import TcpDialer
 from supercloud.upstream.pool import Pool
@@ -73,6 +74,7 @@ class Surroundings:
 
     :ivar now: unix time.
     :ivar own: the portal's own listeners.
+    :ivar shares: of the reactor's time.
     :ivar storage: one thread, for what is kept in the state folder.
     :ivar only: the embedded portal's one account.
     :ivar ways: to sign in, for these accounts.
@@ -87,6 +89,7 @@ class Surroundings:
     offload: Offload
     storage: Offload
     acting: Acting
+    shares: Shares
     only: int | None
     ways: Callable[[Accounts], list[SignIn]]
     acts: Acts
@@ -116,7 +119,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
     accounts = Accounts(on.offload, min_uid=settings.authn.min_uid, only=on.only)
     board = Board(Path(front.notices) if front.notices else None, offload=on.offload, clock=reactor, now=on.now)
     board.start()
-    worker = on.acting.build(accounts, board.field)
+    worker = on.acting.build(accounts, on.shares, board.field)
     forwards = on.acting.forwards()
     sealer = Sealer([key])
     store = SqliteStore(settings.state / "sessions.sqlite", now=on.now)
@@ -183,7 +186,7 @@ def assemble(settings: Settings, front: Front, on: Surroundings) -> Assembled:
         handlers={**credentials.handlers, **why.handlers},
     )
     desk.start()
-    pool: Pool[Grant] = Pool(reactor, most=front.per_principal.connections)
+    pool: Pool[Grant] = Pool(reactor, on.shares, most=front.per_principal.connections)
     handed = Handed(reactor)
     watch = Watch(reactor, forwards=access, pool=pool, refusal=standing.refusal)
     watch.start()

@@ -45,7 +45,10 @@ class Limits(Section, frozen=True):
     :ivar silence: an exchange in which neither side sends anything.
     :ivar ping: between pings to both ends of a WebSocket.
     :ivar connect: for a TCP connection to an application.
-    :ivar connections: open connections of one portal process, all viewers together.
+    :ivar connections: open connections of one portal process, all viewers together. When they are used up, the account
+        or the network (an IPv4 address, a /64 of IPv6, all of loopback) that has most gives up what was idle longest.
+    :ivar handshakes: those whose TLS handshake is not finished.
+    :ivar handshake_time: for it.
     """
 
     head: Bytes = 64 * 1024
@@ -56,6 +59,8 @@ class Limits(Section, frozen=True):
     ping: Duration = Duration(25)
     connect: Duration = Duration(5)
     connections: Count = 20000
+    handshakes: Count = 500
+    handshake_time: Duration = Duration(10)
 
 
 class Front(Section, frozen=True):

@@ -138,6 +138,7 @@ class Pipeline:
         if not origin.has_prefixes and origin.owner is None and not is_program(head):
             await self._lead_apart(exchange, origin, place)
             return
+        provenance.hold_together(head, origin)
         if isinstance(place, ByName):
             need = Need((forward_scope(place.name),)) if shows_token(head) else None
             viewer = await self._viewer(exchange, origin, need)
@@ -234,7 +235,7 @@ class Pipeline:
         inward = inward_fields(
             head, place, login=login, address=exchange.address, via=via, handed=handed, claims=on.claims
         )
-        rewriters = Rewriters(Responses(place.links, head), on.clock) if place.has_links_rewritten else None
+        rewriters = Rewriters(Responses(place.links, head)) if place.has_links_rewritten else None
         shown = place
         if owner != viewer.principal.uid:
             shown = replace(place, is_foreign=True)
@@ -352,6 +353,7 @@ class Pipeline:
         if streams.get(uid, 0) >= self._on.streams:
             raise TooMany(f"uid {uid} has {self._on.streams} requests under way")
         streams[uid] = streams.get(uid, 0) + 1
+        exchange.charge(uid)
 
         def over() -> None:
             streams[uid] -= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import resource
 import signal
 import socket
 import sys
@@ -30,6 +31,7 @@ from supercloud.front.audit import AuditFile
 from supercloud.front.demonstration import Demonstration
 from supercloud.front.door import Door
 from supercloud.front.metrics import Metrics
+from supercloud.front.places import Places
 from supercloud.front.signin import CertificateSignIn, LinkSignIn, SignIn
 from supercloud.front.tls import TlsFactory, TlsMaterial
 from supercloud.ident2.client import Ident2Client
@@ -37,7 +39,8 @@ from supercloud.ident2.lookup import HolderSearch
 from supercloud.identity import NoAccount, Principal
 from supercloud.offload import Offload
 from supercloud.ownership.listeners import Listeners
-from supercloud.turns import quicken
+from supercloud.shares import Shares
+from supercloud.turns import quicken, take_turns
 from supercloud.workers.become import become
 
 LINGER: Final = 10.0  # seconds for workers and threads to end, once connections have
@@ -84,6 +87,7 @@ class Portal(Service):
         # One thread: SQLite writes one after the other anyway, and nobody's DNS time-out shall delay a sign-in.
         self._storage = Offload(reactor, name="supercloud-storage", threads=1, waiting=room)
         self._doors: list[Door] = []
+        self._shares = Shares(reactor)
         self._audit = self._make_audit()
         self._stop: list[Callable[[], Any]] = []
         self._metrics: Any = None  # its IListeningPort
@@ -121,6 +125,7 @@ class Portal(Service):
         super().privilegedStartService()  # type: ignore[no-untyped-call]
         preflight.check_alone(self._settings.run, "state and run" if self._only is None else "--state")
         given = given_sockets(self._reactor)
+        places = self._make_places()
         for one in self._front.listen:
             asks = one.asks_certificate
             if asks not in self._materials:
@@ -129,16 +134,17 @@ class Portal(Service):
                 self._reloads["the files of tls-cert listeners" if asks else "the files of tls listeners"] = (
                     material.reload
                 )
-            door = self._door()
+            door = self._door(places)
             factory = TlsFactory(self._materials[asks], door, self._reactor)
             port = self._listen(one, factory, given.pop((one.address, one.port), None))
+            take_turns(port)
             self._ports.append(port)
             bound = port.getHost()
             self._own.add(bound.host, bound.port)
             self._doors.append(door)
         if given:
-            places = ", ".join(f"{address} {port}" for address, port in given)
-            raise WrongSettings(f"the service manager bound {places}, where front.listen has no listener")
+            unused = ", ".join(f"{address} {port}" for address, port in given)
+            raise WrongSettings(f"the service manager bound {unused}, where front.listen has no listener")
         if self._front.metrics:
             self._bind_metrics(self._front.metrics)
         self._account = preflight.account_of(self._front)
@@ -161,7 +167,7 @@ class Portal(Service):
         :raises WrongSettings: twistd has become another account.
         """
         super().startService()  # type: ignore[no-untyped-call]
-        quicken(self._reactor)
+        quicken(self._reactor, self._shares)
         self._leave_root()
         self._offload.start()
         self._storage.start()
@@ -223,9 +229,30 @@ class Portal(Service):
     def _bound(self) -> list[tuple[Listen, int]]:
         return [(one, port.getHost().port) for one, port in zip(self._front.listen, self._ports, strict=True)]
 
-    def _door(self) -> Door:
+    def _door(self, places: Places) -> Door:
         admits = None if self._only is None else self._admission()
-        return Door(self._reactor, self._front.limits, self._audit, now=self._now, admits=admits)
+        return Door(
+            self._reactor,
+            self._front.limits,
+            self._audit,
+            now=self._now,
+            shares=self._shares,
+            places=places,
+            admits=admits,
+        )
+
+    def _make_places(self) -> Places:
+        """As many as the settings say, and as there are descriptors for: each may need one more, to an application."""
+        limits = self._front.limits
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        most = min(limits.connections, hard // 2)
+        if most < limits.connections:
+            events.warned(
+                f"front.limits.connections: there are {hard} descriptors, so {most} connections may be open; "
+                "raise LimitNOFILE of the service, or ulimit -n"
+            )
+        return Places(most=most, greeting=limits.handshakes)
 
     def _bind_metrics(self, at: TcpAddress) -> None:
         """A portal that cannot be measured serves all the same."""
@@ -273,6 +300,7 @@ class Portal(Service):
             offload=self._offload,
             storage=self._storage,
             acting=self._acting,
+            shares=self._shares,
             only=self._only,
             ways=self._ways,
             acts=events.Acts(self._audit, self._now),

@@ -26,6 +26,7 @@ from supercloud.routing.always import Always
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.origin_rule import OriginRule
 from supercloud.routing.place import Outward, Place, Trailers
+from supercloud.shares import Share
 from supercloud.target import Application, Origin
 from supercloud.upstream.connect import Dialer
 from supercloud.upstream.pool import Key, Pool
@@ -46,9 +47,12 @@ class Exchange(Downstream, Protocol):
     @property
     def address(self) -> str: ...
     @property
+    def share(self) -> Share: ...
+    @property
     def memory(self) -> dict[str, object]: ...
     @property
     def is_over(self) -> bool: ...
+    def charge(self, uid: int) -> None: ...
     def end_access(self, error: PortalError, told: str) -> None: ...
 
 

@@ -56,6 +56,18 @@ def hold(head: RequestHead, origin: Origin) -> None:
         raise LedHere(f"a link of another site's, Sec-Fetch-Site {site[:20]!r}")
 
 
+def hold_together(head: RequestHead, origin: Origin) -> None:
+    """Have a person asked first whom a link of another site's leads to where several applications share an origin.
+
+    What opens there can act on the others, so whoever writes a page that one of them shows, and the link to it, would
+    have them all.
+
+    :raises LedHere: another site did.
+    """
+    if origin.has_prefixes and head.get(b"sec-fetch-site") == b"cross-site":
+        raise LedHere("a link of another site's to where applications are together")
+
+
 def is_navigation(head: RequestHead) -> bool:
     """A person goes to a whole page: not a frame, not an image, not a script's request."""
     return head.get(b"sec-fetch-mode") == b"navigate" and head.get(b"sec-fetch-dest") == b"document"

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Final, NewType
-from urllib.parse import unquote_to_bytes
 
 from supercloud.api_scopes import methods_of
+from supercloud.message.paths import has_dots
 
 Scope = NewType("Scope", str)
 
@@ -39,7 +39,6 @@ MOST_TEXT: Final = 300  # characters of a token's scopes; a list of all tokens f
 _OLD: Final = {"launch": JOBS}
 # As forwards are called; see the site's forward directory.
 _FORWARD = re.compile(r"forward:(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,255}")
-_DOTS: Final = frozenset({b".", b".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def needed(method: bytes, path: bytes) -> Need | None:
     first = path.split(b"/", 2)[1]
     if path == EVENTS or first not in (b"dav", b"api"):
         return None
-    if not _DOTS.isdisjoint(unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")):
+    if has_dots(path):
         return None
     if first == b"dav":
         return _FILES

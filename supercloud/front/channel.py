@@ -8,28 +8,32 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import Final
 
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IHalfCloseableProtocol, IHandshakeListener, IProtocol, IPushProducer
 from twisted.internet.protocol import Protocol as TwistedProtocol
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from supercloud.config import Limits
 from supercloud.deadline import Deadline
 from supercloud.errors import BadMessage, HeadTooLarge, PlantedCookies, PortalError, TooSlow
 from supercloud.front.exchange import Exchange
+from supercloud.front.listener import Door
 from supercloud.message.body import Body, Malformed, reader_for
 from supercloud.message.glimpse import glimpse
 from supercloud.message.head import UNREADABLE, RequestHead, parse_like, parse_request
-from supercloud.relay.leg import Transport
+from supercloud.relay.leg import Transport, charge
 from supercloud.secret import wipe
+from supercloud.shares import Later, Share, network_of
 
 # Pipelined bytes that are kept while an exchange is under way; beyond it the browser waits.
 MAX_AHEAD: Final = 64 * 1024
 # Seconds for the rest of a request that was answered early, and for a browser to close after we did.
 LINGER: Final = 5.0
+
+# Requests that were sent ahead and are begun in one turn.
+MAX_HEADS: Final = 8
 
 # Bytes of a request's head that a connection remembers, to know the next one again.
 MAX_REMEMBERED: Final = 8 * 1024
@@ -37,29 +41,17 @@ MAX_REMEMBERED: Final = 8 * 1024
 _BARE_LINE_END = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
 
 
-class Door(Protocol):
-    """What a channel needs of the listener that it came through."""
-
-    limits: Limits
-    clock: IReactorTime
-    is_stopping: bool
-
-    def serve(self, exchange: Exchange) -> None: ...
-    def refuse(self, exchange: Exchange, error: PortalError) -> None: ...
-    def exchange_over(self, exchange: Exchange) -> None: ...
-    def opened(self, channel: Channel) -> None: ...
-    def closed(self, channel: Channel) -> None: ...
-
-
-@implementer(IProtocol, IHalfCloseableProtocol, IPushProducer)
+@implementer(IProtocol, IHalfCloseableProtocol, IHandshakeListener, IPushProducer)
 class Channel(TwistedProtocol):
     """One downstream connection.
 
     :ivar address: of the browser, as text.
+    :ivar share: whose time it takes: that of the account that signed in on it last, or of its address's network.
     :ivar memory: what stages remember about this connection, each under a key of its own, to save looking twice.
     """
 
     transport: Transport  # type: ignore[assignment]
+    share: Share
 
     def __init__(self, door: Door) -> None:
         self.door = door
@@ -74,6 +66,9 @@ class Channel(TwistedProtocol):
         self._seen = 0  # bytes of it that were looked at
         self._holds = False  # the exchange takes no body for now
         self._is_ahead = False  # more was sent ahead than is kept
+        self._is_paused = False  # nothing is read
+        self._turn: Later | None = None  # in which it goes on
+        self._heads = 0  # begun in this turn
         self._last = UNREADABLE
         self._exchange: Exchange | None = None
         self._body: Body | None = None
@@ -82,14 +77,24 @@ class Channel(TwistedProtocol):
     # What Twisted calls.
 
     def connectionMade(self) -> None:
-        """A connection; over TLS the handshake may still be under way."""
+        """A connection, whose handshake is still under way."""
         self.is_open = True
         self.address = self.transport.getPeer().host
+        network = network_of(self.address)
+        self.share = self.door.shares.of(network)
+        # Handshakes cost most, and anybody may begin them: who has done with theirs does not wait behind others'.
+        charge(self.transport, self.door.shares.of(("handshakes", network)))
         self.transport.setTcpNoDelay(True)
         self.transport.setTcpKeepAlive(True)
         self.transport.registerProducer(self, True)
-        self._deadline.set(self.door.limits.head_time)
+        self._deadline.set(self.door.limits.handshake_time)
         self.door.opened(self)
+
+    def handshakeCompleted(self) -> None:
+        """TLS has begun."""
+        charge(self.transport, self.share)
+        self._deadline.set(self.door.limits.head_time)
+        self.door.places.idle(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes from the browser."""
@@ -97,12 +102,13 @@ class Channel(TwistedProtocol):
         if held:
             self._buffer = held + data
             wipe(held)
-        if not self._is_working:
+        if not self._is_working and self._turn is None:
             self._work()
 
     def readConnectionLost(self) -> None:
         """The browser finished sending (plain TCP only)."""
         if self._step == self._in_tunnel and self._exchange is not None:
+            self._hear_out()
             self._exchange.tunnel_finished()
         elif self._exchange is None:
             self.close()
@@ -116,8 +122,8 @@ class Channel(TwistedProtocol):
         """The connection is gone."""
         self.is_open = False
         self._deadline.cancel()
-        self._step = self._at_end
-        self._drop()
+        self._hear_out()
+        self._end()
         exchange, self._exchange = self._exchange, None
         if exchange is not None:
             exchange.abandoned()
@@ -142,19 +148,23 @@ class Channel(TwistedProtocol):
 
     # What an exchange calls.
 
+    def charge(self, uid: int) -> None:
+        """A request of an account's is under way on it."""
+        if self.share.key != uid:
+            self.share = charge(self.transport, self.door.shares.of(uid))
+        self.door.places.busy(self)
+
     def hold_body(self) -> None:
         """Take no more of the request's body for now."""
         if not self._holds:
             self._holds = True
-            self.transport.pauseProducing()
+            self._pause()
 
     def take_body(self) -> None:
         """Go on with the request's body."""
         if self._holds:
             self._holds = False
-            self.transport.resumeProducing()
-            if not self._is_working:
-                self._work()
+            self._read_on()
 
     def exchange_over(self, *, keep: bool) -> None:
         """The response is written.
@@ -162,6 +172,7 @@ class Channel(TwistedProtocol):
         :param keep: whether the connection may carry another exchange.
         """
         self._exchange = None
+        self.door.places.idle(self)
         if not keep or self.door.is_stopping:
             self.close()
             return
@@ -183,16 +194,12 @@ class Channel(TwistedProtocol):
         self._last = UNREADABLE
         self.memory.clear()
         self._deadline.clear()
-        if self._is_ahead:
-            self._is_ahead = False
-            self.transport.resumeProducing()
-        if self._buffer and not self._is_working:
-            self._work()
+        self._is_ahead = False
+        self._read_on()
 
     def close(self) -> None:
         """End the connection once what was written has left; what still arrives is dropped."""
-        self._step = self._at_end
-        self._drop()
+        self._end()
         if self.is_open:
             # A browser that reads slowly has the end of its response still before it.
             self._deadline.set(self.door.limits.idle if self.is_choked else LINGER)
@@ -202,8 +209,7 @@ class Channel(TwistedProtocol):
 
     def abort(self) -> None:
         """End the connection at once, so that the browser sees a broken response and not a short one."""
-        self._step = self._at_end
-        self._drop()
+        self._end()
         if self.is_open:
             self.transport.unregisterProducer()
             self.transport.abortConnection()
@@ -228,6 +234,7 @@ class Channel(TwistedProtocol):
 
     def _work(self) -> None:
         self._is_working = True
+        self._heads = 0
         try:
             while self._buffer and self._step():
                 pass
@@ -235,16 +242,51 @@ class Channel(TwistedProtocol):
             self._is_working = False
 
     def _go_on(self) -> None:
-        if self._holds or self._is_ahead:
-            self._holds = self._is_ahead = False
+        self._holds = self._is_ahead = False
+        self._read_on()
+
+    def _read_on(self) -> None:
+        """Take what the browser sends, unless something stands against it."""
+        if self._holds or self._is_ahead or self._turn is not None:
+            return
+        if self._is_paused:
+            self._is_paused = False
             self.transport.resumeProducing()
-        if not self._is_working and self._buffer:
+        if self._buffer and not self._is_working:
             self._work()
+
+    def _pause(self) -> None:
+        if not self._is_paused:
+            self._is_paused = True
+            self.transport.pauseProducing()
+
+    def _wait(self) -> bool:
+        """Leave the rest of what came for a later turn."""
+        if self._turn is None:
+            self._pause()
+            self._turn = self.share.later(self._take_turn)
+        return False
+
+    def _take_turn(self) -> None:
+        self._turn = None
+        self._read_on()
+
+    def _hear_out(self) -> None:
+        """Nothing more comes: take what a tunnel left for later turns."""
+        while self._buffer and self._step == self._in_tunnel and self._exchange is not None:
+            self._buffer = self._exchange.tunnel_received(self._buffer)
+
+    def _end(self) -> None:
+        self._step = self._at_end
+        self._drop()
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
 
     def _at_head(self) -> bool:
         if self.is_choked:  # who reads no answers gets no more of them
             self._is_ahead = True
-            self.transport.pauseProducing()
+            self._pause()
             return False
         buffer = self._buffer
         if buffer.startswith(b"\r\n"):
@@ -268,6 +310,10 @@ class Channel(TwistedProtocol):
                 self._is_partial = True
                 self._deadline.set(limits.head_time)
             return False
+        if self._heads >= MAX_HEADS:
+            self._buffer = buffer
+            return self._wait()
+        self._heads += 1
         self._is_partial = False
         self._seen = 0
         raw, self._buffer = buffer[: end + 4], buffer[end + 4 :]
@@ -318,21 +364,23 @@ class Channel(TwistedProtocol):
                 self._step = self._in_wait
                 exchange.body_ended(body.trailers)
         wipe(payload)
-        if body.is_done and self._exchange is None and self._step != self._at_end:
+        if not body.is_done:
+            return self._wait() if self._buffer and self._step == self._in_body else False
+        if self._exchange is None and self._step != self._at_end:
             self._step = self._at_head
         return True
 
     def _in_wait(self) -> bool:
         if len(self._buffer) > MAX_AHEAD:
             self._is_ahead = True
-            self.transport.pauseProducing()
+            self._pause()
         return False
 
     def _in_tunnel(self) -> bool:
         data, self._buffer = self._buffer, b""
         if self._exchange is not None:
-            self._exchange.tunnel_received(data)
-        return True
+            self._buffer = self._exchange.tunnel_received(data)
+        return self._wait() if self._buffer else True
 
     def _at_end(self) -> bool:
         self._drop()

@@ -15,6 +15,8 @@ from supercloud.deadline import Deadline
 from supercloud.errors import PortalError
 from supercloud.front.channel import Channel
 from supercloud.front.exchange import Exchange
+from supercloud.front.places import Places
+from supercloud.shares import Shares
 
 ABORTED: Final = 1.0  # seconds for connections that were broken off to be gone
 
@@ -34,6 +36,8 @@ class Refuses(Protocol):
 class Door(Factory):
     """Makes a channel for each connection.
 
+    :param shares: of the reactor's time.
+    :param places: for connections, of all listeners together.
     :param admits: asked about the peer before a byte is read; the embedded portal lets in its own account only.
     :param now: unix time, for audit lines.
     """
@@ -47,10 +51,14 @@ class Door(Factory):
         audit: events.Audit,
         *,
         now: Callable[[], float],
+        shares: Shares,
+        places: Places,
         admits: Callable[[IAddress], bool] | None = None,
     ) -> None:
         self.clock = clock
         self.limits = limits
+        self.shares = shares
+        self.places = places
         self.is_stopping = False
         self._audit = audit
         self._pipeline: Serves | None = None
@@ -69,11 +77,11 @@ class Door(Factory):
 
     def buildProtocol(self, addr: IAddress | None) -> Channel | None:
         """A channel; None, which closes the connection, for whoever is not let in."""
-        if self._pipeline is None or self.is_stopping or len(self._channels) >= self.limits.connections:
+        if self._pipeline is None or self.is_stopping:
             return None
         if self._admits is not None and (addr is None or not self._admits(addr)):
             return None
-        return Channel(self)
+        return Channel(self) if self.places.make_room() else None
 
     @property
     def connections(self) -> int:
@@ -101,10 +109,12 @@ class Door(Factory):
     def opened(self, channel: Channel) -> None:
         """A connection."""
         self._channels.add(channel)
+        self.places.enter(channel)
 
     def closed(self, channel: Channel) -> None:
         """A connection is gone."""
         self._channels.discard(channel)
+        self.places.leave(channel)
         if not self._channels:
             self._fire()
 

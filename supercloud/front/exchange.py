@@ -14,6 +14,7 @@ from supercloud.message.body import chunk, last_chunk
 from supercloud.message.fields import line
 from supercloud.message.head import Field, RequestHead, ResponseHead
 from supercloud.routing.always import APART
+from supercloud.shares import Share
 
 if TYPE_CHECKING:
     from supercloud.front.channel import Channel
@@ -26,7 +27,7 @@ class Relay(Protocol):
 
     def request_body(self, payload: bytes) -> None: ...
     def request_ended(self, trailers: tuple[Field, ...]) -> None: ...
-    def tunnel_sent(self, data: bytes) -> None: ...
+    def tunnel_sent(self, data: bytes) -> bytes: ...
     def downstream_ended(self) -> None: ...
     def downstream_lost(self) -> None: ...
     def downstream_choked(self) -> None: ...
@@ -89,6 +90,11 @@ class Exchange:
         return self._channel.address
 
     @property
+    def share(self) -> Share:
+        """Whose time it takes."""
+        return self._channel.share
+
+    @property
     def memory(self) -> dict[str, object]:
         """What stages remember about this connection."""
         return self._channel.memory
@@ -115,6 +121,10 @@ class Exchange:
         self._relay = relay
         if self._channel.is_choked:
             relay.downstream_choked()
+
+    def charge(self, uid: int) -> None:
+        """The request is an account's, and from here on the connection is."""
+        self._channel.charge(uid)
 
     def respond(self, status: int, fields: list[tuple[bytes, bytes]], body: bytes = b"") -> None:
         """Answer with a page of the portal's own."""
@@ -191,13 +201,11 @@ class Exchange:
                 fields = self.outward(head) if self.outward is not None and head.fields else b""
                 self._channel.transport.write(b"HTTP/1.1 %d %b\r\n%b\r\n" % (head.status, head.reason, fields))
             return
+        fields = self.outward(head) if self.outward is not None else b""  # refuses what takes too long
         self._responding = True
         self.audit.status = head.status
         out = self._out
-        out.append(b"HTTP/1.1 %d %b\r\n" % (head.status, head.reason))
-        if self.outward is not None:
-            out.append(self.outward(head))
-        out.append(self.always)
+        out.append(b"HTTP/1.1 %d %b\r\n%b%b" % (head.status, head.reason, fields, self.always))
         if head.length < 0:
             if request.minor == 1:
                 self._chunked = True
@@ -244,9 +252,6 @@ class Exchange:
 
     def begin_tunnel(self, head: ResponseHead) -> None:
         """101: from here on bytes pass as they are."""
-        self._responding = True
-        self._is_tunnel = True
-        self.audit.status = 101
         fields = self.outward(head) if self.outward is not None else b""
         start = b"HTTP/1.1 101 Switching Protocols\r\n"
         self.enter_tunnel(start + fields + b"Connection: upgrade\r\nUpgrade: %b\r\n\r\n" % head.upgrade)
@@ -288,11 +293,11 @@ class Exchange:
         self._keep = False
         self.fail(error)
 
-    def tunnel_received(self, data: bytes) -> None:
-        """Bytes of the browser's."""
-        self.audit.up += len(data)
-        if self._relay is not None:
-            self._relay.tunnel_sent(data)
+    def tunnel_received(self, data: bytes) -> bytes:
+        """Bytes of the browser's; what is to be told again in a later turn comes back."""
+        rest = b"" if self._relay is None else self._relay.tunnel_sent(data)
+        self.audit.up += len(data) - len(rest)
+        return rest
 
     def tunnel_finished(self) -> None:
         """The browser finished sending (plain TCP only)."""

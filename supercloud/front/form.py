@@ -153,8 +153,9 @@ class _Reader:
         if not self.whole.called:
             self.whole.callback(None)
 
-    def tunnel_sent(self, data: bytes) -> None:
+    def tunnel_sent(self, data: bytes) -> bytes:
         """Never: no tunnel is opened."""
+        return b""
 
     def downstream_ended(self) -> None:
         """Nothing more comes."""

@@ -249,8 +249,9 @@ class _Stream:
     def request_ended(self, trailers: tuple[Field, ...]) -> None:
         """There is none."""
 
-    def tunnel_sent(self, data: bytes) -> None:
+    def tunnel_sent(self, data: bytes) -> bytes:
         """There is no tunnel."""
+        return b""
 
 
 def _told_fields(head: ResponseHead) -> bytes:

@@ -15,6 +15,9 @@ from supercloud.message.head import CHUNKED, UNTIL_CLOSE, Field
 # Bytes of a chunk's size line with its extensions (llhttp bounds them alike), and of all trailer fields together.
 MAX_CHUNK_LINE: Final = 256
 MAX_TRAILERS: Final = 8 * 1024
+MAX_TRAILER_LINES: Final = 100  # as many as fields
+# Chunks that are read at once, in 1 ms; others behind them are left for a later turn.
+MAX_CHUNKS: Final = 1024
 
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})(?:[ \t]*;[\t\x20-\x7e]*)?")
 _TRAILER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
@@ -48,6 +51,8 @@ class Body(Protocol):
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Take bytes; give the payload in them and what lies behind the body.
+
+        While the body is not done the rest is what is to be fed again in a later turn: too much to be read at once.
 
         :raises Malformed: when the framing is broken.
         """
@@ -93,13 +98,14 @@ class UntilClose:
 class Chunked:
     """A chunked body (RFC 9112 section 7.1); extensions are dropped."""
 
-    __slots__ = ("_held", "_left", "_reading_trailers", "_trailer_bytes", "is_done", "trailers")
+    __slots__ = ("_held", "_left", "_reading_trailers", "_trailer_bytes", "_trailer_lines", "is_done", "trailers")
 
     def __init__(self) -> None:
         self._held = b""  # an unfinished line
         self._left = 0  # bytes of the chunk and its CRLF still to come
         self._reading_trailers = False
         self._trailer_bytes = 0
+        self._trailer_lines = 0
         self.is_done = False
         self.trailers: tuple[Field, ...] = ()
 
@@ -110,6 +116,8 @@ class Chunked:
             data, self._held = self._held + data, b""
         at, end = 0, len(data)
         while at < end:
+            if len(payload) > MAX_CHUNKS:
+                return b"".join(payload), data[at:]
             if self._left:
                 at = self._take(data, at, payload)
                 continue
@@ -160,7 +168,8 @@ class Chunked:
     def _add_trailer(self, line: bytes) -> None:
         found = _TRAILER.fullmatch(line)
         self._trailer_bytes += len(line) + 2  # of those that are dropped as well
-        if not found or self._trailer_bytes > MAX_TRAILERS:
+        self._trailer_lines += 1
+        if not found or self._trailer_bytes > MAX_TRAILERS or self._trailer_lines > MAX_TRAILER_LINES:
             raise Malformed("a trailer field is malformed, or there are too many")
         lower = found[1].lower()
         if lower in _NEVER_TRAILERS or lower.startswith(_NEVER_BEGIN) or not _USUAL_NAME.fullmatch(lower):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
 
 from supercloud.message.head import Field
@@ -22,6 +24,10 @@ HOP_BY_HOP: Final = frozenset(
 
 # Names that a portal sets for itself; a browser keeps pages from making cookies of the last kind.
 RESERVED_COOKIE: Final = b"__host-http-"
+_RESERVED_PAIR: Final = re.compile(rb";[ \t]*+__host-http-[^;]*+", re.IGNORECASE)
+# What `parts_in` counts of one head, at most. Browsers know a dozen attributes of a cookie, and pages name some tens of
+# links; each costs 1 to 3 µs.
+MAX_PARTS: Final = 1000
 
 
 def line(name: bytes, value: bytes) -> bytes:
@@ -31,14 +37,17 @@ def line(name: bytes, value: bytes) -> bytes:
 
 def cookie(fields: list[Field], name: bytes) -> bytes | None:
     """The value of the first cookie of that name, over all Cookie fields; split on ``;`` only."""
-    wanted = name + b"="
+    wanted = _pair_named(name)
     for lower, _, value in fields:
-        if lower == b"cookie":
-            for pair in value.split(b";"):
-                pair = pair.strip(b" \t")
-                if pair.startswith(wanted):
-                    return pair[len(wanted) :]
+        if lower == b"cookie" and (found := wanted.search(value)):
+            return found[1].rstrip(b" \t")
     return None
+
+
+@lru_cache(maxsize=64)
+def _pair_named(name: bytes) -> re.Pattern[bytes]:
+    """Finds a cookie: a field of semicolons alone must not be cut at each."""
+    return re.compile(rb"(?:\A|;)[ \t]*+" + re.escape(name) + rb"=([^;]*+)")
 
 
 def reserved_twice(fields: list[Field]) -> tuple[bytes, ...]:
@@ -47,12 +56,11 @@ def reserved_twice(fields: list[Field]) -> tuple[bytes, ...]:
     twice: dict[bytes, None] = {}
     for lower, _, value in fields:
         if lower == b"cookie" and RESERVED_COOKIE in value.lower():
-            for pair in value.split(b";"):
-                name = pair.partition(b"=")[0].strip(b" \t")
-                if name.lower().startswith(RESERVED_COOKIE):
-                    if name in once:
-                        twice[name] = None
-                    once.add(name)
+            for pair in _RESERVED_PAIR.findall(b";" + value):
+                name = pair[1:].partition(b"=")[0].strip(b" \t")
+                if name in once:
+                    twice[name] = None
+                once.add(name)
     return tuple(twice)
 
 
@@ -60,8 +68,12 @@ def without_reserved(value: bytes) -> bytes:
     """A Cookie field's value without the portal's own cookies, in any spelling; may come out empty."""
     if RESERVED_COOKIE not in value.lower():
         return value
-    kept = [pair for pair in value.split(b";") if not pair.strip(b" \t").lower().startswith(RESERVED_COOKIE)]
-    return b";".join(kept).strip(b" \t")
+    return _RESERVED_PAIR.sub(b"", b";" + value)[1:].strip(b" \t")
+
+
+def parts_in(lower: bytes, value: bytes) -> int:
+    """How many parts of a field's value have to be looked at, one by one, where it is rewritten."""
+    return value.count(b"<") if lower == b"link" else value.count(b";") if lower == b"set-cookie" else 0
 
 
 def set_cookie_name(value: bytes) -> bytes:

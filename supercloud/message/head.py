@@ -157,6 +157,8 @@ _KNOWN_NAMES: Final = frozenset(
     b"sec-fetch-dest sec-fetch-user sec-ch-ua sec-ch-ua-mobile sec-ch-ua-platform sec-websocket-key "
     b"sec-websocket-version sec-websocket-protocol sec-websocket-extensions service-worker".split()
 )
+# Connection options of a message: each field is held against all of them.
+_MOST_OPTIONS: Final = 32
 # Values of nearly all Connection fields.
 _USUAL_OPTIONS = {b"keep-alive": (b"keep-alive",), b"close": (b"close",), b"upgrade": (b"upgrade",)}
 
@@ -190,14 +192,16 @@ def _cut(raw: bytes) -> tuple[bytes, list[Field], dict[bytes, bytes]]:
     return start, fields, first
 
 
-def _options(fields: list[Field], first: dict[bytes, bytes]) -> tuple[bytes, ...]:
-    """The connection options of a message, in lower case (RFC 9110 section 7.6.1)."""
+def _options(fields: list[Field], first: dict[bytes, bytes]) -> tuple[bytes, ...] | None:
+    """The connection options of a message, in lower case (RFC 9110 section 7.6.1); None when they are too many."""
     value = first.get(b"connection")
     if value is None:
         return ()
     if len(first) == len(fields) and (usual := _USUAL_OPTIONS.get(value.lower())) is not None:
         return usual
     values = [value.lower() for lower, _, value in fields if lower == b"connection"]
+    if sum(value.count(b",") + 1 for value in values) > _MOST_OPTIONS:
+        return None
     return tuple(token.strip(b" \t") for value in values for token in value.split(b",") if token.strip(b" \t"))
 
 
@@ -210,6 +214,8 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     """
     if raw.find(b"\r\n\r\n") != len(raw) - 4:
         raise _why_not(raw)
+    if raw.count(b"\n") > most_fields + 2:  # before anything is done for each
+        raise HeadTooLarge(f"more than {most_fields} fields")
     try:
         httptools.HttpRequestParser(_NOBODY).feed_data(raw)
     except httptools.HttpParserUpgrade:
@@ -220,8 +226,6 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
     if not _START.fullmatch(start) or (not _KNOWN_NAMES.issuperset(first) and not _REQUEST.fullmatch(raw)):
         raise _why_not(raw)
     method, target, version = start.split(b" ")
-    if len(fields) > most_fields:
-        raise HeadTooLarge(f"{len(fields)} fields")
     minor = version[-1] - 0x30
     if len(first) != len(fields) and any(_is_repeated(fields, one) for one in _ONCE):
         raise BadMessage("Host, Content-Length or Transfer-Encoding more than once")
@@ -239,6 +243,8 @@ def parse_request(raw: bytes, *, most_fields: int = 100) -> RequestHead:
             raise BadMessage(f"Transfer-Encoding {value[:40]!r}")
         length = CHUNKED
     options = _options(fields, first)
+    if options is None:
+        raise BadMessage(f"more than {_MOST_OPTIONS} connection options")
     upgrade = first.get(b"upgrade", b"").lower()
     if upgrade and (b"upgrade" not in options or minor == 0 or not _TOKEN.fullmatch(upgrade)):
         upgrade = b""
@@ -327,6 +333,8 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
     """
     if not raw.startswith(b"HTTP/1.") or raw.find(b"\r\n\r\n") != len(raw) - 4:
         raise Unreachable(f"malformed response head {raw[:60]!r}")
+    if raw.count(b"\n") > most_fields + 2:
+        raise Unreachable(f"more than {most_fields} fields in a response")
     try:
         httptools.HttpResponseParser(_NOBODY).feed_data(raw)
     except httptools.HttpParserUpgrade:
@@ -335,8 +343,6 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
         raise Unreachable(f"response head refused: {error}") from None
     start, fields, first = _cut(raw)
     status, reason = int(start[9:12]), start[13:]
-    if len(fields) > most_fields:
-        raise Unreachable(f"{len(fields)} fields in a response")
     if status < 100 or (reason != b"OK" and not _REASON.fullmatch(reason)):
         raise Unreachable(f"malformed status line {raw[:60]!r}")
     minor = start[7] - 0x30
@@ -355,6 +361,8 @@ def parse_response(raw: bytes, *, method: bytes = b"GET", most_fields: int = 200
             raise Unreachable(f"Transfer-Encoding {value[:40]!r} in a response")
         length = CHUNKED
     options = _options(fields, first)
+    if options is None:
+        raise Unreachable(f"more than {_MOST_OPTIONS} connection options in a response")
     upgrade = first.get(b"upgrade", b"").lower()
     keep_alive = b"close" not in options and (minor == 1 or b"keep-alive" in options) and status != 101
     if status < 200 or status in _EMPTY:

@@ -14,6 +14,8 @@ CLOSE: Final = 8
 PING: Final = 9
 PONG: Final = 10
 MAX_CONTROL: Final = 125  # RFC 6455 section 5.5, bytes of payload
+# Frames that are followed at once, in 1 ms; others behind them are left for a later turn.
+MAX_FRAMES: Final = 1024
 
 GOING_AWAY: Final = 1001
 POLICY_VIOLATION: Final = 1008
@@ -43,17 +45,21 @@ class Frames:
         """Whether a frame may be put in here."""
         return self.left == 0
 
-    def feed(self, data: bytes) -> bytes:
-        """Follow some bytes; what is to be passed on comes back."""
+    def feed(self, data: bytes) -> tuple[bytes, bytes]:
+        """Follow some bytes; what is to be passed on comes back, and what is to be fed again in a later turn."""
         if self.left >= len(data):
             self.left -= len(data)
-            return data
+            return data, b""
         if self._held:
             data, self._held = self._held + data, b""
         out: list[bytes] = []
-        start, at, end = 0, self.left, len(data)
-        self.left = 0
+        start, at, end, rest = 0, self.left, len(data), b""
+        self.left = frames = 0
         while at < end:
+            frames += 1
+            if frames > MAX_FRAMES:
+                data, rest, end = data[:at], data[at:], at
+                break
             # Most frames are small or middling data frames; a call for each would be half of what a message costs.
             if end - at >= 4 and data[at] & 0x0F < CLOSE and (length := data[at + 1] & 0x7F) < 127:
                 if length == 126:
@@ -75,9 +81,9 @@ class Frames:
         elif at > end:
             self.left = at - end
         if not out:
-            return data if start == 0 and end == len(data) else data[start:end]
+            return (data if start == 0 and end == len(data) else data[start:end]), rest
         out.append(data[start:end])
-        return b"".join(out)
+        return b"".join(out), rest
 
     def _frame_at(self, data: bytes, at: int) -> int:
         """Bytes of the frame that begins here, header included; 0 when more is needed to tell; negative when it is to
@@ -120,7 +126,8 @@ def mask(payload: bytes, key: bytes) -> bytes:
 
     :param key: four bytes.
     """
-    return bytes(byte ^ key[index & 3] for index, byte in enumerate(payload))
+    pad = (key * (len(payload) // 4 + 1))[: len(payload)]
+    return (int.from_bytes(payload, "big") ^ int.from_bytes(pad, "big")).to_bytes(len(payload), "big")
 
 
 def control(opcode: int, payload: bytes, key: bytes | None = None) -> bytes:

@@ -131,10 +131,11 @@ class HttpRelay:
             upstream.write(last_chunk(passing))
         upstream.finish()
 
-    def tunnel_sent(self, data: bytes) -> None:
-        """Bytes of the browser's through the tunnel."""
+    def tunnel_sent(self, data: bytes) -> bytes:
+        """Bytes of the browser's through the tunnel; none is left over."""
         if self._upstream is not None:
             self._upstream.write(data)
+        return b""
 
     def downstream_ended(self) -> None:
         """The browser finished sending through the tunnel (never over TLS: Twisted's cannot half-close)."""
@@ -181,8 +182,8 @@ class HttpRelay:
             if not self._upgrade:
                 self._give_up(Unreachable("101 that nobody asked for"))
                 return
-            self._tunnel = True
             self._downstream.begin_tunnel(head)
+            self._tunnel = True
             return
         self._head = head
         if self._rewriters is not None and not self._rewriters.passes(head):
@@ -228,9 +229,10 @@ class HttpRelay:
         """The application has room again."""
         self._downstream.resume_request()
 
-    def tunnel_received(self, data: bytes) -> None:
-        """Bytes of the application's through the tunnel."""
+    def tunnel_received(self, data: bytes) -> bytes:
+        """Bytes of the application's through the tunnel; none is left over."""
         self._downstream.tunnel_write(data)
+        return b""
 
     def tunnel_ended(self) -> None:
         """The application finished sending: over TLS that ends the tunnel, once everything has left."""

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 from twisted.internet.tcp import Connection
 
+from supercloud.shares import Share
+
 
 class Transport(Protocol):
     """The part of Twisted's stream transports that legs use; see ITCPTransport, IConsumer and IPushProducer."""
@@ -22,6 +24,18 @@ class Transport(Protocol):
     def setTcpKeepAlive(self, enabled: bool) -> None: ...
     def getPeer(self) -> Any: ...
     def getHost(self) -> Any: ...
+
+
+def charge(transport: Any, share: Share) -> Share:
+    """Have the events of a connection's socket count as an account's; see `turns`.
+
+    :param transport: of its protocol; TLS is looked through.
+    :returns: that share.
+    """
+    while (below := getattr(transport, "transport", None)) is not None:
+        transport = below
+    transport.share = share
+    return share
 
 
 def send(transport: Any, data: bytes | memoryview) -> None:

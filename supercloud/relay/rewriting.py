@@ -8,20 +8,31 @@ nobody up.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
-
-from supercloud.errors import PortalError, Unreachable
+from supercloud.errors import PortalError, TooMany, Unreachable
 from supercloud.message.head import Field, ResponseHead
 from supercloud.rewrite.body import Body
 from supercloud.rewrite.coding import BadCoding
 from supercloud.rewrite.response import Responses, kept_trailers
+from supercloud.shares import Later, Share
+
+# Pages and style sheets of one account at once. One takes 40 KB as a rule and 1 MB at most, and a browser asks for six.
+MAX_PAGES: Final = 64
+_TOO_MANY: Final = (
+    f"{MAX_PAGES} pages of yours are loading at once through an address where the portal rewrites links. "
+    "Close some, or open the application at an address of its own."
+)
 
 
 class Browser(Protocol):
-    """The browser's side; see relay.http.Downstream."""
+    """The browser's side; see relay.http.Downstream.
 
+    :ivar share: whose time the rewriting takes.
+    """
+
+    @property
+    def share(self) -> Share: ...
     def carry(self, relay: Any) -> None: ...
     def respond_head(self, head: ResponseHead) -> None: ...
     def respond_body(self, payload: bytes) -> None: ...
@@ -51,11 +62,10 @@ class Rewriters:
     :param responses: says which, for requests with the same fields.
     """
 
-    __slots__ = ("_clock", "_responses")
+    __slots__ = ("_responses",)
 
-    def __init__(self, responses: Responses, clock: IReactorTime) -> None:
+    def __init__(self, responses: Responses) -> None:
         self._responses = responses
-        self._clock = clock
 
     def passes(self, head: ResponseHead) -> bool:
         """Whether a response is known to be one that is not rewritten."""
@@ -63,7 +73,11 @@ class Rewriters:
         return passed is not None and (head is passed or head.raw == passed.raw)
 
     def begin(self, head: ResponseHead, relay: Carried, browser: Any) -> tuple[ResponseHead, Any]:
-        """The head that the browser gets, and to whom the relay hands the body."""
+        """The head that the browser gets, and to whom the relay hands the body.
+
+        :raises TooMany: the account has `MAX_PAGES` under way.
+        :raises Unreachable: see `Responses`.
+        """
         if head.is_interim:
             return head, browser
         rewritten = self._responses(head)
@@ -71,18 +85,21 @@ class Rewriters:
             return head, browser
         if rewritten.body is None:
             return rewritten.head, browser
-        return rewritten.head, Rewriting(rewritten.body, relay, browser, self._clock)
+        if browser.share.pages >= MAX_PAGES:
+            raise TooMany(f"{MAX_PAGES} pages are being rewritten", public=_TOO_MANY)
+        return rewritten.head, Rewriting(rewritten.body, relay, browser)
 
 
 class Rewriting:
     """Rewrites one response: the relay's downstream, and the browser's relay."""
 
-    def __init__(self, body: Body, relay: Carried, browser: Browser, clock: IReactorTime) -> None:
+    def __init__(self, body: Body, relay: Carried, browser: Browser) -> None:
         self._body = body
         self._relay = relay
         self._browser = browser
-        self._clock = clock
-        self._turn: IDelayedCall | None = None
+        self._share = browser.share
+        self._share.pages += 1
+        self._turn: Later | None = None
         self._is_choked = False
         self._is_held = False  # the application waits
         self._is_over = False
@@ -155,7 +172,7 @@ class Rewriting:
         """The browser has room again."""
         self._is_choked = False
         if self._turn is None and not self._is_over:
-            self._turn = self._clock.callLater(0, self._later)
+            self._turn = self._share.later(self._later)
 
     # One slice after the other.
 
@@ -181,7 +198,7 @@ class Rewriting:
             self._hold()
         elif has_more:
             self._hold()
-            self._turn = self._clock.callLater(0, self._later)
+            self._turn = self._share.later(self._later)
         else:
             self._release()
 
@@ -200,6 +217,8 @@ class Rewriting:
             self._relay.downstream_drained()
 
     def _stop(self) -> None:
+        if not self._is_over:
+            self._share.pages -= 1
         self._is_over = True
         self._body.leave()
         if self._turn is not None:

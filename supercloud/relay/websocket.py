@@ -120,15 +120,17 @@ class WebSocketRelay:
     def request_ended(self, trailers: tuple[Field, ...]) -> None:
         """A handshake has no body."""
 
-    def tunnel_sent(self, data: bytes) -> None:
-        """Frames of the browser's."""
-        if self._upstream is not None and not self._farewell:
-            self._unanswered[0] = 0
-            self._has_moved = True
-            passed = self._up.feed(data)
-            if passed:
-                self._upstream.write(passed)
-            self._look_for_close(self._up)
+    def tunnel_sent(self, data: bytes) -> bytes:
+        """Frames of the browser's; those that are too many for one turn are left over."""
+        if self._upstream is None or self._farewell:
+            return b""
+        self._unanswered[0] = 0
+        self._has_moved = True
+        passed, rest = self._up.feed(data)
+        if passed:
+            self._upstream.write(passed)
+        self._look_for_close(self._up)
+        return rest
 
     def downstream_ended(self) -> None:
         """A WebSocket has no half-closed state: the browser's end is gone."""
@@ -237,19 +239,20 @@ class WebSocketRelay:
         self._end()
         self._downstream.respond_end(())
 
-    def tunnel_received(self, data: bytes) -> None:
-        """Frames of the application's."""
+    def tunnel_received(self, data: bytes) -> bytes:
+        """Frames of the application's; those that are too many for one turn are left over."""
         if self._upstream is None:
-            return
+            return b""
         self._unanswered[1] = 0
-        passed = self._down.feed(data[: self._down.left] if self._farewell else data)
+        passed, rest = self._down.feed(data[: self._down.left] if self._farewell else data)
         if passed:
             self._downstream.tunnel_write(passed)
-        if self._farewell:
-            if self._down.is_between:
-                self._refuse_browser()
-            return
-        self._look_for_close(self._down)
+        if not self._farewell:
+            self._look_for_close(self._down)
+            return rest
+        if self._down.is_between:
+            self._refuse_browser()
+        return b""
 
     def tunnel_ended(self) -> None:
         """A WebSocket has no half-closed state: the application's end is gone."""

@@ -1,20 +1,22 @@
 """Content codings of responses that are rewritten (RFC 9110 section 8.4.1): undone in slices of a bounded size.
 
 A few bytes can stand for gigabytes, so a decoder gives no more at once than it is asked for and keeps what it was
-given.
+given. Nothing else than gzip and deflate is undone, which need 40 KB whatever they hold: the window of br and zstd is
+for the sender to say, 8 to 16 MB for one page. So applications are asked for gzip where links are rewritten.
 """
 
 from __future__ import annotations
 
+import re
 import zlib
+from collections.abc import Iterable
 from typing import Final, Protocol
 
-import brotli
-from backports import zstd
-
 _GZIP: Final = b"\x1f\x8b"
-# log2 of the bytes that a zstd decoder may need: what every browser has (RFC 9659).
-_WINDOW: Final = 23
+# RFC 9110 section 12.5.3: what has weight 0 is not acceptable.
+_TAKES_GZIP: Final = re.compile(
+    rb"(?:\A|,)[ \t]*+(?:x-)?gzip[ \t]*+(?:,|\Z|;(?![ \t]*+q=0(?:\.0*+)?[ \t]*+(?:,|\Z)))", re.IGNORECASE
+)
 
 
 class BadCoding(ValueError):
@@ -110,95 +112,29 @@ class Zlib:
         return out
 
 
-class Brotli:
-    """br (RFC 7932)."""
-
-    is_between = False
-
-    def __init__(self) -> None:
-        self._waiting = b""
-        self._reader = brotli.Decompressor()
-
-    @property
-    def is_complete(self) -> bool:
-        """See `Decoder.is_complete`."""
-        return bool(self._reader.is_finished())
-
-    def feed(self, data: bytes) -> None:
-        """See `Decoder.feed`."""
-        self._waiting += data
-
-    def read(self, most: int) -> bytes:
-        """See `Decoder.read`."""
-        if self._reader.is_finished():
-            self._waiting = b""
-            return b""
-        data = b""
-        if self._reader.can_accept_more_data():
-            data, self._waiting = self._waiting, b""
-        try:
-            return bytes(self._reader.process(data, output_buffer_limit=most))
-        except brotli.error as error:
-            raise BadCoding(str(error)) from None
-
-
-class Zstd:
-    """zstd (RFC 8878), of any number of frames."""
-
-    def __init__(self) -> None:
-        self._waiting = b""
-        self._reader = self._begin()
-
-    @staticmethod
-    def _begin() -> zstd.ZstdDecompressor:
-        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW})
-
-    @property
-    def is_complete(self) -> bool:
-        """See `Decoder.is_complete`."""
-        return self._reader.eof
-
-    @property
-    def is_between(self) -> bool:
-        """See `Decoder.is_between`."""
-        return self._reader.eof and bool(self._waiting)
-
-    def feed(self, data: bytes) -> None:
-        """See `Decoder.feed`."""
-        self._waiting += data
-
-    def read(self, most: int) -> bytes:
-        """See `Decoder.read`."""
-        try:
-            if self._reader.eof:
-                if not self._waiting:
-                    return b""
-                self._reader = self._begin()
-            data, self._waiting = self._waiting, b""
-            out = self._reader.decompress(data, most)
-            if self._reader.eof:
-                self._waiting = self._reader.unused_data
-            return out
-        except zstd.ZstdError as error:
-            raise BadCoding(str(error)) from None
-
-
 def decoder_for(coding: bytes) -> Decoder | None:
-    """What undoes a coding, by its name in lower case; None for one that is not known, or for several."""
+    """What undoes a coding, by its name in lower case; None for any other, and for several."""
     if coding in (b"", b"identity"):
         return Plain()
-    if coding in (b"gzip", b"x-gzip", b"deflate"):
-        return Zlib(coding)
-    if coding == b"br":
-        return Brotli()
-    return Zstd() if coding == b"zstd" else None
+    return Zlib(coding) if coding in (b"gzip", b"x-gzip", b"deflate") else None
+
+
+def asked_coding(values: Iterable[bytes]) -> bytes:
+    """What an application is asked for, where links are rewritten.
+
+    :param values: of the browser's ``Accept-Encoding`` fields.
+    """
+    return b"gzip" if any(_TAKES_GZIP.search(value) for value in values) else b"identity"
 
 
 class Gzip:
-    """Codes anew what came coded: what is rewritten is worth less processor time than a slow link."""
+    """Codes anew what came coded: what is rewritten is worth less processor time than a slow link.
+
+    With a window of 8 KiB, as one costs 64 KB then instead of 268 (zconf.h).
+    """
 
     def __init__(self) -> None:
-        self._writer = zlib.compressobj(1, zlib.DEFLATED, 31)
+        self._writer = zlib.compressobj(1, zlib.DEFLATED, 16 + 13, 6)
 
     def write(self, data: bytes) -> bytes:
         """Take some; give what can leave."""

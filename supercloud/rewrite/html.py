@@ -19,13 +19,20 @@ from supercloud.rewrite.css import CssScanner
 from supercloud.rewrite.json_text import MAX_JSON, rewrite_all, rewrite_roots
 from supercloud.rewrite.links import Links
 
-# Bytes of a tag; a longer one (a picture as data:) passes as it is. One with nothing but attributes takes 12 ms.
+# Bytes of a tag; a longer one (a picture as data:) passes as it is.
 MAX_TAG: Final = 64 * 1024
-# Attributes of an element, and letters of a list or a style in one, that are looked at.
+# White space, slashes and quotes of a tag that comes in several pieces: each may end an attribute, which costs 1 µs
+# even where nobody looks at it. A tag with more passes as it is.
+MAX_SEPARATORS: Final = 2 * 1024
+_SEPARATORS: Final = (b" ", b"\n", b"\t", b"\r", b"\f", b"/", b'"', b"'")
+# Attributes of an element that are looked at, and letters of all of those that are lists, styles or hold entities; a
+# style counts twice.
 _MAX_ATTRIBUTES: Final = 64
-_MAX_LIST: Final = 64 * 1024
+_MAX_LETTERS: Final = 4 * 1024
+# Tags at which lol_html may give up before the rest of a document passes as it is: a parser costs 30 µs.
+MAX_PARSERS: Final = 64
 # Elements that one parser sees; it takes 340 bytes for each that is not closed.
-MAX_ELEMENTS: Final = 8 * 1024
+MAX_ELEMENTS: Final = 2 * 1024
 # Tags that are tried for a place to change parsers, in each piece.
 _TRIES: Final = 32
 # Bytes of a tag at which lol_html may give up; see `_AMBIGUOUS`.
@@ -76,7 +83,17 @@ _MAY_BE_AMBIGUOUS = re.compile(rb"<(?:[a-zA-Z]{0,9}|(?:%b)[\s/][^>]*)\Z" % _NAME
 class HtmlRewriter:
     """Rewrites one document."""
 
-    __slots__ = ("_elements", "_held", "_is_in_tag", "_links", "_out", "_parser", "_waiting")
+    __slots__ = (
+        "_elements",
+        "_given_up",
+        "_held",
+        "_is_in_tag",
+        "_links",
+        "_out",
+        "_parser",
+        "_separators",
+        "_waiting",
+    )
 
     def __init__(self, links: Links) -> None:
         self._links = links
@@ -84,13 +101,16 @@ class HtmlRewriter:
         self._out = bytearray()
         self._held = b""
         self._waiting = 0  # bytes since something came out
+        self._separators = 0  # among these
+        self._given_up = 0  # parsers
         self._is_in_tag = False  # one that is too long, and passes
         self._parser = self._make_parser()
 
     def feed(self, data: bytes) -> bytes:
         """Take a piece; give what can leave."""
         data = self._held + data if self._held else data
-        begun = _MAY_BE_AMBIGUOUS.search(data, max(0, len(data) - _MAX_AMBIGUOUS))
+        # Behind the last end of a tag, or each beginning before it would be followed to there.
+        begun = _MAY_BE_AMBIGUOUS.search(data, max(data.rfind(b">") + 1, len(data) - _MAX_AMBIGUOUS))
         end = begun.start() if begun else len(data)
         self._held = data[end:]
         self._feed_parts(data[:end])
@@ -118,6 +138,9 @@ class HtmlRewriter:
     def _feed_part(self, data: bytes) -> None:
         if not data:
             return
+        if self._given_up > MAX_PARSERS:
+            self._out += _as_utf8(data)
+            return
         elements = self._elements
         before, calls = len(self._out), elements.count + elements.held
         try:
@@ -129,12 +152,17 @@ class HtmlRewriter:
             end = data.find(b">") + 1 or len(data)
             del self._out[before:]
             self._out += _as_utf8(data[:end])
+            self._given_up += 1
             self._parser = self._make_parser()
             self._feed_part(data[end:])
             return
         has_moved = len(self._out) > before or elements.count + elements.held > calls
-        self._waiting = 0 if has_moved else self._waiting + len(data)
-        if self._waiting > MAX_TAG:
+        if has_moved:
+            self._waiting = self._separators = 0
+            return
+        self._waiting += len(data)
+        self._separators += sum(map(data.count, _SEPARATORS))
+        if self._waiting > MAX_TAG or self._separators > MAX_SEPARATORS:
             self._parser.end()  # gives what it holds as it is
             self._parser = self._make_parser()
             self._is_in_tag = True
@@ -142,7 +170,7 @@ class HtmlRewriter:
     def _leave_tag(self, data: bytes) -> int:
         end = data.find(b">") + 1
         self._is_in_tag = not end
-        self._waiting = 0
+        self._waiting = self._separators = 0
         end = end or len(data)
         self._out += _as_utf8(data[:end])
         return end
@@ -196,6 +224,7 @@ class _Elements:
         self.last = ""  # element's name; found out once somebody needs it
         self.is_based_elsewhere = False
         self.count = self.held = 0
+        self._letters = 0  # of this element that were looked at one by one
         self._ways: dict[str, Callable[[str], str]] = {
             **dict.fromkeys(_LINKS, self._link),
             **dict.fromkeys(_SETS, self._set),
@@ -206,6 +235,7 @@ class _Elements:
     def element(self, element: Element) -> None:
         ways = self._ways
         self.count += 1
+        self._letters = 0
         if self.count > MAX_ELEMENTS:
             self.last = element.tag_name.lower()
         attributes = element.attributes
@@ -224,18 +254,28 @@ class _Elements:
     def _link(self, value: str) -> str:
         if value[:1] not in _MAY_LEAD:
             return value
-        url = _without_entities(value) if "&" in value[:64] else value
+        url = value
+        if "&" in value[:64]:
+            if self._is_too_long(value):
+                return value
+            url = _without_entities(value)
         written = self._links.text(url)
         if written is url or (self.is_based_elsewhere and url.lstrip()[:1] in "/\\"):
             return value
         return written
 
+    def _is_too_long(self, value: str, weight: int = 1) -> bool:
+        self._letters += len(value) * weight
+        return self._letters > _MAX_LETTERS
+
     def _pings(self, value: str) -> str:
+        if self._is_too_long(value):
+            return value
         written = " ".join(self._link(url) for url in value.split())
         return value if written.split() == value.split() else written
 
     def _set(self, value: str) -> str:
-        if len(value) > _MAX_LIST:
+        if self._is_too_long(value):
             return value
         out, at = [], 0
         while found := _CANDIDATE.match(
@@ -247,7 +287,7 @@ class _Elements:
         return value if written == value else written
 
     def _style(self, value: str) -> str:
-        if "(" not in value or len(value) > _MAX_LIST:
+        if "(" not in value or self._is_too_long(value, 2):
             return value
         text = _without_entities(value) if "&" in value else value
         written = CssScanner(self._links).whole(text)

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from supercloud.rewrite.links import Links
 
 # Letters of one text; what is longer holds data rather than addresses, and passes.
 MAX_JSON: Final = 128 * 1024
+# Strings of one text that are looked at, and those of them that may be links; what is behind them passes. Addresses
+# that a page starts with are few.
+_MAX_STRINGS: Final = 4000
+_MAX_LINKS: Final = 800
 
 # A string, its end unless it has none, and whether it names a member. Each letter is looked at once.
 _STRING = re.compile(r'"((?>(?:[^"\\\x00-\x1f]++|\\.)*))("?)(?=(?:[ \t\n\r]*+(:))?)')
@@ -35,8 +40,8 @@ def rewrite_roots(text: str, links: Links) -> str:
 
 def _rewrite(text: str, links: Links, holds_path: Callable[[str], bool]) -> str:
     out: list[str] = []
-    at, name, name_end = 0, "", 0
-    for found in _STRING.finditer(text):
+    at, name, name_end, links_seen = 0, "", 0, 0
+    for found in islice(_STRING.finditer(text), _MAX_STRINGS):
         if not found[2]:
             return text  # no JSON
         if found[3]:
@@ -46,6 +51,9 @@ def _rewrite(text: str, links: Links, holds_path: Callable[[str], bool]) -> str:
         raw = found[1]
         if not raw.startswith(("/", "\\", "h", "H", "w", "W")):
             continue
+        links_seen += 1
+        if links_seen > _MAX_LINKS:
+            break
         plain = _plain(raw)
         if plain[:1] == "/" and plain[1:2] != "/" and not holds_path(name):
             continue

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Final
 
+from supercloud.errors import Unreachable
 from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
 from supercloud.rewrite.body import Body, Css, Document, Manifest
-from supercloud.rewrite.coding import Gzip, decoder_for
+from supercloud.rewrite.coding import Gzip, asked_coding, decoder_for
 from supercloud.rewrite.html import HtmlRewriter
 from supercloud.rewrite.links import Links
 
@@ -30,6 +31,10 @@ _OF_THE_BYTES = frozenset(
 )
 _DIGESTS = (b"content-md5:", b"digest:", b"content-digest:", b"repr-digest:", b"etag:")
 _NO_BODY = (204, 205, 304)
+_UNREADABLE: Final = (
+    "The application packed this page in a way that it was not asked for, and that the portal does not read. "
+    "Have it heed Accept-Encoding, which asks for gzip, or open it at an address of its own."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +60,15 @@ class Responses:
     def __init__(self, links: Links, request: RequestHead) -> None:
         self._links = links
         self._method = request.method
-        self._takes_gzip = b"gzip" in request.first.get(b"accept-encoding", b"").lower()
+        self._takes_gzip = asked_coding(request.get_all(b"accept-encoding")) == b"gzip"
         self._matched = request.first.get(b"if-none-match", b"")
         self.passed: ResponseHead | None = None
 
     def __call__(self, head: ResponseHead) -> Rewritten | None:
-        """The response as the browser gets it; None for one that passes."""
+        """The response as the browser gets it; None for one that passes.
+
+        :raises Unreachable: it is in a coding that nobody asked for, and cannot be read.
+        """
         rewritten = self._judge(head)
         if rewritten is None:
             self.passed = head
@@ -75,7 +83,8 @@ class Responses:
         coding = (head.get(b"content-encoding") or b"").strip(b" \t").lower()
         decoder = decoder_for(coding)
         if decoder is None:
-            return None
+            said = coding[:40].decode("latin-1")
+            raise Unreachable(f"Content-Encoding {said!r} of a page with links", public=_UNREADABLE)
         recode = self._takes_gzip and coding not in (b"", b"identity")
         has_body = self._method != b"HEAD"
         shown = _head(head, recode=recode, length=CHUNKED if has_body else 0)

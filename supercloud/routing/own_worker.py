@@ -37,12 +37,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import unquote_to_bytes
 
 from supercloud.errors import BadAddress, NotPassive
 from supercloud.message.claims import USUAL, Claims
 from supercloud.message.fields import HOP_BY_HOP, line
 from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
+from supercloud.message.paths import has_dots
 from supercloud.notice import FIELD
 
 _TELLS: Final = frozenset({FIELD.lower().encode("ascii")})
@@ -51,7 +51,6 @@ _PREFIX: Final = b"/dav"
 _API: Final = b"api"
 # First segments of the workspace's addresses; the empty one is that of ``/``.
 _WORKSPACE: Final = frozenset({b"", b"launch", b"jobs", b"forwards", b"keys", _API})
-_DOTS: Final = frozenset({b".", b".."})
 # Of a worker's fields, what passes beside those of the framing: what tells about the content and nothing else.
 _PAGE_FIELDS: Final = frozenset(
     b"content-length content-type content-disposition content-language content-encoding content-range accept-ranges "
@@ -107,7 +106,7 @@ def check_path(path: bytes) -> None:
 
     :raises BadAddress: it has dots as a segment, in any spelling.
     """
-    if is_of_workspace(path) and not _DOTS.isdisjoint(unquote_to_bytes(path).replace(b"\\", b"/").split(b"/")):
+    if is_of_workspace(path) and has_dots(path):
         raise BadAddress(f"path {path[:100]!r}")
 
 

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
+from supercloud.errors import Unreachable
 from supercloud.message.authorization import holds_token
 from supercloud.message.claims import USUAL, Claims
-from supercloud.message.fields import HOP_BY_HOP, line, rewrite_set_cookie, without_reserved
+from supercloud.message.fields import HOP_BY_HOP, MAX_PARTS, line, parts_in, rewrite_set_cookie, without_reserved
 from supercloud.message.head import CHUNKED, Field, RequestHead, ResponseHead
+from supercloud.rewrite.coding import asked_coding
 from supercloud.rewrite.links import Links, below
 from supercloud.target import Application, Forward, Origin
 
@@ -50,6 +52,10 @@ _REFRESH = re.compile(rb"\s*+[0-9.]++\s*+[;,]\s*+(?:url\s*+=\s*+)?", re.IGNORECA
 # Where the paper rewrites links. Open OnDemand, whose /node/ and /rnode/ are, does not, and its applications expect it.
 REWRITING: Final = (b"/fw/", b"/fw2/", b"/dbfw/")
 _LINK = re.compile(rb"<([^<>]*)>")
+_TOO_MANY: Final = (
+    f"The application's answer has more than {MAX_PARTS} links and cookie attributes in its head. "
+    "Name fewer in the fields Link and Set-Cookie."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +143,8 @@ def inward_fields(
     :param claims: what is not believed.
     """
     out = [b" HTTP/1.1\r\nHost: %b\r\n" % place.inside]
+    if place.has_links_rewritten:
+        out.append(line(b"Accept-Encoding", asked_coding(head.get_all(b"accept-encoding"))))
     out += _inward_lines(head.fields, head.options, place, claims)
     if place.forward is not None and place.forward.authorization:
         out.append(line(b"Authorization", place.forward.authorization))
@@ -160,10 +168,12 @@ def inward_fields(
 def _inward_lines(fields: Iterable[Field], options: tuple[bytes, ...], place: Place, claims: Claims) -> list[bytes]:
     """What an application gets of a request's fields, or of its trailers."""
     out: list[bytes] = []
-    hold = claims.hold
+    hold, is_asked_for = claims.hold, place.has_links_rewritten
     for lower, name, value in fields:
         if lower in _INWARD_DROPPED or lower in options or hold(lower):
             continue
+        if is_asked_for and lower == b"accept-encoding":
+            continue  # the portal says what it can read
         if lower in _INWARD_REWRITTEN:
             value = _rewrite_inward(lower, value, place)
             if not value:
@@ -193,7 +203,12 @@ def _referer(value: bytes, place: Place) -> bytes:
 
 
 def outward(head: ResponseHead, place: Place) -> list[bytes]:
-    """The field lines that the browser gets, without those of the framing."""
+    """The field lines that the browser gets, without those of the framing.
+
+    :raises Unreachable: they have too many parts to be rewritten.
+    """
+    if sum(parts_in(lower, value) for lower, _, value in head.fields if lower in _REWRITTEN) > MAX_PARTS:
+        raise Unreachable(f"more than {MAX_PARTS} links and cookie attributes in a response", public=_TOO_MANY)
     out = _outward_lines(head.fields, head.options, place)
     out.append(GUARD)
     if place.is_inert:
@@ -303,4 +318,5 @@ def names_via(head: RequestHead, pseudonym: bytes) -> bool:
     """Whether a message has passed a gateway of that name (RFC 9110 section 7.6.3)."""
     if b"via" not in head.first:
         return False
-    return any(pseudonym in entry.split() for value in head.get_all(b"via") for entry in value.split(b","))
+    named = re.compile(rb"(?:\A|[\s,])" + re.escape(pseudonym) + rb"(?:[\s,]|\Z)")
+    return any(named.search(value) for value in head.get_all(b"via"))

@@ -19,7 +19,8 @@ from zope.interface import implementer
 from supercloud.errors import PortalError, Unanswered, Unreachable
 from supercloud.message.body import Body, Malformed, UntilClose, reader_for
 from supercloud.message.head import Field, ResponseHead, parse_response
-from supercloud.relay.leg import Transport, send
+from supercloud.relay.leg import Transport, charge, send
+from supercloud.shares import Later, Share
 
 # Bytes of a response head; applications with many large cookies reach 32 KiB (nginx proxy_buffer_size 4k to 8k).
 MAX_HEAD: Final = 128 * 1024
@@ -53,8 +54,12 @@ class Sink(Protocol):
     def upstream_drained(self) -> None:
         """The send buffer toward the application has room again."""
 
-    def tunnel_received(self, data: bytes) -> None:
-        """Bytes after 101."""
+    def tunnel_received(self, data: bytes) -> bytes:
+        """Bytes after 101.
+
+        :returns: what is to be told again in a later turn.
+        """
+        ...
 
     def tunnel_ended(self) -> None:
         """The application finished sending after 101; it may still listen."""
@@ -93,6 +98,9 @@ class Connection(TwistedProtocol):
         self._request_finished = False
         self._is_tunnel = False
         self._is_hurried = False
+        self._share: Share | None = None
+        self._rest = b""  # was received, and waits for a later turn
+        self._turn: Later | None = None
 
     # What Twisted calls.
 
@@ -121,10 +129,13 @@ class Connection(TwistedProtocol):
         sink = self._sink
         if sink is None:
             self.abort()  # Nobody asked: what it says can belong to no exchange.
-            return
-        if self._is_tunnel:
-            sink.tunnel_received(data)
-            return
+        elif self._rest:
+            self._rest += data
+        else:
+            self._read(sink, data)
+
+    def _read(self, sink: Sink, data: bytes) -> None:
+        """Read what came, as far as that may go in one turn."""
         try:
             while data and self._sink is sink and not self._is_tunnel:
                 body = self._body
@@ -137,17 +148,61 @@ class Connection(TwistedProtocol):
                 if body.is_done:
                     self._end(sink, body.trailers, behind=data)
                     return
+                break
         except Malformed as error:
             self._fail(Unreachable(f"response body: {error}"))
             return
-        except Unreachable as error:
+        except PortalError as error:
             self._fail(error)
             return
-        if self._sink is sink:
+        if self._sink is not sink:
+            return
+        if self._is_tunnel:
+            data = sink.tunnel_received(data) if data else b""
+        else:
             sink.response_pause()
+        if data and self._sink is sink:
+            self._wait(data)
+
+    def _wait(self, rest: bytes) -> None:
+        """Leave the rest for a later turn."""
+        self._rest = rest
+        if self.is_open:
+            self.transport.pauseProducing()
+        if self._is_paused:
+            return  # until the other leg has room
+        if self._share is None:
+            self._go_on()
+        else:
+            self._turn = self._share.later(self._go_on)
+
+    def _go_on(self) -> None:
+        """The turn has come."""
+        self._forget_turn()
+        sink, (rest, self._rest) = self._sink, (self._rest, b"")
+        if sink is not None and rest:
+            self._read(sink, rest)
+        if not self._rest and not self._is_paused and self.is_open:
+            self.transport.resumeProducing()
+
+    def _hear_out(self) -> None:
+        """Nothing more comes: read what was left for later turns."""
+        while self._rest and self._sink is not None:
+            self._go_on()
+        self._forget()
+
+    def _forget(self) -> None:
+        self._rest = b""
+        self._forget_turn()
+
+    def _forget_turn(self) -> None:
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.cancel()
 
     def readConnectionLost(self) -> None:
         """The application finished sending."""
+        self._hear_out()
         if self._is_tunnel and self._sink is not None:
             self._sink.tunnel_ended()
         else:
@@ -161,6 +216,7 @@ class Connection(TwistedProtocol):
         """The connection is gone."""
         self.is_open = False
         self.why = reason
+        self._hear_out()
         self._upstream_finished()
         closed, self.closed, self.released = self.closed, _nobody, _nobody
         closed(self)
@@ -184,6 +240,10 @@ class Connection(TwistedProtocol):
     def is_idle(self) -> bool:
         """Whether another exchange may begin."""
         return self._sink is None and self.is_open and not self._is_closing
+
+    def charge(self, share: Share) -> None:
+        """Have what this connection costs count as an account's."""
+        self._share = charge(self.transport, share)
 
     def remember(self, method: bytes, head: ResponseHead | None) -> None:
         """A head that answered such a request: the same bytes need not be read again."""
@@ -222,13 +282,17 @@ class Connection(TwistedProtocol):
         """Read no further for now: the other leg is choked."""
         if self.is_open:
             self._is_paused = True
+            self._forget_turn()
             self.transport.pauseProducing()
 
     def resume(self) -> None:
         """Read on."""
         if self.is_open:
             self._is_paused = False
-            self.transport.resumeProducing()
+            if not self._rest:
+                self.transport.resumeProducing()
+            elif self._turn is None:
+                self._wait(self._rest)
 
     def leave(self) -> None:
         """The relay needs no more of this exchange; the connection cannot be used again."""
@@ -237,6 +301,7 @@ class Connection(TwistedProtocol):
 
     def close(self) -> None:
         """End the connection once what was written has left."""
+        self._forget()
         if self.is_open:
             self._is_closing = True
             self.transport.unregisterProducer()
@@ -244,6 +309,7 @@ class Connection(TwistedProtocol):
 
     def abort(self) -> None:
         """End the connection at once."""
+        self._forget()
         if self.is_open:
             self._is_closing = True
             self.transport.unregisterProducer()
@@ -251,8 +317,9 @@ class Connection(TwistedProtocol):
 
     def _read_head(self, sink: Sink, data: bytes) -> bytes:
         """Take a head, or a part of one; give what lies behind it."""
+        seen = max(len(self._held) - 3, 0)
         data = self._held + data if self._held else data
-        end = data.find(b"\r\n\r\n")
+        end = data.find(b"\r\n\r\n", seen)
         if end > MAX_HEAD or (end < 0 and len(data) > MAX_HEAD):
             raise Unreachable(f"response head over {MAX_HEAD} bytes")
         if end < 0:
@@ -275,9 +342,7 @@ class Connection(TwistedProtocol):
             self._is_tunnel = True
             self.transport.setTcpKeepAlive(True)  # a tunnel may be silent for ever: a dead host is noticed in the end
             sink.response_started(head)
-            if rest:
-                sink.tunnel_received(rest)
-            return b""
+            return rest
         body = self._body = reader_for(head.length)
         sink.response_started(head)
         if body.is_done and self._sink is sink:

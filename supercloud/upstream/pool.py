@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from supercloud.deadline import Deadline
 from supercloud.errors import TooMany
+from supercloud.shares import Shares
 from supercloud.upstream.http11 import Connection
 
 # Seconds that an unused connection is kept. What was verified a minute ago is asked again by connecting anew.
@@ -55,13 +56,14 @@ class Kept(Generic[G]):
 
 
 class Pool(Generic[G]):
-    """Open connections toward applications, counted for each principal.
+    """Open connections toward applications, counted for each principal, whose time each takes.
 
     :param most: connections of one principal, in use and kept.
     """
 
-    def __init__(self, clock: IReactorTime, *, most: int) -> None:
+    def __init__(self, clock: IReactorTime, shares: Shares, *, most: int) -> None:
         self._clock = clock
+        self._shares = shares
         self._most = most
         self._kept: dict[Key, deque[Kept[G]]] = {}
         # All kept connections, the longest unused first.
@@ -110,6 +112,7 @@ class Pool(Generic[G]):
     def add(self, key: Key, connection: Connection, grant: G) -> Kept[G]:
         """Have a verified connection, which `reserve` counted, kept whenever it is not in use."""
         kept = Kept(connection, grant, key)
+        connection.charge(self._shares.of(key[0]))
         self._all[connection] = kept
         connection.released = lambda _: self._keep(kept)
         connection.closed = lambda _: self._forget(kept)

@@ -144,9 +144,10 @@ class _Question:
     def upstream_drained(self) -> None:
         """All was written already."""
 
-    def tunnel_received(self, data: bytes) -> None:
+    def tunnel_received(self, data: bytes) -> bytes:
         """Nobody asked for another protocol."""
         self._fail("changes the protocol")
+        return b""
 
     def tunnel_ended(self) -> None:
         """Nobody asked for another protocol."""

@@ -24,7 +24,7 @@ NAMES = (
     *("jupyterlab", "takeover", "isolation", "hostile-forward", "paths", "spice", "websocket-table", "planted-cookies"),
     *("sign-in", "impersonation", "litmus", "mounts", "transfers", "desktops", "crashes", "files-page"),
     *("forward-scripts", "revocation", "launch", "drop-box", "idle", "make-run", "pages", "openapi"),
-    *("applications", "four-nodes"),
+    *("applications", "four-nodes", "hostile"),
 )
 _INSIDE = "SUPERCLOUD_ACCEPTANCE_INSIDE"
 # Chromium takes a host with loopback alone for one that is offline; a pair of cable ends is enough. An IPv6 address
@@ -51,17 +51,23 @@ ip link set acc1 up
 
 def main() -> int:
     """Run the names that were asked for."""
+    sys.path.insert(0, str(ROOT / "tests" / "integration"))
+    from tests.acceptance.browsers import KINDS
+
     parser = argparse.ArgumentParser(prog="python -m tests.acceptance", description=__doc__)
     parser.add_argument("--list", action="store_true", help="say the names, and what each shows")
     parser.add_argument("--only", metavar="NAME", action="append", choices=NAMES, help="this one; several allowed")
+    parser.add_argument("--browser", choices=KINDS, default="chromium", help="in which; most know Chromium only")
     options = parser.parse_args()
-    sys.path.insert(0, str(ROOT / "tests" / "integration"))
     modules = {name: _module(name) for name in NAMES}
     if options.list:
         for name, module in modules.items():
             print(f"{name:16} {(module.__doc__ or '').splitlines()[0]}")
         return 0
-    wanted = options.only or NAMES
+    able = [name for name in NAMES if options.browser in getattr(modules[name], "BROWSERS", ("chromium",))]
+    wanted = options.only or able
+    if unable := set(wanted) - set(able):
+        parser.error(f"not in {options.browser}: {', '.join(sorted(unable))}")
     if os.geteuid() == 0 and _INSIDE not in os.environ:
         for name in wanted:
             if hasattr(modules[name], "prepare"):
@@ -70,24 +76,24 @@ def main() -> int:
         own = ["--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--mount-proc", "--kill-child"]
         inside = ["unshare", *own, "--", "sh", "-ec", _ENTER, "sh", *again]
         return subprocess.run(inside, env={**os.environ, _INSIDE: "1"}, cwd=ROOT).returncode
-    return _run({name: modules[name] for name in wanted})
+    return _run({name: modules[name] for name in wanted}, options.browser)
 
 
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"tests.acceptance.{name.replace('-', '_')}")
 
 
-def _run(modules: dict[str, ModuleType]) -> int:
+def _run(modules: dict[str, ModuleType], browser: str) -> int:
     from tests.acceptance.lab_of import Lab
 
     # A shell's jobs in the background ignore it, and so would all that is started here, and stopped as by Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     outcomes = {}
     for name, module in modules.items():
-        print(f"== {name}: {(module.__doc__ or '').splitlines()[0]}", flush=True)
+        print(f"== {name} ({browser}): {(module.__doc__ or '').splitlines()[0]}", flush=True)
         begin = time.monotonic()
         try:
-            with Lab(name) as lab:
+            with Lab(name, browser) as lab:
                 module.run(lab)
         except Exception:
             traceback.print_exc()

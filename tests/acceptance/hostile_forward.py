@@ -10,9 +10,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.acceptance import isolation
+from tests.acceptance.browsers import KINDS
 from tests.acceptance.lab_of import Lab
 from tests.acceptance.site_of import LocalSite
 
+BROWSERS = KINDS
 _HOSTNAME = "portal.test"
 # What isolation.js asks an address for; alice's folder has files of these names.
 _NAMES = ("secret", "page", "script.js", "pixel.gif", "events", "socket")
@@ -82,7 +84,7 @@ def run(lab: Lab) -> None:
     folder = lab.folder / "portal-url-fw"
     folder.mkdir()
     folder.chmod(0o1777)
-    site = LocalSite(lab, _HOSTNAME, more=f'[forwards]\ndirectory = "{folder}"\n')
+    site = LocalSite(lab, _HOSTNAME, plain_first=True, more=f'[forwards]\ndirectory = "{folder}"\n')
     hers, bobs = isolation.witness(lab, "alice"), isolation.witness(lab, "bob", gid="proj")
     alice, bob = lab.accounts["alice"], lab.accounts["bob"]
     _reserve(folder / _HERS, hers.port, alice.uid, alice.gid, 0o700)
@@ -124,8 +126,9 @@ def _visit(lab: Lab, site: LocalSite, page: Any, home: Path) -> None:
     lab.holds(page.inner_text("body") == "page of alice", f"alice's forward at {page.url}")
     page.goto(f"{site.url}/fw/{_HERS}/page")
     lab.holds(page.inner_text("body") == "page of alice", f"and at {page.url}")
+    page.goto(f"{site.url}/dav/~/hers/")
     read = page.evaluate("async () => (await fetch('/dav/~/hers/secret')).text()")
-    lab.holds(read == "file of alice", f"which, being hers, may read /dav/~/hers/secret: {read!r}")
+    lab.holds(read == "file of alice", f"a page of the portal's own may read /dav/~/hers/secret: {read!r}")
     page.goto(f"{site.url}/fw/{_BOBS}/page")
     proper = f"{site.forward(f'{_BOBS}-u{home.parent.stat().st_uid + 1}')}/page"
     lab.holds(
@@ -178,7 +181,7 @@ def _frames_and_workers(lab: Lab, site: LocalSite, page: Any, bobs: SimpleNamesp
     )
     bobs_own = page.url.removesuffix("/page")
     others = [frame for frame in page.frames[1:] if not frame.url.startswith(bobs_own)]
-    said = {frame.url: frame.locator("html").inner_text().partition("\nRequest")[0].strip() for frame in others}
+    said = {frame.url: frame.inner_text("html").partition("\nRequest")[0].strip() for frame in others}
     shown = {url: text for url, text in said.items() if any(word in text for word in _TELLING)}
     lab.holds(others and not framed and not shown, f"{len(said)} frames show no page of hers {framed or shown or ''}")
     lab.saw(f"they show {sorted(set(said.values()))}")

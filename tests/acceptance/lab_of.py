@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ from lab.certificates import Certificates
 from lab.portal import ROOT, Curl, Twistd, is_readable_by_all, start_embedded
 from lab.processes import Processes, PublicCopies, free_port
 from lab.sharing import shared
+
+from tests.acceptance import browsers
 
 OUT = ROOT / "acceptance-out"
 CHROMIUM = "/usr/bin/chromium"
@@ -29,11 +31,12 @@ class NotHeld(AssertionError):
 class Lab:
     """Everything that a test starts, ended when the test ends.
 
+    :ivar kind: of browser; see browsers.py.
     :ivar folder: everybody can read it.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, kind: str = "chromium") -> None:
+        self.name, self.kind = name, kind
         self._stack = ExitStack()
         self._accounts: lab_accounts.Accounts | None = None
 
@@ -107,34 +110,46 @@ class Lab:
 
     @contextmanager
     def browser(self, ca: Path, *args: str) -> Iterator[Any]:
-        """A Chromium that trusts an authority, as a person's does who was told to (no error is ignored)."""
-        from playwright.sync_api import sync_playwright
+        """A browser that trusts an authority, as a person's does who was told to (no error is ignored).
 
-        home = self.folder / f"browser-{time.monotonic_ns()}"
-        database = home / ".pki" / "nssdb"
-        database.mkdir(parents=True)
-        for argv in (["-N", "--empty-password"], ["-A", "-t", "CT,C,C", "-n", "lab", "-i", str(ca)]):
-            subprocess.run(["certutil", "-d", f"sql:{database}", *argv], check=True, capture_output=True)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(
-                executable_path=CHROMIUM, args=[*_ARGS, *args], env={**os.environ, "HOME": str(home)}
-            )
+        :param args: Chromium's options.
+        """
+        folder = self.folder / f"browser-{time.monotonic_ns()}"
+        begin = _chromium(folder, ca, args) if self.kind == "chromium" else browsers.started(self.kind, folder, ca)
+        with begin as browser:
             try:
                 yield browser
             except Exception:
                 pages = [page for context in browser.contexts for page in context.pages]
                 for number, page in enumerate(pages):
-                    self.screenshot(page, f"failed-{number}")
+                    with suppress(Exception):  # what failed first is told
+                        self.screenshot(page, f"failed-{number}")
                 raise
-            finally:
-                browser.close()
 
     def screenshot(self, page: Any, what: str, **how: Any) -> None:
         """Keep what is seen.
 
         :param how: see playwright's.
         """
-        page.screenshot(path=str(OUT / f"{self.name}-{what}.png"), **how)
+        browser = "" if self.kind == "chromium" else f"{self.kind}-"
+        page.screenshot(path=str(OUT / f"{self.name}-{browser}{what}.png"), **how)
+
+
+@contextmanager
+def _chromium(home: Path, ca: Path, args: Sequence[str]) -> Iterator[Any]:
+    from playwright.sync_api import sync_playwright
+
+    database = home / ".pki" / "nssdb"
+    database.mkdir(parents=True)
+    browsers.trust(database, ca)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*_ARGS, *args], env={**os.environ, "HOME": str(home)}
+        )
+        try:
+            yield browser
+        finally:
+            browser.close()
 
 
 class Embedded:

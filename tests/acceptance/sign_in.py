@@ -1,4 +1,4 @@
-"""Signing in by password in Chromium, on a desktop and a phone, on to an application; making and revoking a token."""
+"""Signing in by password in a browser, on a desktop and a phone, on to an application; making and revoking a token."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import Any
 
 from lab.processes import PYTHON, free_port, wait_until_listening
 
+from tests.acceptance.browsers import KINDS
 from tests.acceptance.lab_of import Lab
 from tests.acceptance.site_of import PasswordSite, password_of
 
+BROWSERS = KINDS
 WINDOWS = {"desktop": {"width": 1280, "height": 800}, "phone": {"width": 375, "height": 667}}
 
 
@@ -54,7 +56,8 @@ def _walk(lab: Lab, site: PasswordSite, page: Any, application: str, window: str
     page.click(f"button[aria-label='Revoke {window}']")
     page.wait_for_function("!document.querySelector('ul.list')")
     lab.holds(drive(f"{site.dav}/tmp/", *how).status == 401, f"{window}: revoked, it opens nothing")
-    page.click("text=Sign out everywhere")
+    with page.expect_navigation():
+        page.click("text=Sign out everywhere")
     page.goto(f"{site.url}/tokens")
     lab.holds("/login" in page.url, f"{window}: who signed out is asked for a password again")
 

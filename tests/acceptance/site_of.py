@@ -42,15 +42,22 @@ class Site(Head):
     def context(self, browser: Any, login: str, **options: Any) -> Any:
         """A browser's profile in which somebody is signed in."""
         context = browser.new_context(**{"viewport": {"width": 1024, "height": 768}, **options})
-        name, _, value = self.of(login).cookie_header(self.hostname).partition("=")
-        context.add_cookies(
-            [{"name": name, "value": value, "url": self.url, "secure": True, "httpOnly": True, "sameSite": "Lax"}]
-        )
+        self.enter(context, login)
         return context
+
+    def enter(self, context: Any, login: str) -> None:
+        """Have somebody signed in in a profile."""
+        pairs = [one.partition("=") for one in self.of(login).cookie_header(self.hostname).split("; ")]
+        how = {"url": self.url, "secure": True, "httpOnly": True, "sameSite": "Lax"}
+        context.add_cookies([{"name": name, "value": value, **how} for name, _, value in pairs])
 
 
 class LocalSite(Site):
-    """A portal on this host for its people, and for their applications on this host."""
+    """A portal on this host for its people, and for their applications on this host.
+
+    :param how: see `Head.start`. Where browsers other than Chromium come, ``plain_first``: WebKit asks its person for a
+        certificate where a server asks for one, and nobody is there.
+    """
 
     def __init__(self, lab: Lab, hostname: str, **how: Any) -> None:
         super().__init__(lab, lab.folder / f"site-{hostname}", address="127.0.0.1", hostname=hostname)

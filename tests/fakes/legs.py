@@ -41,6 +41,8 @@ class FakeUpstreamLeg:
 class FakeDownstream:
     """Implements `relay.http.Downstream`."""
 
+    share: Any = None
+
     def __init__(self) -> None:
         self.said: list[Any] = []
         self.relay: Any = None

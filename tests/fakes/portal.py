@@ -34,6 +34,7 @@ from supercloud.front.live import Live
 from supercloud.front.opening import Opening
 from supercloud.front.origin_page import OriginPage
 from supercloud.front.pages import Listed
+from supercloud.front.places import Places
 from supercloud.front.signin import SignIn
 from supercloud.front.site import Parts, Site
 from supercloud.identity import Principal
@@ -50,6 +51,7 @@ from supercloud.routing.forwards import Forwards
 from supercloud.routing.hosts import Hosts
 from supercloud.routing.nodes import Nodes
 from supercloud.routing.origin_rule import OriginRule
+from supercloud.shares import Shares
 from supercloud.stages import Stages
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import Pool
@@ -115,12 +117,13 @@ class FakeTls:
 class Browser:
     """The other end of one downstream connection."""
 
-    def __init__(self, portal: FakePortal, room: int | None) -> None:
+    def __init__(self, portal: FakePortal, room: int | None, peer: str) -> None:
         channel = portal.door.buildProtocol(None)
         assert channel is not None
         self.channel = channel
-        self.transport = FakeTransport(portal.clock, channel, room=room)
+        self.transport = FakeTransport(portal.clock, channel, room=room, peer=peer)
         channel.makeConnection(self.transport)
+        channel.handshakeCompleted()
         self._clock = portal.clock
 
     def send(self, data: bytes) -> None:
@@ -167,6 +170,7 @@ class FakePortal:
     """A portal at ``https://portal.test`` for alice, bob and carol.
 
     :param takes_programs: it takes passwords and tokens, at its form and from programs.
+    :param shares: of the reactor's time; without any, work that waits is done in the next `settle`.
     :param has_workers: it has workers, which answer ``/`` among others.
     :param has_wildcards, shared_host, shared_ports, serves_prefixes: see `Hosts`.
     """
@@ -187,11 +191,13 @@ class FakePortal:
         shared_host: str = TOGETHER,
         shared_ports: tuple[int, ...] = (),
         serves_prefixes: bool = False,
+        shares: Shares | None = None,
         identity_fields: tuple[str, ...] = (),
         hsts: float = 0.0,
     ) -> None:
         self.clock = Clock()
         self.clock.advance(1000.0)
+        self.shares = shares or Shares(self.clock)
         self.owners = FakeOwners()
         self.owners.listeners = {
             PORT: SocketOwner(1001, 1001, 11, 1001, True),
@@ -247,7 +253,7 @@ class FakePortal:
             offload=self.offload,
             now=self.clock.seconds,
         )
-        self.pool: Pool[Grant] = Pool(self.clock, most=connections)
+        self.pool: Pool[Grant] = Pool(self.clock, self.shares, most=connections)
         self.watch = Watch(self.clock, forwards=access, pool=self.pool, refusal=self.standing.refusal)
         self.watch.start()
         self.worker_dialer = FakeWorkerDialer(self.clock)
@@ -256,7 +262,7 @@ class FakePortal:
         self.membership.start()
         closing = Closing(sessions, (self.tokens, self.passwords), self.watch, self.workers.end)
         self.standing.start(lambda: self.workers.in_use | self.watch.in_use, closing)
-        self.workers_pool: Pool[One] = Pool(self.clock, most=connections)
+        self.workers_pool: Pool[One] = Pool(self.clock, self.shares, most=connections)
         way = WayToWorker(
             self.workers, self.worker_dialer, self.workers_pool, applications=self.hosts.patterns,
             notices=self.board.field, claims=Claims(identity_fields),
@@ -313,7 +319,8 @@ class FakePortal:
                 claims=Claims(identity_fields),
             )
         )
-        self.door = Door(self.clock, limits, audit, now=self.clock.seconds)
+        self.places = Places(most=limits.connections, greeting=limits.handshakes)
+        self.door = Door(self.clock, limits, audit, now=self.clock.seconds, shares=self.shares, places=self.places)
         self.door.open(self.pipeline, self.site)
 
     def stop(self) -> None:
@@ -332,8 +339,8 @@ class FakePortal:
     def _write(self, lines: bytes) -> None:
         self.audit += [json.loads(line) for line in lines.splitlines()]
 
-    def browser(self, *, room: int | None = None) -> Browser:
-        return Browser(self, room)
+    def browser(self, *, room: int | None = None, peer: str = "192.0.2.7") -> Browser:
+        return Browser(self, room, peer)
 
     def cookie(self, principal: Principal = ALICE, *, origin: str = "portal.test", owner: int | None = None) -> bytes:
         """A Cookie field line of somebody who is signed in on an origin."""

@@ -13,13 +13,22 @@ from twisted.python.failure import Failure
 class FakeTransport(StringTransport):
     """One end of a connection.
 
+    :param peer: the other end's address.
     :param room: bytes of the send buffer before its producer is paused; `drain` makes room again.
     :ivar half_closed: our side has finished sending.
     :ivar aborted: closed without waiting for what was written.
     """
 
-    def __init__(self, clock: Clock, protocol: IProtocol, *, port: int = 50000, room: int | None = None) -> None:
-        super().__init__(IPv4Address("TCP", "10.0.0.1", port), IPv4Address("TCP", "192.0.2.7", 40000), lenient=True)
+    def __init__(
+        self,
+        clock: Clock,
+        protocol: IProtocol,
+        *,
+        port: int = 50000,
+        room: int | None = None,
+        peer: str = "192.0.2.7",
+    ) -> None:
+        super().__init__(IPv4Address("TCP", "10.0.0.1", port), IPv4Address("TCP", peer, 40000), lenient=True)
         self._clock = clock
         self._protocol = protocol
         self._room = room

@@ -138,7 +138,7 @@ def _messages() -> set[str]:
     desk = {
         *LockService(nothing, nothing, nothing).handlers,
         *PropertyService(nothing, nothing, nothing).handlers,
-        *TokenService(nothing, nothing).handlers,
+        *TokenService(nothing, nothing, nothing).handlers,
         AskWhy,
     }
     return methods | {str(kind.__struct_config__.tag) for kind in (*desk, *get_args(Status))}

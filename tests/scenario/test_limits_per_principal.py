@@ -140,6 +140,7 @@ def test_a_connection_between_requests_is_closed_in_the_end(portal: FakePortal) 
 def test_the_whole_portal_has_a_limit_too() -> None:
     portal = FakePortal(limits=Limits(connections=1))
     first = portal.browser()
+    first.send(get(portal))  # and its application has not answered
     assert portal.door.buildProtocol(None) is None
     first.leave()
     assert portal.door.buildProtocol(None) is not None

@@ -287,6 +287,23 @@ def test_somebody_elses_is_never_where_the_viewers_own_are_together(portal: Fake
     assert portal.dialer.dialled == []
 
 
+def test_a_link_of_another_site_to_where_applications_are_together_asks_first(portal: FakePortal) -> None:
+    """What it opens could act on the others there: whoever wrote that page would have them all."""
+    alice, path = Person(portal, ALICE), f"/fw2/localhost:{PORT}/evil.html"
+    led = PAGE.replace(b"none", b"cross-site")
+    for url in (f"https://{TOGETHER}{path}", f"https://portal.test{path}"):
+        browser = alice.ask(url, led)
+        if url.startswith("https://portal.test"):
+            portal.hosts.has_wildcards = False
+            url = (alice.ask(url, led).field(b"location") or b"").decode()
+            browser = alice.ask(url, led)
+        assert browser.status == 403
+        assert f'href="https://{TOGETHER}{path}"'.encode() in browser.received
+        assert portal.dialer.dialled == []
+    alice.ask(f"https://{TOGETHER}{path}", PAGE.replace(b"none", b"same-origin"))
+    assert portal.dialer.received.startswith(b"GET /evil.html ")
+
+
 def test_a_site_may_allow_it_by_name() -> None:
     portal = FakePortal(paths_for_others=frozenset({"localhost"}))
     bob = Person(portal, BOB)

@@ -52,6 +52,7 @@ def test_who_reads_no_answers_gets_no_more_of_them(portal: FakePortal) -> None:
     assert browser.transport.is_paused
     for _ in range(100):
         browser.transport.drain()
+        portal.settle()
     assert browser.received.count(b"HTTP/1.1 200 OK") == 100
     assert not browser.transport.is_paused
 

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 
 from supercloud import acting
@@ -31,6 +32,7 @@ from supercloud.config import (
 from supercloud.identity import Principal
 from supercloud.monitor.wire import Holder, HoldersRead, ReadHolders, Request, Task, Workspace
 from supercloud.packets import Packets
+from supercloud.shares import Shares
 from supercloud.workers.way import WayToWorker
 from tests.fakes.accounts import FakeAccounts
 from tests.fakes.offload import FakeOffload
@@ -155,7 +157,7 @@ def test_a_folder_of_sockets_that_is_there_stays_as_it_is(host_of: Make, tmp_pat
 
 def test_nothing_is_built_without_a_monitor(host_of: Make) -> None:
     with pytest.raises(RuntimeError):
-        host_of().acting().build(FakeAccounts())  # type: ignore[arg-type]
+        host_of().acting().build(FakeAccounts(), Shares(Clock()))  # type: ignore[arg-type]
     with pytest.raises(RuntimeError):
         _ = host_of().acting().monitor
     with pytest.raises(RuntimeError):
@@ -167,7 +169,7 @@ def test_forwards_are_found_where_the_settings_have_a_folder_for_them(host_of: M
         made = host_of(forwards=Forwards(directory=folder)).acting()
         assert made.forwards() is None, "there is no monitor to ask yet"
         made.start()
-        made.build(FakeAccounts())  # type: ignore[arg-type]
+        made.build(FakeAccounts(), Shares(Clock()))  # type: ignore[arg-type]
         assert (made.forwards() is not None) is is_there
 
 
@@ -175,7 +177,7 @@ def test_the_holders_of_a_socket_are_those_that_the_monitor_sees(host_of: Make, 
     host = host_of()
     made = host.acting()
     made.start()
-    assert isinstance(made.build(FakeAccounts()), WayToWorker)  # type: ignore[arg-type]
+    assert isinstance(made.build(FakeAccounts(), Shares(Clock())), WayToWorker)  # type: ignore[arg-type]
     looking = Deferred.fromCoroutine(made.find_holders(4711, 20001))
     asked, _ = host.theirs.receive()
     assert isinstance(asked, ReadHolders)
@@ -191,7 +193,7 @@ def test_a_monitor_that_is_gone_is_told_and_one_that_was_stopped_is_not(host_of:
     host = host_of()
     made = host.acting()
     made.start()
-    made.build(FakeAccounts())  # type: ignore[arg-type]
+    made.build(FakeAccounts(), Shares(Clock()))  # type: ignore[arg-type]
     host.theirs.close()
     for reader in list(host.reactor.readers):
         reader.doRead()
@@ -200,7 +202,7 @@ def test_a_monitor_that_is_gone_is_told_and_one_that_was_stopped_is_not(host_of:
     other = host_of()
     made = other.acting()
     made.start()
-    made.build(FakeAccounts())  # type: ignore[arg-type]
+    made.build(FakeAccounts(), Shares(Clock()))  # type: ignore[arg-type]
     with pytest.raises(StopIteration):
         made.stop(FakeOffload()).send(None)  # type: ignore[arg-type]
     assert other.lost == []

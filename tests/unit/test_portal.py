@@ -120,7 +120,7 @@ class NoMonitor:
     def forwards(self) -> None:
         """There are none."""
 
-    def build(self, accounts: object, notices: object) -> Any:
+    def build(self, accounts: object, shares: object, notices: object) -> Any:
         self.steps += ("built",)
         return self.worker
 

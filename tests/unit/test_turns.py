@@ -14,11 +14,13 @@ from twisted.internet.epollreactor import EPollReactor
 from twisted.internet.error import ConnectionDone
 from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Port
 from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 
 from supercloud import attention
-from supercloud.turns import quicken
+from supercloud.shares import BUDGET, Shares
+from supercloud.turns import ACCEPTS, quicken, take_turns
 
 
 class Reader(FileDescriptor):
@@ -44,7 +46,7 @@ class Reader(FileDescriptor):
 @pytest.fixture
 def reactor(ends: tuple[socket.socket, socket.socket]) -> Iterator[Any]:
     made = EPollReactor()
-    quicken(made)
+    quicken(made, Shares(Clock()))
     yield made
     for each in list(made._selectables.values()):
         made.removeReader(each)
@@ -77,7 +79,7 @@ def test_what_came_while_the_front_stood_still_is_read_before_a_deadline_passes(
     monotonic = time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: monotonic() + stopped)
     monkeypatch.setattr(attention.Attention.__init__, "__defaults__", (time.monotonic,))
-    quicken(reactor)
+    quicken(reactor, Shares(Clock()))
     got: list[object] = []
     deadline = reactor.callLater(10, got.append, "too late")
     reactor.addReader(Reader(reactor, ends[0], got.append))
@@ -167,12 +169,77 @@ def test_a_signal_ends_a_turn_early_and_nothing_else(reactor: Any, monkeypatch: 
             raise InterruptedError(4, os.strerror(4))
 
     monkeypatch.setattr(reactor, "_poller", Interrupted())
-    quicken(reactor)
+    quicken(reactor, Shares(Clock()))
     reactor.doIteration(0)
     monkeypatch.undo()
 
 
 def test_other_reactors_are_left_alone() -> None:
     clock = Clock()
-    quicken(clock)
+    quicken(clock, Shares(clock))
     assert not hasattr(clock, "doIteration")
+
+
+def test_who_has_used_up_a_turn_is_told_again_in_the_next_one(ends: tuple[socket.socket, socket.socket]) -> None:
+    """Forty downloads of one account, each with its event in the same turn, are not served in that turn."""
+    now = [0.0]
+    shares = Shares(Clock(), lambda: now[0])
+    reactor: Any = EPollReactor()
+    quicken(reactor, shares)
+    got: list[str] = []
+
+    def costly(name: str) -> Any:
+        def read(data: bytes) -> None:
+            now[0] += 2 * BUDGET
+            got.append(name)
+
+        return read
+
+    pairs = [socket.socketpair() for _ in range(4)]
+    readers = [Reader(reactor, pair[0], costly(f"greedy {number}")) for number, pair in enumerate(pairs)]
+    modest = Reader(reactor, ends[0], costly("modest"))
+    greedy = shares.of(1001)
+    for each in readers:
+        each.share = greedy  # type: ignore[attr-defined]
+        reactor.addReader(each)
+    modest.share = shares.of(1002)  # type: ignore[attr-defined]
+    reactor.addReader(modest)
+    for pair in (*pairs, ends):
+        pair[1].send(b"x")
+    counts = []
+    for _ in range(4):
+        got.clear()
+        reactor.doIteration(0)
+        counts.append((sum(one.startswith("greedy") for one in got), "modest" in got))
+    assert counts == [(1, True), (1, False), (1, False), (1, False)]
+    for each in list(reactor._selectables.values()):
+        reactor.removeReader(each)
+    reactor._poller.close()
+    for waker in reactor._internalReaders:
+        waker.connectionLost(None)
+    for pair in pairs:
+        pair[0].close()
+        pair[1].close()
+
+
+def test_a_listener_takes_a_few_connections_in_a_turn_however_many_wait() -> None:
+    taken: list[int] = []
+
+    class Listening(Port):
+        def __init__(self) -> None:
+            self.numberAccepts = 100
+
+        def doRead(self) -> None:
+            taken.append(self.numberAccepts)
+            self.numberAccepts += 20  # as Twisted does when it took all
+
+    port = Listening()
+    take_turns(port)
+    port.doRead()
+    port.doRead()
+    assert taken == [ACCEPTS, ACCEPTS]
+    take_turns(object())
+
+
+def test_twisted_asks_a_listener_how_many_it_takes() -> None:
+    assert "numberAccepts" in Port.doRead.__code__.co_names

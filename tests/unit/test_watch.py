@@ -25,6 +25,7 @@ from supercloud.errors import (
 from supercloud.identity import Principal
 from supercloud.ownership.authorize import Grant
 from supercloud.routing.forwards import Look
+from supercloud.shares import Shares
 from supercloud.target import Application, Forward, Reservation
 from supercloud.upstream.pool import Pool
 from supercloud.watch import AT_ONCE, GRACE, PATIENCE, TICK, Watch
@@ -64,7 +65,7 @@ class Bench:
         self.judged: list[str] = []
         self.stalled: set[str] = set()
         self.refused: dict[int, AccountClosed] = {}
-        self.pool: Pool[Grant] = Pool(self.clock, most=10)
+        self.pool: Pool[Grant] = Pool(self.clock, Shares(self.clock), most=10)
         self.watch = Watch(self.clock, forwards=self, pool=self.pool, refusal=self.refused.get)
         self.watch.start()
 

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 P12_PASSWORD = b"lab"
+THIRD = "third.test"
 _UPN = x509.ObjectIdentifier("1.3.6.1.4.1.311.20.2.3")  # Microsoft's userPrincipalName, in a SAN's otherName
 _DAY = timedelta(days=1)
 _HOSTS = (
@@ -52,6 +53,8 @@ class Certificates:
     :ivar ca: of the portal and of people.
     :ivar crl: names "revoked"; ``empty_crl`` names nobody, ``later_crl`` "alice" too.
     :ivar other_ca: of "stranger", who claims to be alice.
+    :ivar narrow: the portal's for a site without wildcards.
+    :ivar third: of a site that has nothing to do with the portal, `THIRD`.
     :ivar client: "alice", "bob", "carol"; "expired", "revoked" and "stranger" are bad ones of alice.
     """
 
@@ -62,6 +65,8 @@ class Certificates:
     empty_crl: Path = field(init=False)
     later_crl: Path = field(init=False)
     server: Pair = field(init=False)
+    narrow: Pair = field(init=False)
+    third: Pair = field(init=False)
     client: dict[str, Pair] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +74,8 @@ class Certificates:
         self.ca = self._put("ca.pem", lab.certificate.public_bytes(Encoding.PEM))
         self.other_ca = self._put("other-ca.pem", other.certificate.public_bytes(Encoding.PEM))
         self.server = self._keep("server", *lab.issue("localhost", _server_names(), server=True))
+        self.narrow = self._keep("narrow", *lab.issue("localhost", _plain_names(), server=True))
+        self.third = self._keep("third", *lab.issue(THIRD, [x509.DNSName(THIRD)], server=True))
         good = {login: lab.issue(login, _names_of(login)) for login in ("alice", "bob", "carol")}
         self.client = {login: self._keep(login, *made) for login, made in good.items()}
         names = _names_of("alice")
@@ -160,6 +167,10 @@ def _name(common: str) -> x509.Name:
 
 def _server_names() -> list[x509.GeneralName]:
     return [*map(x509.DNSName, _HOSTS), *(x509.IPAddress(ip_address(one)) for one in _ADDRESSES)]
+
+
+def _plain_names() -> list[x509.GeneralName]:
+    return [x509.DNSName(name) for name in _HOSTS if not name.startswith("*")]
 
 
 def _names_of(login: str) -> list[x509.GeneralName]:

@@ -53,6 +53,7 @@ class Head:
     plain: int = field(init=False, default=0)
     portal: Twistd = field(init=False)
     _home: int = field(init=False)
+    _apps: int = field(init=False, default=0)
 
     def start(
         self,
@@ -67,6 +68,7 @@ class Head:
         pam: str = "",
         tokens: bool = False,
         front: str = "",
+        apart: str = "label",
         **how: Any,
     ) -> None:
         """Start it.
@@ -75,6 +77,8 @@ class Head:
         :param pam: service of PAM; people may sign in by password and token then.
         :param tokens: programs may be let in by token.
         :param front: more of that table.
+        :param apart: where applications are: ``label``, each at its own origin; where there are no wildcards, ``host``
+            or ``port``.
         :param how: see `portal.start_twistd`.
         :param plain_first: the portal's own links lead to the listener that asks for no certificate.
         """
@@ -90,19 +94,24 @@ class Head:
         made, address = self.certificates, self.address
         ident2 = ident2 or (f'socket = "{run}/ident2.sock"\nudp = ["10.77.0.1:99", "[fd77::1]:99"]\npeers = {PEERS}\n')
         listen = [f"tls-cert:{address}:{self.port}", f"tls:{address}:{self.plain}"]
+        pair = made.server if apart == "label" else made.narrow
+        if apart == "port":
+            self._apps = self._apps or free_port(address)
         self._home = self.port
         if plain_first:
             listen.reverse()
             self._home = self.plain
+        if self._apps:
+            listen.append(f"apps:{address}:{self._apps}")
         file = self.folder / "portal.toml"
         schemes = ["session", "certificate", *(["password"] if pam else []), *(["token"] if pam or tokens else [])]
         file.write_text(
             f'state = "{state}"\nrun = "{run}"\n'
             f"[front]\nlisten = {json.dumps(listen)}\n"
-            f'hostname = "{self.hostname}"\napplications_host = "apps.{self.hostname}"\n'
+            f'hostname = "{self.hostname}"\napplications_host = "{"" if self._apps else f"apps.{self.hostname}"}"\n'
             f'account = "{account}"\naudit = "{self.audit}"\n'
             f'notices = "{self.notices}"\n'
-            f'certificate = "{made.server.certificate}"\nprivate_key = "{made.server.private_key}"\n{front}'
+            f'certificate = "{pair.certificate}"\nprivate_key = "{pair.private_key}"\n{front}'
             f'[authn]\nschemes = {json.dumps(schemes)}\n[authn.password]\npam_service = "{pam}"\n'
             f'[authn.certificate]\nca = "{made.ca}"\ncrl = "{made.crl}"\n'
             f'map = "{certificate_map(self.folder, logins)}"\n'
@@ -127,7 +136,7 @@ class Head:
     @property
     def together(self) -> str:
         """Where somebody's own applications are under path prefixes."""
-        return f"https://apps.{self.hostname}:{self._home}"
+        return f"https://{self.hostname}:{self._apps}" if self._apps else f"https://apps.{self.hostname}:{self._home}"
 
     def own(self, label: str) -> str:
         """Address of an application's own origin."""
@@ -145,7 +154,7 @@ class Head:
             self.folder / f"curl-{number}",
             self.certificates.ca,
             certificate=(pair.certificate, pair.private_key) if pair else None,
-            resolve=[f"*:{port}:{self.address}" for port in (self.port, self.plain)],
+            resolve=[f"*:{port}:{self.address}" for port in (self.port, self.plain, self._apps) if port],
         )
 
     def signed_in(self, who: str) -> Curl:

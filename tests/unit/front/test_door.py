@@ -6,6 +6,8 @@ from twisted.internet.task import Clock
 from supercloud.config import Limits
 from supercloud.events import Audit
 from supercloud.front.door import Door
+from supercloud.front.places import Places
+from supercloud.shares import Shares
 from tests.fakes.portal import FakePortal
 
 _ADDRESS = IPv4Address("TCP", "127.0.0.1", 1)
@@ -13,7 +15,15 @@ _ADDRESS = IPv4Address("TCP", "127.0.0.1", 1)
 
 def _door(**options: object) -> Door:
     clock = Clock()
-    return Door(clock, Limits(), Audit(clock, lambda lines: None), now=clock.seconds, **options)
+    return Door(
+        clock,
+        Limits(),
+        Audit(clock, lambda lines: None),
+        now=clock.seconds,
+        shares=Shares(clock),
+        places=Places(most=9, greeting=9),
+        **options,
+    )
 
 
 def test_before_the_stages_are_made_nobody_is_let_in() -> None:
@@ -32,6 +42,6 @@ def test_who_is_not_admitted_is_not_let_in() -> None:
 def test_it_counts_connections_until_they_are_gone() -> None:
     portal = FakePortal(limits=Limits(connections=2))
     browsers = [portal.browser(), portal.browser()]
-    assert portal.door.buildProtocol(_ADDRESS) is None
+    assert portal.door.connections == 2
     browsers[0].leave()
-    assert portal.door.buildProtocol(_ADDRESS) is not None
+    assert portal.door.connections == len(portal.places) == 1

@@ -30,6 +30,8 @@ from zope.interface.verify import verifyObject
 from supercloud.front import tls
 from supercloud.front.tls import CHUNK, RECORD, TlsFactory, TlsFiles, TlsMaterial, peer_certificate
 from supercloud.pem import BadMaterial
+from tests.fakes.portal import FakePortal
+from tests.fakes.transport import FakeTransport
 
 NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
@@ -99,12 +101,12 @@ class Producer:
 class Session:
     """Our transport, with Python's own TLS (the system's OpenSSL) as the browser."""
 
-    def __init__(self, material, authority=None, *, application=Application, context=None) -> None:
+    def __init__(self, material, authority=None, *, application=Application, context=None, tcp=None) -> None:
         if context is None:
             context = ssl.create_default_context()
             authority.configure_trust(context)
         self.tls = TlsFactory(material, Factory.forProtocol(application), Clock()).buildProtocol(None)
-        self.tcp = StringTransport()
+        self.tcp = tcp or StringTransport()
         self.tls.makeConnection(self.tcp)
         self.application = self.tls.wrappedProtocol
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -552,3 +554,19 @@ def test_the_private_names_that_this_relies_on_are_still_called():
         assert hasattr(connection, name)
     for name in ("SSL_read", "BIO_get_mem_data", "SSL_MODE_ENABLE_PARTIAL_WRITE", "SSL_OP_NO_RENEGOTIATION"):
         assert hasattr(tls.lib, name)
+
+
+def test_a_channel_hears_when_its_handshake_is_over_and_is_a_guest_like_others_then(material, authority):
+    """Connections without a finished handshake are few, and the first to go."""
+    portal = FakePortal()
+    tcp = FakeTransport(portal.clock, Protocol())
+    session = Session(material, authority, application=lambda: portal.door.buildProtocol(None), tcp=tcp)
+    network = portal.shares.of("192.0.2.7")
+    assert session.tcp.share is portal.shares.of(("handshakes", "192.0.2.7"))
+    assert session.application.share is network
+    session.shake_hands()
+    assert session.tcp.share is network
+    session.send(b"GET /healthz HTTP/1.1\r\nHost: portal.test\r\n\r\n")
+    assert session.read().startswith(b"HTTP/1.1 200")
+    session.application.charge(1001)
+    assert session.tcp.share is portal.shares.of(1001)

@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from supercloud.message.body import MAX_CHUNK_LINE, MAX_TRAILERS, Chunked, Malformed, UntilClose, chunk, last_chunk
+from supercloud.message.body import (
+    MAX_CHUNK_LINE,
+    MAX_CHUNKS,
+    MAX_TRAILER_LINES,
+    MAX_TRAILERS,
+    Chunked,
+    Malformed,
+    UntilClose,
+    chunk,
+    last_chunk,
+)
 
 
 def test_an_extension_is_dropped() -> None:
@@ -54,3 +64,21 @@ def test_a_body_that_ends_with_the_connection_never_ends_by_itself() -> None:
 
 def test_what_is_written_is_what_is_read() -> None:
     assert chunk(b"abc") + last_chunk((b"X: y\r\n",)) == b"3\r\nabc\r\n0\r\nX: y\r\n\r\n"
+
+
+def test_so_many_chunks_are_read_at_once_and_the_rest_comes_back() -> None:
+    body, data = Chunked(), b"1\r\nx\r\n" * (MAX_CHUNKS + 1000) + b"0\r\n\r\nbehind"
+    payload, rest = body.feed(data)
+    assert len(payload) == MAX_CHUNKS + 1
+    assert not body.is_done
+    more, behind = body.feed(rest)
+    assert len(payload + more) == MAX_CHUNKS + 1000
+    assert (body.is_done, behind) == (True, b"behind")
+
+
+def test_a_hundred_trailers_are_read_and_no_more() -> None:
+    fine, many = Chunked(), Chunked()
+    assert fine.feed(b"0\r\n" + b"a:\r\n" * MAX_TRAILER_LINES + b"\r\n") == (b"", b"")
+    assert fine.is_done
+    with pytest.raises(Malformed):
+        many.feed(b"0\r\n" + b"a:\r\n" * (MAX_TRAILER_LINES + 1) + b"\r\n")

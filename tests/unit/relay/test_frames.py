@@ -7,7 +7,7 @@ from supercloud.relay.frames import CLOSE, PING, PONG, Frames, close_payload, co
 
 def test_a_frame_may_be_put_in_only_between_frames() -> None:
     frames = Frames(b"s")
-    assert frames.feed(b"\x81\x03a") == b"\x81\x03a"
+    assert frames.feed(b"\x81\x03a") == (b"\x81\x03a", b"")
     assert not frames.is_between
     frames.feed(b"bc")
     assert frames.is_between
@@ -15,24 +15,24 @@ def test_a_frame_may_be_put_in_only_between_frames() -> None:
 
 def test_a_header_that_is_not_complete_waits() -> None:
     frames = Frames(b"s")
-    assert frames.feed(b"\x82\x7e\x01") == b""
+    assert frames.feed(b"\x82\x7e\x01") == (b"", b"")
     assert frames.is_between
-    assert frames.feed(b"\x00x") == b"\x82\x7e\x01\x00x"
+    assert frames.feed(b"\x00x") == (b"\x82\x7e\x01\x00x", b"")
 
 
 def test_a_control_frame_passes_whole() -> None:
     frames = Frames(b"s")
-    assert frames.feed(b"\x89\x02a") == b""
-    assert frames.feed(b"b") == b"\x89\x02ab"
+    assert frames.feed(b"\x89\x02a") == (b"", b"")
+    assert frames.feed(b"b") == (b"\x89\x02ab", b"")
 
 
 @pytest.mark.parametrize("key", [None, b"abcd"])
 def test_only_the_relays_own_pong_is_taken_out(key: bytes | None) -> None:
     frames = Frames(b"secret")
     other = control(PONG, b"other", key)
-    assert frames.feed(control(PONG, b"secret", key) + other + control(PONG, b"secret", key)) == other
+    assert frames.feed(control(PONG, b"secret", key) + other + control(PONG, b"secret", key)) == (other, b"")
     ping = control(PING, b"secret", key)
-    assert frames.feed(ping) == ping
+    assert frames.feed(ping) == (ping, b"")
 
 
 def test_a_close_is_read() -> None:
@@ -44,7 +44,7 @@ def test_a_close_is_read() -> None:
 def test_what_breaks_the_rules_passes_for_the_other_end_to_judge() -> None:
     frames = Frames(b"s")
     data = b"\x88\x7e\x00\x80" + b"x" * 128 + b"\xff\x00" + b"\x0b\x01a"
-    assert frames.feed(data) == data
+    assert frames.feed(data) == (data, b"")
     assert frames.is_between
 
 

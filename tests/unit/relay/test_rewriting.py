@@ -15,6 +15,7 @@ from supercloud.relay.http import HttpRelay
 from supercloud.relay.rewriting import Rewriters
 from supercloud.rewrite.body import SLICE
 from supercloud.rewrite.response import Responses
+from supercloud.shares import Shares
 from tests.fakes.legs import FakeDownstream, FakeUpstreamLeg
 from tests.unit.rewrite.places import LINKS, P
 
@@ -27,8 +28,9 @@ _HINTS = parse_response(b"HTTP/1.1 103 X\r\nContent-Type: text/html\r\n\r\n")
 class Rewritten:
     def __init__(self, head=_PAGE) -> None:  # type: ignore[no-untyped-def]
         self.clock, self.down, self.up = Clock(), FakeDownstream(), FakeUpstreamLeg(1)
+        self.down.share = Shares(self.clock).of(1001)
         responses = Responses(LINKS, parse_request(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"))
-        self.relay = HttpRelay(self.down, self.up, length=0, rewriters=Rewriters(responses, self.clock))
+        self.relay = HttpRelay(self.down, self.up, length=0, rewriters=Rewriters(responses))
         self.relay.start(b"GET", b"head")
         self.relay.response_started(head)
         self.up.said.clear()
@@ -103,7 +105,10 @@ def test_a_browser_that_leaves_leaves_nothing_behind() -> None:
     one.relay.response_body(b"x" * (3 * SLICE))
     one.down.relay.downstream_lost()
     one.down.relay.downstream_drained()
+    said = list(one.down.said)
+    one.clock.advance(0)
     assert one.clock.getDelayedCalls() == []
+    assert one.down.said == said
     assert one.up.said == ["pause", "leave"]
 
 
@@ -117,6 +122,7 @@ def test_an_application_that_is_lost_breaks_the_response() -> None:
     one = Rewritten()
     one.relay.response_body(b"x" * (2 * SLICE))
     one.relay.upstream_lost(Unreachable("gone"))
+    one.clock.advance(0)
     assert isinstance(one.down.said[-1], Unreachable)
     assert one.clock.getDelayedCalls() == []
 

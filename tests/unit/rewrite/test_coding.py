@@ -4,9 +4,7 @@ import gzip
 import zlib
 from collections.abc import Callable
 
-import brotli
 import pytest
-from backports import zstd
 
 from supercloud.rewrite.coding import BadCoding, Decoder, Gzip, decoder_for
 
@@ -25,8 +23,6 @@ _CODINGS: list[tuple[bytes, Callable[[bytes], bytes]]] = [
     (b"x-gzip", gzip.compress),
     (b"deflate", zlib.compress),
     (b"deflate", _raw),
-    (b"br", brotli.compress),
-    (b"zstd", zstd.compress),
 ]
 
 
@@ -53,14 +49,14 @@ def test_every_coding_is_undone_however_it_is_cut(coding: bytes, encode: Callabl
     assert decoder.is_complete
 
 
-@pytest.mark.parametrize(("coding", "encode"), [one for one in _CODINGS if one[0] in (b"gzip", b"zstd")])
+@pytest.mark.parametrize(("coding", "encode"), [one for one in _CODINGS if one[0] == b"gzip"])
 def test_several_members_are_one_body(coding: bytes, encode: Callable[[bytes], bytes]) -> None:
     decoder = _made(coding)
     assert _all(decoder, encode(b"one ") + encode(b"two"), 5, 1000) == b"one two"
     assert decoder.is_complete
 
 
-@pytest.mark.parametrize(("coding", "encode"), [one for one in _CODINGS if one[0] in (b"gzip", b"zstd")])
+@pytest.mark.parametrize(("coding", "encode"), [one for one in _CODINGS if one[0] == b"gzip"])
 def test_very_many_members_that_hold_nothing_are_passed_over(coding: bytes, encode: Callable[[bytes], bytes]) -> None:
     decoder = _made(coding)
     assert _all(decoder, encode(b"") * 3000 + encode(b"x"), 100_000, 1000) == b"x"
@@ -74,7 +70,7 @@ def test_no_more_is_unpacked_than_is_asked_for(coding: bytes, encode: Callable[[
     assert 0 < len(decoder.read(16_384)) <= 4 * 16_384
 
 
-@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd"])
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate"])
 def test_garbage_is_told(coding: bytes) -> None:
     decoder = _made(coding)
     decoder.feed(b"\xff" * 200)
@@ -88,15 +84,6 @@ def test_what_is_cut_short_is_not_complete(coding: bytes, encode: Callable[[byte
     decoder = _made(coding)
     _all(decoder, encode(_TEXT)[:-3], 1000, 1000)
     assert not decoder.is_complete
-
-
-def test_a_window_that_takes_much_memory_is_refused() -> None:
-    options = {zstd.CompressionParameter.window_log: 27, zstd.CompressionParameter.enable_long_distance_matching: 1}
-    writer = zstd.ZstdCompressor(options=options)
-    decoder = _made(b"zstd")
-    decoder.feed(writer.compress(b"x" * 100_000) + writer.flush())
-    with pytest.raises(BadCoding):
-        decoder.read(100)
 
 
 def test_padding_behind_a_member_is_passed_over() -> None:

@@ -43,7 +43,6 @@ def test_others_are_not(charset: str) -> None:
     [
         (),
         (b"Content-Type: text/plain",),
-        (b"Content-Type: text/html", b"Content-Encoding: compress"),
         (b"Content-Type: text/html", b"Content-Range: bytes 0-1/2"),
         (b"Content-Type: text/html", b"Content-Disposition: Attachment; filename=x"),
         (b"Content-Type: text/html", b"Cache-Control: public, no-transform"),
@@ -62,7 +61,7 @@ def test_a_part_or_nothing_is_not_rewritten(status: int) -> None:
 
 @pytest.mark.parametrize(("takes", "coding"), [(b"gzip, br", b"gzip"), (b"br", None)])
 def test_what_came_coded_is_coded_anew_for_who_takes_that(takes: bytes, coding: bytes | None) -> None:
-    rewritten = _responses(b"Accept-Encoding: " + takes)(_head(b"Content-Type: text/html", b"Content-Encoding: br"))
+    rewritten = _responses(b"Accept-Encoding: " + takes)(_head(b"Content-Type: text/html", b"Content-Encoding: gzip"))
     assert rewritten is not None
     assert rewritten.head.get(b"content-encoding") == coding
 

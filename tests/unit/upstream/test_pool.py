@@ -4,6 +4,7 @@ import pytest
 from twisted.internet.task import Clock
 
 from supercloud.errors import TooMany
+from supercloud.shares import Shares
 from supercloud.upstream.http11 import Connection
 from supercloud.upstream.pool import FRESH, KEPT, Kept, Key, Pool
 from tests.fakes.transport import FakeTransport
@@ -15,7 +16,7 @@ OTHERS = Key(1002, "node1", 8080)
 class Site:
     def __init__(self, most: int = 10) -> None:
         self.clock = Clock()
-        self.pool: Pool[str] = Pool(self.clock, most=most)
+        self.pool: Pool[str] = Pool(self.clock, Shares(self.clock), most=most)
 
     def make(self, key: Key = KEY, *, released: bool = True) -> Kept[str]:
         self.pool.reserve(key.uid)

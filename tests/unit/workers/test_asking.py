@@ -9,6 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from supercloud.errors import NoWorker
+from supercloud.shares import Shares
 from supercloud.upstream.pool import Pool
 from supercloud.workers.asking import MOST, MOST_WORKSPACE, WITHIN, Asking
 from supercloud.workers.job_told import JobAt
@@ -31,7 +32,7 @@ class Asked:
         self.clock = Clock()
         self.dialer = FakeWorkerDialer(self.clock)
         self.workers = Workers(FakeMonitor(), FakeAccounts(), self.clock, limit=2, idle=60.0)
-        pool: Pool[One] = Pool(self.clock, most=3)
+        pool: Pool[One] = Pool(self.clock, Shares(self.clock), most=3)
         self.asking = Asking(self.workers, WayToWorker(self.workers, self.dialer, pool), self.clock)
 
     def ask(self) -> Deferred[Any]:
