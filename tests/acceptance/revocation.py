@@ -84,11 +84,11 @@ def _forwards(people: People, samples: Samples, folder: Path) -> None:
     people.forward(folder, "kept")
     others = people.streams(f"{site.together}/fw/kept", cookie)
     causes: dict[str, tuple[Callable[[Path], object], str]] = {
-        "lost its x bit": (lambda file: file.chmod(0o600), "may not execute"),
+        "lost its x bit": (lambda file: file.chmod(0o600), "not-executable"),
         "was emptied": (lambda file: os.truncate(file, 0), "is empty"),
-        "was deleted": (lambda file: file.unlink(), "there is no forward"),
+        "was deleted": (lambda file: file.unlink(), "absent"),
         "leads elsewhere": (lambda file: file.write_text(f"http://localhost:{people.ports['bob']}/"), "was changed"),
-        "was given away": (lambda file: os.chown(file, bob.pw_uid, bob.pw_gid), "may not execute"),
+        "was given away": (lambda file: os.chown(file, bob.pw_uid, bob.pw_gid), "not-executable"),
         "has another mode": (lambda file: file.chmod(0o750), "was changed"),
         "was exchanged": (lambda file: people.forward(folder, f"{file.name}-new").rename(file), "was changed"),
     }
@@ -113,7 +113,7 @@ def _one_viewer(people: People, samples: Samples, folder: Path, cookie: str) -> 
     his(f"{site.forward('shared')}/", "--head")
     ones = people.streams(f"https://{host}:{site.url.rpartition(':')[2]}", people.cookie(his, host))
     subprocess.run(["setfacl", "-m", "u:bob:-", str(shared)], check=True)
-    samples.take(site, "one viewer lost the x bit", time.monotonic(), ones, "may not execute", _QUICK)
+    samples.take(site, "one viewer lost the x bit", time.monotonic(), ones, "not-executable", _QUICK)
     for one in hers:  # the mask of the list shows as the group's bits: another mode
         one.leave()
 
@@ -131,7 +131,7 @@ def _credentials(people: People, samples: Samples, folder: Path) -> None:
     shown = f"X-Supercloud-Authorization: Bearer {people.token('bob', 'forward:by-token')}\r\n"
     ones = people.streams(f"{site.url}/fw/by-token", shown)
     ones.append(people.file(f"Authorization: Bearer {people.token('bob', 'dav')}\r\n"))
-    no_token = ("tokens.sqlite", "SELECT count(*) = 0 FROM token WHERE uid = ?", uid)
+    no_token = ("tokens.sqlite", "SELECT count(*) = 0 FROM token WHERE uid = ? AND ends > 0", uid)
     since = people.since(("revoke-tokens", "bob"), *no_token)
     samples.take(site, "token revoked", since, ones, "revoked", _QUICK)
 

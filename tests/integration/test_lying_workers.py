@@ -121,7 +121,7 @@ class Lie:
 _ORIGINS_FIELDS = [
     ("Set-Cookie", "__Host-Http-supercloud=planted; Path=/; Secure; HttpOnly"),
     ("Clear-Site-Data", '"*"'),
-    ("Strict-Transport-Security", "max-age=1"),
+    ("Strict-Transport-Security", "max-age=7"),
     ("Service-Worker-Allowed", "/"),
     ("Alt-Svc", 'h2="evil.example:443"'),
     ("NEL", "{}"),
@@ -130,7 +130,7 @@ _ORIGINS_FIELDS = [
     ("Content-Security-Policy", "script-src *"),
     ("Content-Type", "text/html"),
 ]
-_NEVER = ("planted", "clear-site-data", "strict-transport", "service-worker-allowed", "alt-svc", "nel", "script-src *")
+_NEVER = ("planted", "clear-site-data", "max-age=7", "service-worker-allowed", "alt-svc", "nel", "script-src *")
 _SESSION = {"path": "/", "authorization": "token stolen"}
 
 LIES: dict[str, Lie] = {
