@@ -58,23 +58,28 @@ def pam() -> Iterator[str]:
 @contextmanager
 def _portal(pam: str, folder: Path, certificates: Path) -> Iterator[Head]:
     processes = Processes()
-    with shared(ERIN, _make, _remove):
-        made = Head(folder, Certificates(certificates), address="127.0.0.1")
-        made.start(processes, logins=(), pam=pam, plain_first=True, **HOST_ONLY)
-        yield made
-        if made.portal.process.poll() is None:
-            made.portal.stop()
-        processes.stop()
+    made = Head(folder, Certificates(certificates), address="127.0.0.1")
+    made.start(processes, logins=(), pam=pam, plain_first=True, **HOST_ONLY)
+    yield made
+    if made.portal.process.poll() is None:
+        made.portal.stop()
+    processes.stop()
 
 
 @pytest.fixture(scope="module")
-def head(pam: str, public_copies: Any) -> Iterator[Head]:
+def erin() -> Iterator[None]:
+    with shared(ERIN, _make, _remove):
+        yield
+
+
+@pytest.fixture(scope="module")
+def head(erin: None, pam: str, public_copies: Any) -> Iterator[Head]:
     with _portal(pam, public_copies.folder / "sign-in", public_copies.folder) as made:
         yield made
 
 
 @pytest.fixture
-def guessed(pam: str, public_copies: Any, tmp_path: Path) -> Iterator[Head]:
+def guessed(erin: None, pam: str, public_copies: Any, tmp_path: Path) -> Iterator[Head]:
     """A portal at which others guess: what it remembers of them would delay other tests' sign-ins."""
     certificates = public_copies.folder / f"guessed-{tmp_path.name}.tls"
     certificates.mkdir(mode=0o755)  # another portal's are not to take the place of the first's
