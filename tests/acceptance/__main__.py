@@ -37,6 +37,7 @@ mount -t tmpfs -o mode=755 tmpfs /run
 mkdir -p /run/netns /run/lock /run/etc
 cp -a /etc/. /run/etc
 mount --bind /run/etc /etc
+echo 127.0.0.1 apps.localhost >> /etc/hosts
 for name in $(awk -F: '$5 == "supercloud-tests" { print $1 }' /etc/passwd); do userdel -f "$name"; done
 ip link set lo up
 ip link add acc0 type veth peer name acc1

@@ -55,6 +55,8 @@ def _see(lab: Lab, site: LocalSite, browser: Any, url: str, spice: int) -> None:
 def _see_nothing(lab: Lab, site: LocalSite, browser: Any, url: str, spice: int) -> None:
     page = site.context(browser, "bob").new_page()
     before = _established(spice)
+    page.goto(url)
+    page.wait_for_url("**/spice_auto.html**")  # past the page that clears what others left
     answer = page.goto(url)
     lab.holds(answer.status == 404 and not page.query_selector("canvas"), "bob's browser gets 404 for the page")
     own = free_port()
