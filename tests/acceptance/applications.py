@@ -66,7 +66,7 @@ def _try(lab: Lab, site: ClusterSite, page: Any, name: str, show: Callable[..., 
     link = page.get_by_role("link", name=re.compile("^Open"))
     where = f"{site.url}/jobs/{job_id}"
     link.click()
-    page.wait_for_url(re.compile(r"^https://node\d-\d+\.fh\.portal\.test:"), timeout=STARTS)
+    page.wait_for_url(re.compile(r"^https://node\d-\d+-u\d+\.fh\.portal\.test:"), timeout=STARTS)
     look(page)
     lab.screenshot(page, name)
     _closed_to_others(lab, site, job_id, name)

@@ -72,7 +72,9 @@ def _jupyter(lab: Lab, site: ClusterSite, context: Any, page: Any) -> str:
     link.click()
     page.wait_for_selector(".jp-Launcher", timeout=STARTS)
     where = page.url.partition("/lab")[0]
-    lab.holds(re.fullmatch(r"https://node\d-\d+\.fh\.portal\.test:\d+", where), f"it opens at its own origin, {where}")
+    lab.holds(
+        re.fullmatch(r"https://node\d-\d+-u\d+\.fh\.portal\.test:\d+", where), f"it opens at its own origin, {where}"
+    )
     token, seen = _token(lab, job_id), [*context.cookies(), {"value": page.url}]
     lab.holds(not [one for one in seen if token in one["value"]], "no cookie and no address bears the token")
     page.click(".jp-LauncherCard[data-category=Notebook] >> nth=0")

@@ -78,12 +78,14 @@ def test_what_is_under_way_goes_on_and_who_asks_meanwhile_is_answered(head: Head
     zygote = until(lambda: children(monitor).get("sc-zygote"), "the zygote")
     pids = {"front": [front], "monitor": [monitor], "everything": [front, monitor, zygote]}[who]
     alice, bob = head.signed_in("alice"), head.signed_in("bob")
+    shown = ("--header", f"Cookie: {bob.cookie_header(head.hostname)}")
     file = big(accounts["alice"])
     try:
         with start(head, alice, f"/~/{file.name}", "--limit-rate", "50M") as download:
             assert download.stdout is not None
             first = download.stdout.read(1000)
-            asked = stand_still(pids, lambda: [start(head, bob, "/~/", *LOOK) for _ in range(10)])
+            # One jar for all would be read while another writes it.
+            asked = stand_still(pids, lambda: [start(head, head.curl(), "/~/", *LOOK, *shown) for _ in range(10)])
             assert [one.communicate()[0].rpartition(b"\n")[2] for one in asked] == [b"207"] * 10
             assert len(first) + len(download.stdout.read()) == SIZE
         assert download.returncode == 0
