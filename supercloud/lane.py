@@ -68,11 +68,13 @@ class Lane:
         lines, self._lines = self._lines, {}
         self._ready.clear()
         for waiting in [one for line in lines.values() for one in line]:
-            waiting.errback(error)
+            if not waiting.called:  # or whoever was told before has ended it
+                waiting.errback(error)
 
     def _left_line(self, who: Hashable, waiting: Deferred[None]) -> None:
-        self._lines[who].remove(waiting)
-        self._mark(who)
+        if who in self._lines:  # or it is being closed
+            self._lines[who].remove(waiting)
+            self._mark(who)
 
     def _mark(self, who: Hashable) -> None:
         """Note whether the account is to be thought of."""

@@ -103,6 +103,7 @@ class Shares:
         self._public = public
         self._line: Line[_Waiting] = Line()
         self._inside = 0
+        self._is_calling = False
         self._held: Counter[tuple[Hashable, ...]] = Counter()
         self._waits: Counter[tuple[Hashable, ...]] = Counter()
 
@@ -129,14 +130,26 @@ class Shares:
         """Give a place back."""
         self._inside -= 1
         _less(self._held, path[:1])
-        while self._inside < self._places:
-            try:
-                waiting = self._line.take(lambda key: self._may((key,)))
-            except LookupError:
-                return
-            _less(self._waits, waiting.path[:1])
-            self._take(waiting.path)
-            waiting.entered.callback(None)
+        if self._is_calling:  # whoever got a place has given it back already; calls in calls would have no end
+            return
+        self._is_calling = True
+        try:
+            while (waiting := self._next()) is not None:
+                waiting.entered.callback(None)
+        finally:
+            self._is_calling = False
+
+    def _next(self) -> _Waiting | None:
+        """Who gets a place now, if there is one and anybody may have it."""
+        if self._inside >= self._places:
+            return None
+        try:
+            waiting = self._line.take(lambda key: self._may((key,)))
+        except LookupError:
+            return None
+        _less(self._waits, waiting.path[:1])
+        self._take(waiting.path)
+        return waiting
 
     def _may(self, account: tuple[Hashable, ...]) -> bool:
         return not account or self._held[account] < self._each

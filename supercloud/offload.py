@@ -73,7 +73,8 @@ class Offload:
 
         def end(result: R | Failure) -> None:
             self._shares.leave(*path)
-            answered.callback(result)
+            if not answered.called:  # or nobody waits any more
+                answered.callback(result)
 
         entered.addCallbacks(begin, answered.errback)
         return answered

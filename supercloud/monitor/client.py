@@ -166,21 +166,25 @@ class Monitor:
         except Busy:
             return "busy"
         try:
-            answer: PasswordChecked = await self._send_password(login, password, address)
+            reading = _piped(password)
+        except OSError:  # descriptors are used up
+            self._passwords.leave(0)
+            return "busy"
+        try:
+            answer: PasswordChecked = await self._send_password(login, address, reading)
         except TimeoutError:
             return "slow"
+        except OSError:
+            return "busy"
         return answer.outcome
 
-    def _send_password(self, login: str, password: bytes | bytearray, address: str) -> Deferred[Any]:
+    def _send_password(self, login: str, address: str, reading: int) -> Deferred[Any]:
         """Through a pipe, of which no end stays open here."""
-        reading = -1
         try:
-            reading = _piped(password)
             request = CheckPassword(self._new_id(), login, address)
             return self._ask(request, (PasswordChecked,), PASSWORD_WITHIN, self._passwords, 0, [reading])
         finally:
-            if reading >= 0:
-                os.close(reading)
+            os.close(reading)
 
     async def read_account(self, uid: int) -> AccountState:
         """May this account be used now?
@@ -289,7 +293,7 @@ class Monitor:
         answered = cast("Deferred[Any]", asked.answered)
         try:
             self._send(request, descriptors)
-        except ValueError:
+        except BaseException:  # not in the table, or no descriptor is left for a copy
             self._asked.pop(request.id).take()
             lane.leave(who)
             raise

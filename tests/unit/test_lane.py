@@ -85,3 +85,13 @@ def test_very_many_that_leave_at_once_are_let_in_one_after_the_other() -> None:
         lane.enter(1).addCallback(leave)
     lane.leave(1)
     assert left == 5000
+
+
+def test_who_ends_another_wait_when_told_of_the_end_keeps_nobody_from_being_told(lane: Lane) -> None:
+    entered(lane, 1, 1)
+    waiting = entered(lane, 1, 1, 1)
+    waiting[0].addErrback(lambda _: waiting[1].cancel())
+    for one in waiting[1:]:
+        one.addErrback(lambda _: None)
+    lane.close(Busy("closed"))
+    assert [one.result for one in waiting] == [None] * 3

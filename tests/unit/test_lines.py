@@ -141,3 +141,14 @@ def test_who_does_not_wait_any_more_takes_no_place() -> None:
     again = shares.enter("bob")
     shares.leave("alice")
     assert again.called
+
+
+def test_thousands_whose_turn_is_over_at_once_leave_all_places_free() -> None:
+    shares = Shares("things", places=1, waiting=10)
+    shares.enter("first")
+    waiting = [shares.enter(account) for account in range(3000)]
+    for account, entered in enumerate(waiting):
+        entered.addCallback(lambda _, account=account: shares.leave(account))
+    shares.leave("first")
+    assert [one.result for one in waiting] == [None] * 3000
+    assert shares.has_room("anybody")

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import gc
 import threading
 
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.python import log
 
 from supercloud.errors import Busy
 from supercloud.offload import Offload
@@ -104,6 +106,25 @@ def test_a_call_that_nobody_waits_for_keeps_its_thread_until_it_is_back(reactor:
     reactor.turn()
     offload.stop()
     assert _result(waits) == 1
+
+
+def test_who_left_is_told_nothing_when_the_call_is_back(reactor: FakeReactor) -> None:
+    offload = Offload(reactor, name="test", threads=1)
+    offload.start()
+    gate = threading.Event()
+    gone = offload.run_for("alice", gate.wait, 5)
+    gone.addErrback(lambda failure: failure.trap(CancelledError))
+    mistakes: list[str] = []
+    log.addObserver(observe := lambda event: mistakes.append(str(event)) if event.get("isError") else None)
+    try:
+        gone.cancel()
+        gate.set()
+        reactor.turn()
+        offload.stop()
+        gc.collect()  # a mistake in a Deferred is told when that is gone
+    finally:
+        log.removeObserver(observe)
+    assert mistakes == []
 
 
 def test_it_may_be_stopped_twice_and_without_a_start(reactor: FakeReactor) -> None:

@@ -141,3 +141,24 @@ def test_the_answer_is_whose_check_it_was(pam: Pam) -> None:
     done = pam.start("alice", HOME)
     pam.answer()
     assert done.result == "alice checked"
+
+
+def test_hundreds_of_checks_that_are_over_at_once_leave_all_places_free(pam: Pam) -> None:
+    """As of empty passwords, about which nobody is asked: from many addresses, behind slow ones."""
+
+    async def refused() -> str:
+        return "bad"
+
+    for n in range(OF_STRANGERS):
+        pam.start("slow", f"203.0.113.{n}")
+    waiting = [
+        Deferred.fromCoroutine(pam.checks.run(refused, address=f"2001:db8:0:{n:x}::1", account="bob", known=b""))
+        for n in range(600)
+    ]
+    pam.answer()
+    assert [one.called for one in waiting] == [True] * 600
+    while pam.running:
+        pam.answer()
+    for n in range(OF_STRANGERS):
+        pam.start("alice", f"192.0.2.{n}")
+    assert pam.running == OF_STRANGERS

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import msgspec
 import pytest
@@ -150,6 +151,23 @@ def test_very_many_passwords_at_once_wait_for_their_turn_and_end_nothing(site: S
         site.answer(PasswordChecked(number, "bad"))
     assert [len(one) for one in got] == [1] * 500
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.parametrize("call", ["pipe2", "dup"])
+def test_a_password_for_which_no_descriptor_is_left_keeps_no_place(
+    site: Site, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    def used_up(*_: object) -> NoReturn:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    for uid in range(AT_ONCE):  # more than the socket takes: descriptors behind them are kept as copies
+        site.ask(site.monitor.read_account(uid))
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, used_up)
+        for _ in range(2 * PASSWORDS):
+            assert site.ask(site.monitor.check_password("alice", b"x", "192.0.2.7")) == ["busy"]
+    assert len(site.monitor._passwords) == 0
+    assert not site.ask(site.monitor.check_password("alice", b"x", "192.0.2.7"))
 
 
 def test_a_password_behind_very_much_else_ends_nothing(site: Site) -> None:
