@@ -138,7 +138,7 @@ class Pipeline:
         if not origin.has_prefixes and origin.owner is None and not is_program(head):
             await self._lead_apart(exchange, origin, place)
             return
-        provenance.hold_together(head, origin)
+        provenance.hold_together(head, origin, on.hosts.portal)
         if isinstance(place, ByName):
             need = Need((forward_scope(place.name),)) if shows_token(head) else None
             viewer = await self._viewer(exchange, origin, need)

@@ -56,16 +56,21 @@ def hold(head: RequestHead, origin: Origin) -> None:
         raise LedHere(f"a link of another site's, Sec-Fetch-Site {site[:20]!r}")
 
 
-def hold_together(head: RequestHead, origin: Origin) -> None:
-    """Have a person asked first whom a link of another site's leads to where several applications share an origin.
+def hold_together(head: RequestHead, origin: Origin, portal: Origin) -> None:
+    """Have a person asked first whom a link of another's page leads to where several applications share an origin.
 
     What opens there can act on the others, so whoever writes a page that one of them shows, and the link to it, would
-    have them all.
+    have them all. To a browser everything below the same registrable domain is one site, and much of it is nobody's of
+    the portal's: people's home pages, say. Of those only the portal's own pages lead there, which say so by their
+    Referer; no page can write it, and redirects keep that of the first.
 
-    :raises LedHere: another site did.
+    :raises LedHere: another's did.
     """
-    if origin.has_prefixes and head.get(b"sec-fetch-site") == b"cross-site":
-        raise LedHere("a link of another site's to where applications are together")
+    site = head.get(b"sec-fetch-site")
+    if not origin.has_prefixes or site is None or site in _OWN:
+        return
+    if site != b"same-site" or not (head.get(b"referer") or b"").startswith(portal.url.encode("ascii") + b"/"):
+        raise LedHere(f"a link of another's page to where applications are together, Sec-Fetch-Site {site[:20]!r}")
 
 
 def is_navigation(head: RequestHead) -> bool:

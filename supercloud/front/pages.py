@@ -13,6 +13,9 @@ from supercloud.origin_check import Name
 
 Fields = list[tuple[bytes, bytes]]
 
+# The portal's name goes with links to applications, and no path: see provenance.hold_together.
+_REFERRER: Final = b"strict-origin-when-cross-origin"
+
 
 def fields(form_action: str = "'self'", *, script: str = "") -> Fields:
     """What goes with a page: nothing but the portal's own style; no frame, no form to elsewhere.
@@ -30,7 +33,7 @@ def fields(form_action: str = "'self'", *, script: str = "") -> Fields:
         (b"Content-Type", b"text/html; charset=utf-8"),
         (b"Content-Security-Policy", policy.encode("ascii")),
         (b"Cache-Control", b"no-store"),
-        (b"Referrer-Policy", b"same-origin"),
+        (b"Referrer-Policy", _REFERRER),
         (b"X-Content-Type-Options", b"nosniff"),
         (b"Cross-Origin-Resource-Policy", b"same-origin"),
     ]

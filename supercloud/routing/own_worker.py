@@ -79,9 +79,11 @@ _WORKSPACE_POLICY: Final = (
     b"style-src https://%b/.portal/; img-src 'self' data:; connect-src 'self'; form-action %b"
 )
 _HTML: Final = re.compile(rb"text/html(?:\s*;\s*charset=[\w-]+)?", re.IGNORECASE)
-_PAGE_ALWAYS: Final = b"Cache-Control: no-store\r\nReferrer-Policy: same-origin\r\n"
-_FILE_ALWAYS: Final = b"Cache-Control: private, no-cache\r\nVary: Cookie\r\n"
 _NEVER_KEPT: Final = b"Cache-Control: no-store\r\n"
+_FOLDER_ALWAYS: Final = _NEVER_KEPT + b"Referrer-Policy: same-origin\r\n"
+# The portal's name goes with links to applications, and no path: see provenance.hold_together.
+_PAGE_ALWAYS: Final = _NEVER_KEPT + b"Referrer-Policy: strict-origin-when-cross-origin\r\n"
+_FILE_ALWAYS: Final = b"Cache-Control: private, no-cache\r\nVary: Cookie\r\n"
 _ALWAYS: Final = b"X-Content-Type-Options: nosniff\r\nCross-Origin-Resource-Policy: same-origin\r\n"
 
 
@@ -191,7 +193,7 @@ class Trailers:
 def _keeping(head: ResponseHead, path: bytes) -> bytes:
     """What a browser's cache may do with what is below ``/dav/``."""
     if path.endswith(b"/"):
-        return _PAGE_ALWAYS
+        return _FOLDER_ALWAYS
     is_never_kept = any(lower == b"cache-control" and b"no-store" in value for lower, _, value in head.fields)
     return _NEVER_KEPT if is_never_kept else _FILE_ALWAYS
 

@@ -304,6 +304,25 @@ def test_a_link_of_another_site_to_where_applications_are_together_asks_first(po
     assert portal.dialer.received.startswith(b"GET /evil.html ")
 
 
+@pytest.mark.parametrize(
+    "referer", [b"", b"Referer: https://people.test/~bob/\r\n", b"Referer: https://portal.test.evil.test/\r\n",
+                b"Referer: https://" + LABELLED.encode() + b"/\r\n"],
+)  # fmt: skip
+def test_so_does_a_link_of_the_same_sites_but_for_the_portals_own_pages(portal: FakePortal, referer: bytes) -> None:
+    """People's home pages and others' applications are one site with the portal to a browser."""
+    alice, path = Person(portal, ALICE), f"/fw2/localhost:{PORT}/evil.html"
+    led = PAGE.replace(b"none", b"same-site")
+    browser = alice.ask(f"https://{TOGETHER}{path}", led + referer)
+    assert browser.status == 403
+    assert f'href="https://{TOGETHER}{path}"'.encode() in browser.received
+    assert portal.dialer.dialled == []
+    own = b"Referer: https://portal.test/\r\n"
+    assert alice.ask("https://portal.test/open/42", led + own).status == 403  # nothing else is opened by it
+    alice.ask(f"https://{TOGETHER}{path}", led + own)
+    assert alice.ask("https://portal.test/login").field(b"Referrer-Policy") == b"strict-origin-when-cross-origin"
+    assert alice.ask(f"https://{TOGETHER}{path}", PAGE.replace(b"none", b"cross-site") + own).status == 403
+
+
 def test_a_site_may_allow_it_by_name() -> None:
     portal = FakePortal(paths_for_others=frozenset({"localhost"}))
     bob = Person(portal, BOB)

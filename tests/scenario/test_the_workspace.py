@@ -146,7 +146,7 @@ def test_a_page_has_the_portals_script_and_leads_on_to_applications(portal: Fake
     assert browser.fields(b"Cache-Control") == [b"no-store"]
     assert browser.fields(b"Cross-Origin-Opener-Policy") == [b"same-origin"]
     assert browser.fields(b"Cross-Origin-Resource-Policy") == [b"same-origin"]
-    assert browser.fields(b"Referrer-Policy") == [b"same-origin"]
+    assert browser.fields(b"Referrer-Policy") == [b"strict-origin-when-cross-origin"]
     assert browser.fields(b"X-Content-Type-Options") == [b"nosniff"]
 
 
