@@ -60,17 +60,26 @@ def hold_together(head: RequestHead, origin: Origin, portal: Origin) -> None:
     """Have a person asked first whom a link of another's page leads to where several applications share an origin.
 
     What opens there can act on the others, so whoever writes a page that one of them shows, and the link to it, would
-    have them all. To a browser everything below the same registrable domain is one site, and much of it is nobody's of
-    the portal's: people's home pages, say. Of those only the portal's own pages lead there, which say so by their
-    Referer; no page can write it, and redirects keep that of the first.
+    have them all.
 
     :raises LedHere: another's did.
     """
-    site = head.get(b"sec-fetch-site")
-    if not origin.has_prefixes or site is None or site in _OWN:
-        return
-    if site != b"same-site" or not (head.get(b"referer") or b"").startswith(portal.url.encode("ascii") + b"/"):
-        raise LedHere(f"a link of another's page to where applications are together, Sec-Fetch-Site {site[:20]!r}")
+    if origin.has_prefixes and is_led(head, origin, portal):
+        raise LedHere("a link of another's page to where applications are together")
+
+
+def is_led(head: RequestHead, origin: Origin, portal: Origin) -> bool:
+    """Whether another's page led a person here, and neither the origin's own nor the portal's.
+
+    To a browser everything below the same registrable domain is one site, and much of it is none of the portal's:
+    people's home pages, say. Its own pages show by their Referer, which no page writes and redirects keep. What is
+    in a sandbox has that of its address, and to the browser is another site.
+    """
+    site, referer = head.get(b"sec-fetch-site"), head.get(b"referer") or b""
+    if site is None or site in _OWN:
+        return False
+    ours = tuple(one.url.encode("ascii") + b"/" for one in (origin, portal))
+    return site != b"same-site" or not referer.startswith(ours)
 
 
 def is_navigation(head: RequestHead) -> bool:

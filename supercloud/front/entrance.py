@@ -145,8 +145,10 @@ class Entrance:
         ]
         if not provenance.wants_page(exchange.head):
             raise Elsewhere(origin.url + onward, fields=tuple(cookies))
-        # WebKit clears nothing on a redirect.
-        exchange.respond(200, [*pages.FIELDS, *cookies], pages.entered(onward, session.login))
+        # WebKit clears nothing on a redirect. A page that goes on by itself is this origin's own to who looks whence
+        # the next request comes: whom another's link led here goes on by a click.
+        is_led = provenance.is_led(exchange.head, origin, self._hosts.portal)
+        exchange.respond(200, [*pages.FIELDS, *cookies], pages.entered(onward, session.login, goes_on=not is_led))
 
     def cookie(self, session: Session, origin: Origin, owner: int) -> tuple[bytes, bytes]:
         """The field that makes a browser keep a session of an origin."""

@@ -304,17 +304,19 @@ def origins(login: str, names: list[Name], advice: list[str], *, links: str = ""
     return page("Addresses of applications", body, login=login, links=links)
 
 
-def entered(onward: str, login: str) -> bytes:
+def entered(onward: str, login: str, *, goes_on: bool) -> bytes:
     """On the origin that somebody's applications share, which another's may have been at in this browser before.
 
     :param onward: path of the application.
+    :param goes_on: by itself; else the address is shown, for whoever does not know who led them to it.
     """
+    shown = "" if goes_on else f" A link on another website leads to <code>{escape(onward)}</code>."
     body = (
         f"<p>You are signed in as <strong>{escape(login)}</strong>. What applications of somebody else may have left "
-        f'in this browser is being cleared.</p><p><a href="{escape(onward)}">Open the application</a></p>'
+        f'in this browser is being cleared.{shown}</p><p><a href="{escape(onward)}">Open the application</a></p>'
         '<p class="soft">Who uses a browser together should use separate profiles.</p>'
     )
-    head = f'<meta http-equiv="refresh" content="0; url={escape(onward)}">'
+    head = f'<meta http-equiv="refresh" content="0; url={escape(onward)}">' if goes_on else ""
     return page("Opening your application", body, home=onward, head=head)
 
 

@@ -323,6 +323,40 @@ def test_so_does_a_link_of_the_same_sites_but_for_the_portals_own_pages(portal: 
     assert alice.ask(f"https://{TOGETHER}{path}", PAGE.replace(b"none", b"cross-site") + own).status == 403
 
 
+@pytest.mark.parametrize("site", [b"cross-site", b"same-site"])
+@pytest.mark.parametrize("start", ["https://apps.portal.test/.portal/enter?", "https://portal.test/.portal/ticket?"
+                                   f"to={TOGETHER}&nonce={'n' * 43}&"])  # fmt: skip
+def test_an_entrance_leads_nobody_there_by_itself_whom_another_site_led(
+    portal: FakePortal, start: str, site: bytes
+) -> None:
+    """What a page of an origin's own leads to comes from there, whoever led to the page."""
+    alice, path = Person(portal, ALICE), f"/fw2/localhost:{PORT}/evil.html"
+    alice.jar[TOGETHER].clear()
+    url, browser = f"{start}next={path}", None
+    for _ in range(6):
+        browser = alice.ask(url, PAGE.replace(b"none", site))
+        if (location := browser.field(b"location")) is None:
+            break
+        url = location.decode()
+    assert browser is not None
+    assert browser.status == 200
+    assert browser.field(b"clear-site-data")
+    assert b'http-equiv="refresh"' not in browser.received
+    assert f'href="{path}"'.encode() in browser.received
+    assert portal.dialer.dialled == []
+
+
+def test_who_went_on_by_a_click_is_not_asked_again_behind_the_ticket(portal: FakePortal) -> None:
+    alice, url = Person(portal, ALICE), f"https://{TOGETHER}/fw2/localhost:{PORT}/x"
+    led = PAGE.replace(b"none", b"same-site") + f"Referer: https://{TOGETHER}/\r\n".encode()
+    alice.jar[TOGETHER].clear()
+    ticket = alice.ask(url, PAGE.replace(b"none", b"same-origin")).field(b"location") or b""
+    enter = alice.ask(ticket.decode(), led).field(b"location") or b""
+    assert b'http-equiv="refresh"' in alice.ask(enter.decode(), led).received
+    alice.ask(url, led)
+    assert portal.dialer.received.startswith(b"GET /x ")
+
+
 def test_a_site_may_allow_it_by_name() -> None:
     portal = FakePortal(paths_for_others=frozenset({"localhost"}))
     bob = Person(portal, BOB)

@@ -30,7 +30,8 @@ class _Tags(HTMLParser):
         pages.home(EVIL, [Listed(EVIL, EVIL, EVIL, EVIL)], files=EVIL),
         pages.home(EVIL, []),
         pages.signed_out(),
-        pages.entered(EVIL, EVIL),
+        pages.entered(EVIL, EVIL, goes_on=True),
+    pages.entered(EVIL, EVIL, goes_on=False),
         pages.origins(EVIL, [], [EVIL]),
     ],
 )
