@@ -31,7 +31,7 @@ class _Tags(HTMLParser):
         pages.home(EVIL, []),
         pages.signed_out(),
         pages.entered(EVIL, EVIL, goes_on=True),
-    pages.entered(EVIL, EVIL, goes_on=False),
+        pages.entered(EVIL, EVIL, goes_on=False),
         pages.origins(EVIL, [], [EVIL]),
     ],
 )
