@@ -134,8 +134,11 @@ class Scene:
     def served(self) -> list[str]:
         """What the portal itself gave attackers' scripts in the viewer's name, says its audit."""
         lines = [json.loads(line) for line in self.audit()]
-        hers = [one for one in lines if one["principal"] == self.viewer and not one.get("target")]
-        asked = [f"{one['method']} {one['path']}" for one in hers if one["status"] == 101 or one["status"] // 100 == 2]
+        if not lines:
+            raise NotHeld("the audit tells nothing")
+        hers = [one for one in lines if one["principal"] == self.viewer and one["target"] in ("", "worker")]
+        given = [one for one in hers if one["status"] in (101, 304) or one["status"] // 100 == 2]
+        asked = [f"{one['method']} {one['path']}" for one in given]
         return [one for one in asked if _ASKS.fullmatch(one)]
 
 
@@ -174,6 +177,8 @@ def _in(lab: Lab, setup: str) -> list[str]:
     (home / "secret.txt").write_text(_SECRET)
     os.chown(home / "secret.txt", lab.accounts["alice"].uid, lab.accounts["alice"].gid)
     (home / "secret.txt").chmod(0o600)
+    if scene.curl(f"{scene.url}/dav/~/secret.txt").text != _SECRET:
+        raise NotHeld("what attackers ask for is not there")
     failed = []
     with lab.browser(ca, *rules) as browser:
         for case in CASES:
@@ -208,6 +213,9 @@ def _judged(scene: Scene, case: Case) -> str:
     except Taken as error:
         if not must_take:
             raise
+        for witness in ("the attacker has", "the audit says", "her home has"):
+            if witness not in str(error):
+                raise NotHeld(f"not a word of what {witness!r} says: {error}") from None
         return f"taken, as it must be here: {error}"
     if must_take:
         raise NotHeld("nothing was taken in the old way, so what holds elsewhere shows nothing")
