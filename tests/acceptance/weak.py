@@ -3,8 +3,9 @@
 
 usage: weak.py PORT NAME SCRIPT LOG
 
-SCRIPT is what an attacker would run in its pages. PORT 0 takes a free one; the port is printed. What the script sends
-to "loot" becomes a line of LOG, as JSON.
+SCRIPT is what an attacker would run in its pages. PORT 0 takes a free one; the port is printed. Each request becomes a
+line of LOG, as JSON: its path and its body; the script sends what it got to "loot". Its service worker answers for it,
+and tries the same on whoever looks.
 """
 
 import json
@@ -14,12 +15,18 @@ from urllib.parse import parse_qs, urlsplit
 
 PORT, NAME, LOG = int(sys.argv[1]), sys.argv[2], open(sys.argv[4], "a", buffering=1)  # noqa: SIM115
 SCRIPT = open(sys.argv[3]).read()  # noqa: SIM115
-_WORKER = f"self.addEventListener('fetch', event => event.respondWith(new Response('{NAME} by worker')))"
+_WORKER = f"""
+self.addEventListener('fetch', (event) => {{
+  if (event.request.mode !== 'navigate') return;
+  event.respondWith(new Response('{NAME} by worker'));
+  event.waitUntil(rob());
+}});
+"""
 PAGES = {
     "stored": ("text/html", f'<!doctype html><title>{NAME}</title><script src="evil.js"></script>page of {NAME}'),
     "page": ("text/html", f"<!doctype html><title>{NAME}</title>page of {NAME}"),
     "evil.js": ("text/javascript", SCRIPT),
-    "sw.js": ("text/javascript", _WORKER),
+    "sw.js": ("text/javascript", SCRIPT + _WORKER),
 }
 
 
@@ -30,8 +37,7 @@ class Weak(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         url = urlsplit(self.path)
         name = url.path.rpartition("/")[2]  # whatever stands before it: some prefixes are cut and some are not
-        if name == "loot":
-            LOG.write(json.dumps(body) + "\n")
+        LOG.write(json.dumps([url.path, body]) + "\n")
         query = parse_qs(url.query).get("q", [""])[0]
         kind, text = PAGES.get(name, ("text/html", f"<!doctype html>nothing found for {query}"))
         content = text.encode()
