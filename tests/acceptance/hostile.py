@@ -16,6 +16,7 @@ from lab.portal import Curl
 from lab.processes import free_port
 from playwright.sync_api import Error
 
+from tests.acceptance import hostile_list
 from tests.acceptance.browsers import KINDS, LETS_SCRIPTS_TAKE_PREFIXES
 from tests.acceptance.lab_of import Lab, NotHeld
 from tests.acceptance.site_of import LocalSite
@@ -163,9 +164,14 @@ class Case:
 
 
 def run(lab: Lab) -> None:
-    """See the module's first line; ``SETUP`` picks set-ups, ``CASE`` (a regular expression) cases by name."""
+    """See the module's first line; ``SETUP`` picks set-ups, ``CASE`` (a regular expression) cases by name.
+
+    Without either, attacks that need no browser are tried first; ``SETUP=none`` is these alone.
+    """
     failed: list[str] = []
-    for setup in os.environ.get("SETUP", " ".join(SETUPS)).split():
+    if os.environ.get("SETUP", "none") == "none" and lab.kind == "chromium" and not os.environ.get("CASE"):
+        hostile_list.run(lab)
+    for setup in os.environ.get("SETUP", " ".join(SETUPS)).replace("none", "").split():
         failed += [f"{setup}: {what}" for what in _in(lab, setup)]
     if failed:
         raise NotHeld("\n".join([f"{len(failed)} did not hold:", *failed]))
