@@ -21,7 +21,7 @@ from tests.acceptance.lab_of import Lab, NotHeld
 from tests.acceptance.site_of import LocalSite
 from tests.acceptance.third_site import ThirdSite
 from tests.acceptance.weak_of import SENDING, Weak, script, weak
-from tests.acceptance.webdriver import WebDriverError
+from tests.acceptance.webdriver import WebDriverError, until
 
 BROWSERS = KINDS
 # Where applications are: each at an origin of its own, together on one host, together on one port, on *.localhost.
@@ -99,14 +99,12 @@ class Scene:
         """Have an application's page be looked at.
 
         :param by_worker: its service worker's instead.
-        :raises NotHeld: another is shown.
+        :raises TimeoutError: another is shown.
         """
         self.page.goto(address)
-        expected, end = f"{login} by worker" if by_worker else f"page of {login}", time.monotonic() + 20
-        while expected not in (text := self.page.inner_text("body")):
-            if time.monotonic() > end:
-                raise NotHeld(f"at {self.page.url} stands {text[:80]!r} and not {expected!r}")
-            time.sleep(0.1)  # what the last one left may be cleared first
+        expected = f"{login} by worker" if by_worker else f"page of {login}"
+        # What the last one left may be cleared first, by a page that leads on.
+        until(lambda: expected in self.page.inner_text("body"), expected, 30)
 
     def start(self, login: str, port: int) -> Weak:
         """Another application with faults."""
