@@ -2,44 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
-from lab.portal import Curl
 from lab.processes import free_port
 from playwright.sync_api import Error
 
 from tests.acceptance import hostile_list
 from tests.acceptance.browsers import KINDS, LETS_SCRIPTS_TAKE_PREFIXES
+from tests.acceptance.hostile_scene import FORWARD, OLD, Scene, embedded_of, site_of
 from tests.acceptance.lab_of import Lab, NotHeld
-from tests.acceptance.site_of import LocalSite
 from tests.acceptance.third_site import ThirdSite
-from tests.acceptance.weak_of import SENDING, Weak, script, weak
+from tests.acceptance.weak_of import SENDING, Weak, script
 from tests.acceptance.webdriver import WebDriverError
 
 BROWSERS = KINDS
 # Where applications are: each at an origin of its own, together on one host, together on one port, on *.localhost.
 SETUPS: Final = ("label", "host", "port", "embedded")
-# By name only: the old way, as a control. What is taken there must be taken, or the others show nothing.
-_OLD: Final = "portal"
 _APART: Final = ("label", "embedded")
-_TOGETHER: Final = ("host", "port", _OLD)
+_TOGETHER: Final = ("host", "port", OLD)
 _SHARED: Final = ("label", *_TOGETHER)
-_FORWARD: Final = "alices-lab"
 _SECRET: Final = "file of alice"
 # What nobody but alice may be told.
 _TELLING: Final = re.compile(rf"{_SECRET}|scp_[0-9a-f]{{64}}|Sign out|secret\.txt</|is open\"")
-# What hostile.js asks for and its viewers' own pages do not; the audit must not tell that it was served in their name.
-_ASKS: Final = re.compile(
-    r"(GET|PUT) /dav/~/(secret|planted)\.txt|PROPFIND /dav/~/|(GET|POST) /tokens|(GET|POST) /api/(jobs|keys|events)"
-)
 # Seconds that what must not run is waited for; where it may, it has begun after one and ended after six.
 _WATCH: Final = 8.0
 _PLANT: Final = """([pairs, domain]) => {
@@ -58,91 +49,6 @@ class Taken(NotHeld):
     """Something of hers is in other hands."""
 
 
-@dataclass
-class Scene:
-    """Somebody, signed in in a browser, and those around them.
-
-    :ivar url: of the portal.
-    :ivar hers, bobs: applications with faults; the one is hers, the other is bob's, who shares it with her.
-    :ivar enter: has somebody signed in in her browser.
-    :ivar audit: all lines of the portal's audit.
-    :ivar page: the window that she looks at.
-    :ivar viewer: who it is that attacks must get nothing of.
-    :ivar others: more applications that a case started.
-    """
-
-    lab: Lab
-    setup: str
-    url: str
-    portal: Any
-    third: ThirdSite
-    curl: Curl
-    enter: Callable[[Scene, str], None]
-    audit: Callable[[], Iterable[str]]
-    hers: Weak
-    bobs: Weak
-    context: Any = None
-    page: Any = None
-    viewer: str = "alice"
-    others: list[Weak] = field(default_factory=list)
-
-    def address(self, weak: Weak, name: str) -> str:
-        """An application's, as an attacker knows it: the portal's name and a path."""
-        return f"{self.url}/fw2/localhost:{weak.port}/{name}"
-
-    def follow(self, page: str) -> None:
-        """Have alice look at a page of the third site, and click what it offers."""
-        self.third.pages["/page"] = f"<!doctype html><title>third</title>{page}"
-        self.page.goto(f"{self.third.url}/page")
-        self.page.click("#go")
-
-    def open(self, address: str, login: str, *, by_worker: bool = False) -> None:
-        """Have an application's page be looked at.
-
-        :param by_worker: its service worker's instead.
-        :raises NotHeld: another is shown.
-        """
-        self.page.goto(address)
-        expected, end = f"{login} by worker" if by_worker else f"page of {login}", time.monotonic() + 20
-        while expected not in (text := self.page.inner_text("body")):
-            if time.monotonic() > end:
-                raise NotHeld(f"at {self.page.url} stands {text[:80]!r} and not {expected!r}")
-            time.sleep(0.1)  # what the last one left may be cleared first
-
-    def start(self, login: str, port: int) -> Weak:
-        """Another application with faults."""
-        self.others.append(weak(self.lab, self.url, login, port=port))
-        return self.others[-1]
-
-    def begin(self) -> None:
-        """Have what was so far count no more."""
-        for one in (self.hers, self.bobs):
-            one.forget()
-        for one in self.others:
-            one.stop()
-        self.third.loot.clear()
-        self.others.clear()
-        self.viewer = "alice"
-
-    def has_run(self) -> bool:
-        """Whether an attacker's script did."""
-        return self.hers.has_run or self.bobs.has_run or bool(self.third.loot)
-
-    def loot(self) -> list[str]:
-        """What attackers' scripts sent home."""
-        return [*self.third.loot, *(text for one in (self.hers, self.bobs, *self.others) for text in one.loot)]
-
-    def served(self) -> list[str]:
-        """What the portal itself gave attackers' scripts in the viewer's name, says its audit."""
-        lines = [json.loads(line) for line in self.audit()]
-        if not lines:
-            raise NotHeld("the audit tells nothing")
-        hers = [one for one in lines if one["principal"] == self.viewer and one["target"] in ("", "worker")]
-        given = [one for one in hers if one["status"] in (101, 304) or one["status"] // 100 == 2]
-        asked = [f"{one['method']} {one['path']}" for one in given]
-        return [one for one in asked if _ASKS.fullmatch(one)]
-
-
 @dataclass(frozen=True)
 class Case:
     """One way.
@@ -159,7 +65,7 @@ class Case:
     seen: str
     does: Callable[[Scene], None]
     runs: Callable[[Scene], Weak | ThirdSite | None]
-    where: tuple[str, ...] = (*SETUPS, _OLD)
+    where: tuple[str, ...] = (*SETUPS, OLD)
     within: float = 60
 
 
@@ -178,7 +84,7 @@ def run(lab: Lab) -> None:
 
 
 def _in(lab: Lab, setup: str) -> list[str]:
-    scene, ca, rules = _embedded(lab) if setup == "embedded" else _site(lab, setup)
+    scene, ca, rules = embedded_of(lab) if setup == "embedded" else site_of(lab, setup)
     home = lab.accounts["alice"].home
     (home / "secret.txt").write_text(_SECRET)
     os.chown(home / "secret.txt", lab.accounts["alice"].uid, lab.accounts["alice"].gid)
@@ -213,7 +119,7 @@ def _judged(scene: Scene, case: Case) -> str:
 
     :raises NotHeld: it did not; in the old way, it did though there it cannot.
     """
-    must_take = scene.setup == _OLD and case.seen == _TAKEN
+    must_take = scene.setup == OLD and case.seen == _TAKEN
     try:
         _try(scene, case)
     except Taken as error:
@@ -264,51 +170,6 @@ def _nothing_taken(scene: Scene, home: Path, before: int) -> None:
         raise Taken(f"at {scene.page.url} " + "; ".join(taken))
 
 
-def _site(lab: Lab, setup: str) -> tuple[Scene, Path, list[str]]:
-    how = {"apart": "host", "front": 'paths = "portal"\n'} if setup == _OLD else {"apart": setup}
-    folder = lab.folder / f"forwards-{setup}"
-    _ = lab.accounts
-    folder.mkdir()
-    folder.chmod(0o1777)
-    more = f'[forwards]\ndirectory = "{folder}"\n'
-    site = LocalSite(lab, "portal.test", plain_first=True, more=more, **how)
-    third = ThirdSite(site.certificates)
-    rules = [f"--host-resolver-rules=MAP * {site.address}"]
-
-    def enter(scene: Scene, login: str) -> None:
-        site.enter(scene.context, login)
-
-    def audit() -> list[str]:
-        return site.audit.read_text().splitlines()
-
-    scene = Scene(lab, setup, site.url, site, third, site.of("alice"), enter, audit, *_applications(lab, site.url))
-    alice, file = lab.accounts["alice"], folder / _FORWARD
-    file.write_text(f"http://localhost:{scene.hers.port}/\n")
-    os.chown(file, alice.uid, alice.gid)
-    file.chmod(0o700)
-    return scene, site.ca, rules
-
-
-def _embedded(lab: Lab) -> tuple[Scene, Path, list[str]]:
-    portal = lab.embedded()
-
-    def enter(scene: Scene, _: str) -> None:
-        scene.page.goto(portal.fresh_link())
-
-    def audit() -> list[str]:
-        """They are in its log."""
-        return [line[line.index("{") :] for line in portal.portal.printed if '{"time"' in line]
-
-    third = ThirdSite(None)  # its authority signs for nobody else
-    applications = _applications(lab, portal.url)
-    scene = Scene(lab, "embedded", portal.url, portal, third, portal.curl, enter, audit, *applications)
-    return scene, portal.ca, ["--host-resolver-rules=MAP * 127.0.0.1"]
-
-
-def _applications(lab: Lab, url: str) -> tuple[Weak, Weak]:
-    return weak(lab, url, "alice"), weak(lab, url, "bob", gid="proj")
-
-
 def _link(scene: Scene) -> None:
     scene.follow(f'<a id="go" href="{scene.address(scene.hers, "stored")}">go</a>')
 
@@ -347,7 +208,7 @@ def _base(scene: Scene) -> None:
 
 
 def _named(scene: Scene) -> None:
-    scene.follow(f'<a id="go" href="{scene.url}/fw/{_FORWARD}/stored">go</a>')
+    scene.follow(f'<a id="go" href="{scene.url}/fw/{FORWARD}/stored">go</a>')
 
 
 def _plain_label(scene: Scene) -> None:
@@ -462,7 +323,7 @@ def _ways(
     name: str,
     does: Callable[[Scene], None],
     runs: Callable[[Scene], Weak | None],
-    where: tuple[str, ...] = (*SETUPS, _OLD),
+    where: tuple[str, ...] = (*SETUPS, OLD),
 ) -> list[Case]:
     """A link: where applications are together, a person is asked first, and may go on."""
     together = tuple(one for one in where if one in _TOGETHER)
