@@ -344,6 +344,11 @@ class Locator:
         self._page.command("POST", f"/element/{element}/clear")
         self._page.command("POST", f"/element/{element}/value", {"text": text})
 
+    def press(self, keys: str) -> None:
+        self.wait_for()
+        element = self.seen()[self._index]
+        self._page.command("POST", f"/element/{element}/value", {"text": _KEYS.get(keys, keys)})
+
     def inner_text(self) -> str:
         return str(self.get("text"))
 

@@ -297,6 +297,7 @@ def _sign_in_and_out(page: Any) -> None:
 
 def _make_token(page: Any) -> None:
     page.fill("#name", "laptop-" + "x" * 53)  # as long as it may be
+    page.click("input[name='for-dav']")
     page.click("text=Make a token")
 
 

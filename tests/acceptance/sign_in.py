@@ -27,7 +27,8 @@ def run(lab: Lab) -> None:
     with lab.browser(site.ca, *site.rules) as browser:
         for window, size in WINDOWS.items():
             context = browser.new_context(viewport=size)
-            _walk(lab, site, context.new_page(), site.own(f"localhost-{port}") + "/", window)
+            label = f"localhost-{port}-u{lab.accounts['alice'].uid}"
+            _walk(lab, site, context.new_page(), site.own(label) + "/", window)
             context.close()
 
 
@@ -45,6 +46,7 @@ def _walk(lab: Lab, site: PasswordSite, page: Any, application: str, window: str
     lab.holds("Directory listing" in page.inner_text("body"), f"{window}: the right one leads on to the application")
     page.goto(f"{site.url}/tokens")
     page.fill("#name", window)
+    page.click("input[name='for-dav']")
     page.click("text=Make a token")
     made = re.findall(r"scp_[0-9a-f]{64}", page.inner_text("main"))
     lab.holds(len(made) == 1, f"{window}: a token is shown")
