@@ -29,9 +29,8 @@ class Lane:
         self._count = 0
         self._is_going_on = False
         self._lines: dict[Hashable, deque[Deferred[None]]] = {}
-        self._ready: OrderedDict[Hashable, None] = (
-            OrderedDict()
-        )  # accounts with a line and fewer places than they may have
+        # Accounts with a line and fewer places than they may have.
+        self._ready: OrderedDict[Hashable, None] = OrderedDict()
 
     def __len__(self) -> int:
         """Places that are taken."""

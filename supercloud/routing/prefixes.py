@@ -1,4 +1,4 @@
-"""Path prefixes on the portal's own origin: /fw/, /fw2/, /node/, /rnode/ (paper section II.D; Open OnDemand's)."""
+"""Applications addressed by a path prefix: /fw/, /fw2/, /node/, /rnode/ (paper section II.D; Open OnDemand's)."""
 
 from __future__ import annotations
 
